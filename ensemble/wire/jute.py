@@ -1,8 +1,8 @@
 """Jute, ZooKeeper's encoding: big-endian integers, length-prefixed buffers and vectors.
 
 Source: client.md section 2. Reading is bounded by the frame: a length that does not fit raises
-before anything is allocated. Writing goes into a `BytesWriter`; `librt` is a run-time dependency for
-it, since it writes a header in 20 ns where `struct` needs 250 (docs/decisions/0002).
+before anything is allocated. Writing goes into a `BytesWriter`; `librt` is a run-time dependency
+for it, since it writes a header in 20 ns where `struct` needs 250 (docs/decisions/0002).
 """
 
 from typing import Final, final

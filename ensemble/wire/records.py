@@ -75,7 +75,7 @@ def read_acl_vector(reader: Reader) -> list[Acl]:
 
 
 def skip_acl_vector(reader: Reader) -> bytes:
-    """Step over a vector of ACL entries and give its raw bytes, which serve as a key for interning."""
+    """Step over a vector of ACL entries and give its raw bytes, the key for interning it."""
     start = reader.at
     count = reader.read_int()
     while count > 0:

@@ -1,7 +1,7 @@
 """What the server sends: the ConnectResponse, replies, watch events.
 
-Source: client.md sections 3.2, 4, 12, 13.2. The server writes whole frames into a connection's buffer;
-the client reads them back.
+Source: client.md sections 3.2, 4, 12, 13.2. The server writes whole frames into a connection's
+buffer; the client reads them back.
 """
 
 from typing import Final, final
@@ -64,7 +64,7 @@ def write_header_only(out: BytesWriter, xid: i64, zxid: i64, err: i64) -> None:
 
 
 def begin_reply(out: BytesWriter, xid: i64, zxid: i64, err: i64) -> i64:
-    """A reply's frame and header; write the body, then call `framing.end_frame` with what this gives."""
+    """A reply's frame and header; after the body call `framing.end_frame` with what this gives."""
     start = begin_frame(out)
     write_int(out, xid)
     write_i64_be(out, zxid)

@@ -1,8 +1,8 @@
 """What clients send: the ConnectRequest, the request header, one class for each body.
 
 Source: client.md sections 3, 5, 6, 12. `read_*` decodes, `write_*` encodes; reading raises
-MarshallingError. Paths are UTF-8 bytes and not validated here. An ACL travels as the raw bytes of its
-vector (`acl`), because nearly all creates carry the same few: see `records.read_acl_vector`.
+MarshallingError. Paths are UTF-8 bytes and not validated here. An ACL travels as the raw bytes of
+its vector (`acl`), because nearly all creates carry the same few: see `records.read_acl_vector`.
 """
 
 from typing import Final, final
@@ -29,7 +29,7 @@ MULTI_OPS_MAX: Final = 1_000_000
 
 @final
 class ConnectRequest:
-    """The first frame of a connection; it has no header. `read_only` None: an old client's 44 bytes."""
+    """The first frame of a connection; it has no header. `read_only` None: an old client."""
 
     __slots__ = ("last_zxid_seen", "password", "protocol", "read_only", "session_id", "timeout_ms")
 

@@ -1,8 +1,8 @@
 """Transactions: what the log holds and what travels between servers.
 
-Source: storage.md section 3. A log record's payload is TxnHeader, the body of its type, and most of the
-time a TxnDigest. `read_txn` decides by the bytes that remain, so a closeSession without a body and one
-with a digest only are told apart.
+Source: storage.md section 3. A log record's payload is TxnHeader, the body of its type, and most of
+the time a TxnDigest. `read_txn` decides by the bytes that remain, so a closeSession without a body
+and one with a digest only are told apart.
 """
 
 from typing import Final, final
@@ -44,7 +44,7 @@ class TxnHeader:
 class CreateTxn:
     """create, create2, createContainer, createTTL. The path is final, sequence suffix included.
 
-    `parent_cversion` is the parent's stored cversion after this create, or -1: one more than it was.
+    `parent_cversion`: the parent's stored cversion after this create, or -1, one more than it was.
     `ttl` is 0 but for createTTL; `ephemeral` only for create and create2.
     """
 
