@@ -1,0 +1,344 @@
+"""Replies to reads and to watch management, written straight into a connection's buffer.
+
+Source: client.md sections 7, 12, 13. A read never leaves the loop's turn; its reply carries the last
+applied zxid. Nothing here waits and nothing changes the tree.
+"""
+
+from typing import Final, final
+
+from librt.strings import BytesWriter, write_i32_be, write_i64_be
+from mypy_extensions import i64
+
+from ensemble.server.connection import Connection
+from ensemble.tree import reads
+from ensemble.tree.acl import AclSchemes
+from ensemble.tree.datatree import DataTree
+from ensemble.tree.watches import WatchTable
+from ensemble.tree.znode import Znode
+from ensemble.wire import codes
+from ensemble.wire.framing import end_frame
+from ensemble.wire.jute import MarshallingError, Reader, write_buffer, write_int, write_text
+from ensemble.wire.records import Id, write_acl_vector, write_path_vector
+from ensemble.wire.replies import begin_reply, write_header_only, write_watch_event
+from ensemble.wire.requests import (
+    read_multi_header,
+    read_path_watch,
+    read_set_watches,
+    read_watch_request,
+    write_multi_header,
+)
+
+STAT_BYTES: Final = 68
+
+
+def write_znode_stat(out: BytesWriter, node: Znode) -> None:
+    """The stat that clients see (client.md section 9), straight from the znode's fields."""
+    children = node.children
+    num_children: i64 = 0 if children is None else len(children)
+    data = node.data
+    write_i64_be(out, node.czxid)
+    write_i64_be(out, node.mzxid)
+    write_i64_be(out, node.ctime)
+    write_i64_be(out, node.mtime)
+    write_int(out, node.version)
+    write_int(out, 2 * i64(node.cversion) - num_children)
+    write_int(out, node.aversion)
+    write_i64_be(out, node.visible_owner())
+    write_int(out, 0 if data is None else len(data))
+    write_int(out, num_children)
+    write_i64_be(out, node.pzxid)
+
+
+@final
+class Answers:
+    """Answers every request that needs no transaction. `answer` gives 0, or the error to reply."""
+
+    __slots__ = ("schemes", "tree", "watches", "watches_max")
+
+    def __init__(
+        self, tree: DataTree, schemes: AclSchemes, watches: WatchTable, watches_max: int
+    ) -> None:
+        self.tree: DataTree = tree
+        self.schemes: Final = schemes
+        self.watches: Final = watches
+        self.watches_max: Final = watches_max  # per connection
+
+    def answer(self, conn: Connection, xid: i64, op: i64, reader: Reader, ids: list[Id]) -> None:
+        """Write the whole reply to one read into `conn.out`."""
+        start = len(conn.out)
+        try:
+            if op == codes.OP_GET_DATA:
+                err = self.get_data(conn, xid, reader, ids)
+            elif op == codes.OP_EXISTS:
+                err = self.exists(conn, xid, reader, ids)
+            elif op == codes.OP_GET_CHILDREN or op == codes.OP_GET_CHILDREN2:
+                err = self.get_children(conn, xid, op, reader, ids)
+            elif op == codes.OP_PING:
+                write_header_only(conn.out, codes.XID_PING, self.tree.last_zxid, 0)
+                err = 0
+            elif op == codes.OP_GET_ACL:
+                err = self.get_acl(conn, xid, reader, ids)
+            elif op == codes.OP_SYNC:
+                err = self.sync(conn, xid, reader)
+            elif op == codes.OP_SET_WATCHES or op == codes.OP_SET_WATCHES2:
+                err = self.set_watches(conn, xid, op, reader)
+            elif op == codes.OP_ADD_WATCH:
+                err = self.add_watch(conn, xid, reader)
+            elif op == codes.OP_CHECK_WATCHES or op == codes.OP_REMOVE_WATCHES:
+                err = self.find_watch(conn, xid, op, reader)
+            elif op == codes.OP_MULTI_READ:
+                err = self.multi_read(conn, xid, reader, ids)
+            elif op == codes.OP_GET_EPHEMERALS:
+                err = self.get_ephemerals(conn, xid, reader)
+            elif op == codes.OP_GET_ALL_CHILDREN_NUMBER:
+                err = self.get_all_children_number(conn, xid, reader, ids)
+            else:
+                assert op == codes.OP_WHO_AM_I, op
+                err = self.who_am_i(conn, xid, ids)
+        except MarshallingError:
+            conn.out.truncate(start)
+            err = codes.MARSHALLING_ERROR
+        if err != 0:
+            write_header_only(conn.out, xid, self.tree.last_zxid, err)
+
+    def readable(self, node: Znode, ids: list[Id]) -> bool:
+        return self.schemes.check(node.acl, codes.PERM_READ, ids)
+
+    def get_data(self, conn: Connection, xid: i64, reader: Reader, ids: list[Id]) -> int:
+        path = reader.read_path()
+        watch = reader.read_bool()
+        node = self.tree.nodes.get(path or b"/")
+        if node is None:
+            return codes.NO_NODE
+        if not self.readable(node, ids):
+            return codes.NO_AUTH
+        if watch:
+            self.watches.add_data(conn.id, path)
+        out = conn.out
+        start = begin_reply(out, xid, self.tree.last_zxid, 0)
+        write_buffer(out, node.data)
+        write_znode_stat(out, node)
+        end_frame(out, start)
+        return 0
+
+    def exists(self, conn: Connection, xid: i64, reader: Reader, ids: list[Id]) -> int:
+        path = reader.read_path()
+        watch = reader.read_bool()
+        if b"\0" in path:
+            return codes.BAD_ARGUMENTS
+        node = self.tree.nodes.get(path or b"/")
+        if node is not None and not self.readable(node, ids):
+            return codes.NO_AUTH
+        if watch:
+            self.watches.add_data(conn.id, path)
+        if node is None:
+            return codes.NO_NODE
+        out = conn.out
+        start = begin_reply(out, xid, self.tree.last_zxid, 0)
+        write_znode_stat(out, node)
+        end_frame(out, start)
+        return 0
+
+    def get_children(
+        self, conn: Connection, xid: i64, op: i64, reader: Reader, ids: list[Id]
+    ) -> int:
+        path = reader.read_path()
+        watch = reader.read_bool()
+        node = self.tree.nodes.get(path or b"/")
+        if node is None:
+            return codes.NO_NODE
+        if not self.readable(node, ids):
+            return codes.NO_AUTH
+        if watch:
+            self.watches.add_child(conn.id, path)
+        out = conn.out
+        start = begin_reply(out, xid, self.tree.last_zxid, 0)
+        write_child_names(out, path or b"/", node)
+        if op == codes.OP_GET_CHILDREN2:
+            write_znode_stat(out, node)
+        end_frame(out, start)
+        return 0
+
+    def get_acl(self, conn: Connection, xid: i64, reader: Reader, ids: list[Id]) -> int:
+        path = reader.read_path()
+        node = self.tree.nodes.get(path or b"/")
+        if node is None:
+            return codes.NO_NODE
+        admin = self.schemes.check(node.acl, codes.PERM_ADMIN, ids)
+        if not admin and not self.readable(node, ids):
+            return codes.NO_AUTH
+        entries = node.acl.entries if admin else self.schemes.redact(node.acl)
+        out = conn.out
+        start = begin_reply(out, xid, self.tree.last_zxid, 0)
+        write_acl_vector(out, entries)
+        write_znode_stat(out, node)
+        end_frame(out, start)
+        return 0
+
+    def sync(self, conn: Connection, xid: i64, reader: Reader) -> int:
+        path = reader.read_path()
+        start = begin_reply(conn.out, xid, self.tree.last_zxid, 0)
+        write_buffer(conn.out, path)
+        end_frame(conn.out, start)
+        return 0
+
+    def get_ephemerals(self, conn: Connection, xid: i64, reader: Reader) -> int:
+        prefix = reader.read_buffer()
+        paths = reads.ephemerals_of(self.tree, conn.session_id, prefix or b"")
+        start = begin_reply(conn.out, xid, self.tree.last_zxid, 0)
+        write_path_vector(conn.out, paths)
+        end_frame(conn.out, start)
+        return 0
+
+    def get_all_children_number(
+        self, conn: Connection, xid: i64, reader: Reader, ids: list[Id]
+    ) -> int:
+        path = reader.read_path() or b"/"
+        node = self.tree.nodes.get(path)
+        if node is None:
+            return codes.NO_NODE
+        if not self.readable(node, ids):
+            return codes.NO_AUTH
+        start = begin_reply(conn.out, xid, self.tree.last_zxid, 0)
+        write_int(conn.out, reads.count_descendants(self.tree, path))
+        end_frame(conn.out, start)
+        return 0
+
+    def who_am_i(self, conn: Connection, xid: i64, ids: list[Id]) -> int:
+        start = begin_reply(conn.out, xid, self.tree.last_zxid, 0)
+        write_int(conn.out, len(ids))
+        for id in ids:
+            write_text(conn.out, id.scheme)
+            write_text(conn.out, self.schemes.user_name(id))
+        end_frame(conn.out, start)
+        return 0
+
+    def multi_read(self, conn: Connection, xid: i64, reader: Reader, ids: list[Id]) -> int:
+        """Per-operation errors are results; an operation that is no read refuses the whole."""
+        out = conn.out
+        start = begin_reply(out, xid, self.tree.last_zxid, 0)
+        reads_seen = 0
+        writes_seen = 0
+        while True:
+            op = read_multi_header(reader)
+            if op is None:
+                break
+            if op == codes.OP_GET_DATA or op == codes.OP_GET_CHILDREN:
+                reads_seen += 1
+                self.multi_read_one(out, op, read_path_watch(reader).path, ids)
+                continue
+            out.truncate(start)
+            if reads_seen > 0 or not reads.is_multi_write(op):
+                return codes.MARSHALLING_ERROR
+            writes_seen += 1
+            reads.skip_multi_write(reader, op)
+        if writes_seen > 0:
+            # Writes alone: -5 with a body that consists of the terminator (client.md section 12).
+            out.truncate(start)
+            start = begin_reply(out, xid, self.tree.last_zxid, codes.MARSHALLING_ERROR)
+        write_multi_header(out, -1, True, -1)
+        end_frame(out, start)
+        return 0
+
+    def multi_read_one(self, out: BytesWriter, op: int, path: bytes, ids: list[Id]) -> None:
+        node = self.tree.nodes.get(path or b"/")
+        err = 0
+        if node is None:
+            err = codes.NO_NODE
+        elif not self.readable(node, ids):
+            err = codes.NO_AUTH
+        elif op == codes.OP_GET_DATA:
+            write_multi_header(out, op, False, 0)
+            write_buffer(out, node.data)
+            write_znode_stat(out, node)
+        else:
+            write_multi_header(out, op, False, 0)
+            write_child_names(out, path or b"/", node)
+        if err != 0:
+            write_multi_header(out, codes.OP_ERROR, False, err)
+            write_int(out, err)
+
+    # Watches
+
+    def add_watch(self, conn: Connection, xid: i64, reader: Reader) -> int:
+        request = read_watch_request(reader)
+        if (
+            request.kind != codes.ADD_WATCH_PERSISTENT
+            and request.kind != codes.ADD_WATCH_PERSISTENT_RECURSIVE
+        ):
+            return codes.MARSHALLING_ERROR
+        recursive = request.kind == codes.ADD_WATCH_PERSISTENT_RECURSIVE
+        self.watches.add_persistent(conn.id, request.path or b"/", recursive)
+        start = begin_reply(conn.out, xid, self.tree.last_zxid, 0)
+        write_i32_be(conn.out, 0)
+        end_frame(conn.out, start)
+        return 0
+
+    def find_watch(self, conn: Connection, xid: i64, op: i64, reader: Reader) -> int:
+        """checkWatches and removeWatches."""
+        request = read_watch_request(reader)
+        if not codes.WATCHER_CHILDREN <= request.kind <= codes.WATCHER_PERSISTENT_RECURSIVE:
+            return codes.MARSHALLING_ERROR
+        path = request.path
+        if op == codes.OP_CHECK_WATCHES:
+            found = self.watches.check(conn.id, path, request.kind)
+        else:
+            found = self.watches.remove(conn.id, path, request.kind)
+        if not found:
+            return codes.NO_WATCHER
+        write_header_only(conn.out, xid, self.tree.last_zxid, 0)
+        return 0
+
+    def set_watches(self, conn: Connection, xid: i64, op: i64, reader: Reader) -> int:
+        """Register again after a reconnect; what was missed is sent as events before the reply.
+
+        The events are filtered by READ, which the Java server does not do (client.md section 20).
+        """
+        request = read_set_watches(reader, op)
+        out = conn.out
+        watches = self.watches
+        nodes = self.tree.nodes
+        relative_zxid = request.relative_zxid
+        for path in request.data:
+            node = nodes.get(path)
+            if node is None:
+                write_watch_event(out, -1, codes.EVENT_NODE_DELETED, path)
+            elif node.mzxid > relative_zxid:
+                if self.readable(node, conn.ids):
+                    write_watch_event(out, -1, codes.EVENT_NODE_DATA_CHANGED, path)
+            else:
+                watches.add_data(conn.id, path)
+        for path in request.exist:
+            node = nodes.get(path)
+            if node is None:
+                watches.add_data(conn.id, path)
+            elif self.readable(node, conn.ids):
+                write_watch_event(out, -1, codes.EVENT_NODE_CREATED, path)
+        for path in request.child:
+            node = nodes.get(path)
+            if node is None:
+                write_watch_event(out, -1, codes.EVENT_NODE_DELETED, path)
+            elif node.pzxid > relative_zxid:
+                if self.readable(node, conn.ids):
+                    write_watch_event(out, -1, codes.EVENT_NODE_CHILDREN_CHANGED, path)
+            else:
+                watches.add_child(conn.id, path)
+        for path in request.persistent:
+            watches.add_persistent(conn.id, path, False)
+        for path in request.recursive:
+            watches.add_persistent(conn.id, path, True)
+        write_header_only(out, xid, self.tree.last_zxid, 0)
+        return 0
+
+
+def write_child_names(out: BytesWriter, path: bytes, node: Znode) -> None:
+    """A vector of names: the children's paths without the parent's."""
+    children = node.children
+    if children is None:
+        write_i32_be(out, 0)
+        return
+    cut = 1 if len(path) == 1 else len(path) + 1
+    write_i32_be(out, len(children))
+    for child in children:
+        write_i32_be(out, len(child) - cut)
+        out.write(child[cut:])

@@ -1,0 +1,478 @@
+"""The client port: accepts, receives, frames, flushes. All client sockets hang in one epoll.
+
+The event loop of the process sees a single descriptor, that epoll's. When it is readable, `on_ready`
+takes a turn: everything that has come in goes through the pipeline, then the log gets its batch, then
+each connection with replies is written to once. With a hundred busy connections a turn serves them all,
+which is where the throughput comes from (docs/performance.md).
+"""
+
+import errno
+import select
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from ensemble.errors import ProtocolError
+from ensemble.server.connection import CLOSED, DRAINING, NEW, OPEN, Connection
+from ensemble.server.pipeline import Pipeline
+from ensemble.server.stats import ConnectionStats
+from ensemble.wire.records import Id
+
+RECV_BYTES: Final = 65_536
+POLL_EVENTS_MAX: Final = 1_024
+ACCEPTS_PER_TURN_MAX: Final = 64
+FRAMES_PER_TURN_MAX: Final = 1_024  # of one connection: a deep pipeline does not starve the others
+OUT_BYTES_HARD: Final = 256 << 20  # a client that reads nothing while events pile up is cut here
+WORD_BYTES: Final = 4
+
+EPOLL_IN: Final = select.EPOLLIN
+EPOLL_OUT: Final = select.EPOLLOUT
+
+
+@final
+class ClientSocket:
+    """A socket and its connection. `unsent` is what the kernel did not take yet."""
+
+    __slots__ = (
+        "conn",
+        "fd",
+        "handshaking",
+        "interest",
+        "more_frames",
+        "paused_ms",
+        "sock",
+        "unsent",
+    )
+
+    def __init__(self, sock: socket.socket, fd: int, conn: Connection, handshaking: bool) -> None:
+        self.sock: Final = sock
+        self.fd: Final = fd
+        self.conn: Final = conn
+        self.handshaking = handshaking
+        self.interest: i64 = EPOLL_IN
+        self.unsent = b""
+        self.more_frames = False  # whole frames wait in the buffer: look again without receiving
+        self.paused_ms: i64 = 0
+
+
+@final
+class PortLimits:
+    """Bounds of the client port. 0 means no bound, as in zoo.cfg."""
+
+    __slots__ = (
+        "backlog",
+        "connections_max",
+        "connections_per_host_max",
+        "frame_bytes_max",
+        "outstanding_max",
+        "sessionless_ms",
+    )
+
+    def __init__(
+        self,
+        connections_max: int,
+        connections_per_host_max: int,
+        frame_bytes_max: int,
+        outstanding_max: int,
+        sessionless_ms: int,
+        backlog: int,
+    ) -> None:
+        self.connections_max: Final = connections_max
+        self.connections_per_host_max: Final = connections_per_host_max
+        self.frame_bytes_max: Final = frame_bytes_max
+        self.outstanding_max: Final = outstanding_max
+        self.sessionless_ms: Final = sessionless_ms
+        self.backlog: Final = backlog
+
+
+@final
+class ClientPort:
+    """Every client socket of this server, plain and TLS.
+
+    Callbacks: `answer_word` gives the reply to a four-letter word or None where the bytes are none,
+    `identify` the ids that a new connection holds, `on_refused` is told of what was closed and why.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        limits: PortLimits,
+        end_turn: Callable[[], None],
+        answer_word: Callable[[bytes, Connection], bytes | None],
+        identify: Callable[[str, ssl.SSLSocket | None], list[Id]],
+        on_refused: Callable[[str, str], None],
+    ) -> None:
+        self.pipeline: Final = pipeline
+        self.limits: Final = limits
+        self.end_turn: Final = end_turn
+        self.answer_word: Final = answer_word
+        self.identify: Final = identify
+        self.on_refused: Final = on_refused
+        self.epoll: Final = select.epoll()
+        self.sockets: Final[dict[int, ClientSocket]] = {}
+        self.by_connection: Final[dict[int, ClientSocket]] = {}
+        self.per_host: Final[dict[str, int]] = {}
+        self.listeners: Final[dict[int, tuple[socket.socket, ssl.SSLContext | None]]] = {}
+        self.extra: Final[dict[int, Callable[[], None]]] = {}
+        self.waiting: list[ClientSocket] = []  # with frames to look at in the next turn
+        self.next_connection_id: i64 = 1
+        self.accepting = True
+
+    # Set-up
+
+    def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
+        """Open a listening socket; the port it got (for port 0)."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setblocking(False)
+        try:
+            sock.bind((host, port))
+            sock.listen(self.limits.backlog if self.limits.backlog > 0 else 1_024)
+        except OSError:
+            sock.close()
+            raise
+        self.listeners[sock.fileno()] = (sock, context)
+        self.epoll.register(sock.fileno(), EPOLL_IN)
+        return int(sock.getsockname()[1])
+
+    def watch(self, fd: int, callback: Callable[[], None]) -> None:
+        """Have a descriptor of another part (the log's) served within the same turns."""
+        self.extra[fd] = callback
+        self.epoll.register(fd, EPOLL_IN)
+
+    def stop_listening(self) -> None:
+        for fd, (sock, _) in self.listeners.items():
+            self.epoll.unregister(fd)
+            sock.close()
+        self.listeners.clear()
+
+    def close(self) -> None:
+        """Cut every connection and close all descriptors."""
+        self.stop_listening()
+        for client in list(self.sockets.values()):
+            self.close_socket(client, "")
+        self.epoll.close()
+
+    # A turn
+
+    def on_ready(self) -> bool:
+        """One turn. True where another is due at once, because frames wait in buffers."""
+        accepts = False
+        for fd, event in self.epoll.poll(0, POLL_EVENTS_MAX):
+            client = self.sockets.get(fd)
+            if client is not None:
+                if event & EPOLL_OUT:
+                    self.on_writable(client)
+                if event & ~EPOLL_OUT:
+                    self.on_readable(client)
+            elif fd in self.extra:
+                self.extra[fd]()
+            elif fd in self.listeners:
+                accepts = True
+        if self.waiting:
+            waiting = self.waiting
+            self.waiting = []
+            for client in waiting:
+                client.more_frames = False
+                self.take_frames(client)
+        if accepts:
+            self.accept()
+        self.end_turn()
+        self.flush()
+        return bool(self.waiting)
+
+    def accept(self) -> None:
+        """Take what has connected. New connections are served from the next turn on."""
+        for fd in list(self.listeners):
+            listener, context = self.listeners[fd]
+            for _ in range(ACCEPTS_PER_TURN_MAX):
+                try:
+                    sock, address = listener.accept()
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    # Out of descriptors, or the peer has gone again: the listener lives (trust.md F25).
+                    if error.errno not in (errno.ECONNABORTED, errno.EINTR):
+                        self.pause_accepting(error)
+                    break
+                self.admit(sock, str(address[0]), int(address[1]), context)
+
+    def pause_accepting(self, error: OSError) -> None:
+        """Do not spin on a listener that cannot accept; `resume_accepting` comes with the next tick."""
+        if self.accepting:
+            self.accepting = False
+            for fd in self.listeners:
+                self.epoll.modify(fd, 0)
+            self.on_refused("", f"cannot accept connections: {error.strerror}")
+
+    def resume_accepting(self) -> None:
+        if not self.accepting:
+            self.accepting = True
+            for fd in self.listeners:
+                self.epoll.modify(fd, EPOLL_IN)
+
+    def admit(
+        self, sock: socket.socket, host: str, port: int, context: ssl.SSLContext | None
+    ) -> None:
+        """A new connection, unless a limit stands against it: then it is closed without a byte."""
+        limits = self.limits
+        count = self.per_host.get(host, 0)
+        if 0 < limits.connections_per_host_max <= count:
+            sock.close()
+            self.on_refused(host, f"too many connections from {host}: {count}, maxClientCnxns")
+            return
+        if 0 < limits.connections_max <= len(self.sockets):
+            sock.close()
+            self.on_refused(host, f"too many connections: {len(self.sockets)}, maxCnxns")
+            return
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            try:
+                sock = context.wrap_socket(
+                    sock, server_side=True, do_handshake_on_connect=False
+                )
+            except (OSError, ValueError) as error:
+                sock.close()
+                self.on_refused(host, f"TLS: {error}")
+                return
+        pipeline = self.pipeline
+        conn = Connection(
+            self.next_connection_id,
+            host,
+            port,
+            context is not None,
+            self.identify(host, None),
+            limits.frame_bytes_max,
+            ConnectionStats(host, port, context is not None),
+            pipeline.now_ms,
+        )
+        self.next_connection_id += 1
+        fd = sock.fileno()
+        client = ClientSocket(sock, fd, conn, context is not None)
+        self.sockets[fd] = client
+        self.by_connection[conn.id] = client
+        self.per_host[host] = count + 1
+        pipeline.add(conn)
+        self.epoll.register(fd, EPOLL_IN)
+
+    # Reading
+
+    def on_readable(self, client: ClientSocket) -> None:
+        if client.handshaking and not self.shake_hands(client):
+            return
+        sock = client.sock
+        try:
+            data = sock.recv(RECV_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except OSError as error:
+            self.close_socket(client, error.strerror or str(error))
+            return
+        if not data:
+            self.close_socket(client, "")
+            return
+        conn = client.conn
+        conn.frames.feed(data)
+        if client.conn.secure:
+            self.drain_tls(client)
+        self.take_frames(client)
+
+    def drain_tls(self, client: ClientSocket) -> None:
+        """TLS may hold decrypted bytes that epoll does not know of."""
+        sock = client.sock
+        assert isinstance(sock, ssl.SSLSocket)
+        while sock.pending() > 0:
+            try:
+                data = sock.recv(RECV_BYTES)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            except OSError:
+                return
+            if not data:
+                return
+            client.conn.frames.feed(data)
+
+    def shake_hands(self, client: ClientSocket) -> bool:
+        """Go on with a TLS handshake. True: it is complete."""
+        sock = client.sock
+        assert isinstance(sock, ssl.SSLSocket)
+        try:
+            sock.do_handshake()
+        except ssl.SSLWantReadError:
+            self.set_interest(client, EPOLL_IN)
+            return False
+        except ssl.SSLWantWriteError:
+            self.set_interest(client, EPOLL_OUT | EPOLL_IN)
+            return False
+        except OSError as error:
+            self.pipeline.stats.unsuccessful_handshakes += 1
+            self.close_socket(client, f"TLS handshake: {error}")
+            return False
+        client.handshaking = False
+        self.set_interest(client, EPOLL_IN)
+        client.conn.ids = self.identify(client.conn.peer_host, sock)
+        return True
+
+    def take_frames(self, client: ClientSocket) -> None:
+        """Give the pipeline every whole frame, as far as back-pressure lets it."""
+        conn = client.conn
+        frames = conn.frames
+        pipeline = self.pipeline
+        outstanding_max = self.limits.outstanding_max
+        try:
+            if conn.state == NEW and self.take_word(client):
+                return
+            for _ in range(FRAMES_PER_TURN_MAX):
+                if not pipeline.may_read(conn) or (
+                    conn.pending and pipeline.outstanding > outstanding_max
+                ):
+                    self.pause(client)
+                    return
+                if not frames.next_frame():
+                    if client.paused_ms != 0:
+                        self.resume(client)
+                    return
+                pipeline.on_frame(conn, frames.buf, frames.start, frames.end)
+        except ProtocolError as error:
+            self.pipeline.stats.protocol_errors += 1
+            self.close_socket(client, str(error))
+            return
+        self.look_again(client)
+
+    def take_word(self, client: ClientSocket) -> bool:
+        """Whether the first bytes of a connection are a four-letter word; if so it is answered."""
+        conn = client.conn
+        frames = conn.frames
+        held = frames.pending()
+        if held < WORD_BYTES:
+            return held > 0  # too little to tell: wait for more
+        first = frames.buf[frames.at : frames.at + WORD_BYTES * 3]
+        if not first:
+            return False
+        reply = self.answer_word(first, conn)
+        if reply is None:
+            return False
+        conn.out.write(reply)
+        self.pipeline.drain(conn, "")
+        return True
+
+    def look_again(self, client: ClientSocket) -> None:
+        if not client.more_frames:
+            client.more_frames = True
+            self.waiting.append(client)
+
+    def pause(self, client: ClientSocket) -> None:
+        """Stop receiving: what has come waits in the buffer until replies have gone out."""
+        if client.conn.state >= DRAINING:
+            return
+        if client.paused_ms == 0:
+            client.paused_ms = self.pipeline.now_ms
+            self.set_interest(client, client.interest & ~EPOLL_IN)
+
+    def resume(self, client: ClientSocket) -> None:
+        client.paused_ms = 0
+        self.set_interest(client, client.interest | EPOLL_IN)
+
+    def set_interest(self, client: ClientSocket, interest: i64) -> None:
+        if interest != client.interest:
+            client.interest = interest
+            self.epoll.modify(client.fd, int(interest))
+
+    # Writing
+
+    def flush(self) -> None:
+        """One write for each connection that has something to say."""
+        pipeline = self.pipeline
+        while pipeline.dirty:
+            dirty = pipeline.dirty
+            pipeline.dirty = []
+            for conn in dirty:
+                conn.dirty = False
+                client = self.by_connection.get(conn.id)
+                if client is not None:
+                    self.flush_one(client)
+
+    def flush_one(self, client: ClientSocket) -> None:
+        conn = client.conn
+        out = conn.out
+        if len(out) > 0:
+            data = out.getvalue()
+            out.truncate(0)
+            if client.unsent:
+                data = client.unsent + data
+            self.send(client, data)
+        if conn.state == CLOSED:
+            return
+        if client.unsent:
+            if len(client.unsent) > OUT_BYTES_HARD:
+                self.close_socket(client, f"{len(client.unsent)} bytes unread by the client")
+            return
+        if conn.state == DRAINING and not conn.pending:
+            self.close_socket(client, conn.close_reason)
+        elif client.paused_ms != 0 or conn.frames.pending() > 0:
+            self.look_again(client)
+
+    def send(self, client: ClientSocket, data: bytes) -> None:
+        """Give the kernel what it takes; keep the rest and wait until it takes more."""
+        try:
+            count = client.sock.send(data)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            count = 0
+        except OSError as error:
+            self.close_socket(client, error.strerror or str(error))
+            return
+        if count == len(data):
+            if client.unsent:
+                client.unsent = b""
+                client.conn.unsent_bytes = 0
+                self.set_interest(client, client.interest & ~EPOLL_OUT)
+            return
+        client.unsent = data[count:]
+        client.conn.unsent_bytes = len(client.unsent)
+        self.set_interest(client, client.interest | EPOLL_OUT)
+
+    def on_writable(self, client: ClientSocket) -> None:
+        if client.handshaking:
+            self.shake_hands(client)
+            return
+        if client.unsent:
+            self.send(client, client.unsent)
+        if client.conn.state != CLOSED:
+            self.pipeline.touch_dirty(client.conn)
+
+    # Closing
+
+    def close_socket(self, client: ClientSocket, reason: str) -> None:
+        """Close a connection; its session is not touched."""
+        conn = client.conn
+        if conn.state == CLOSED:
+            return
+        self.pipeline.remove(conn)
+        del self.sockets[client.fd]
+        del self.by_connection[conn.id]
+        left = self.per_host[conn.peer_host] - 1
+        if left:
+            self.per_host[conn.peer_host] = left
+        else:
+            del self.per_host[conn.peer_host]
+        self.epoll.unregister(client.fd)
+        client.sock.close()
+        if reason:
+            self.on_refused(conn.peer_host, reason)
+
+    def close_idle(self, now_ms: i64) -> None:
+        """Close connections that never sent a ConnectRequest in time; called once a tick."""
+        limit_ms = self.limits.sessionless_ms
+        late = [
+            client
+            for client in self.sockets.values()
+            if client.conn.state == NEW and now_ms - client.conn.connected_ms > limit_ms
+        ]
+        for client in late:
+            self.close_socket(client, f"no ConnectRequest within {limit_ms} ms")
+        self.resume_accepting()

@@ -1,0 +1,117 @@
+"""One client connection as the pipeline sees it: no socket, only bytes in, bytes out and state."""
+
+from collections import deque
+from typing import Final, final
+
+from librt.strings import BytesWriter
+from mypy_extensions import i64
+
+from ensemble.server.stats import ConnectionStats
+from ensemble.tree.sessions import Session
+from ensemble.wire.framing import FrameBuffer
+from ensemble.wire.jute import Reader
+from ensemble.wire.records import Id
+
+# Where a connection is in its life
+NEW: Final = 0  # a ConnectRequest, or a four-letter word, is awaited
+WAITING: Final = 1  # the session is being created; nothing is read until its answer is queued
+OPEN: Final = 2
+DRAINING: Final = 3  # what is queued still goes out, then the connection closes; input is ignored
+CLOSED: Final = 4
+
+
+@final
+class Pending:
+    """A request of a connection that is not answered yet, in its place among the others.
+
+    One of three: a write that awaits its commit (`zxid` > 0), a finished reply that may not overtake
+    the ones before it (`reply`), or a read that waits for the writes before it (`reader`).
+    """
+
+    __slots__ = ("arrived_ms", "ids", "op", "reader", "reply", "xid", "zxid")
+
+    def __init__(
+        self,
+        xid: i64,
+        op: i64,
+        zxid: i64,
+        reply: bytes | None,
+        reader: Reader | None,
+        ids: list[Id],
+        arrived_ms: i64,
+    ) -> None:
+        self.xid: Final = xid
+        self.op: Final = op
+        self.zxid: Final = zxid
+        self.reply: Final = reply
+        self.reader: Final = reader
+        self.ids: Final = ids
+        self.arrived_ms: Final = arrived_ms
+
+
+@final
+class Connection:
+    """State of one client connection.
+
+    `ids` is replaced, never changed, when an identity is added: requests that were read earlier keep
+    the list they came with. `dirty` is true while the connection stands in the list of those to flush.
+    """
+
+    __slots__ = (
+        "close_reason",
+        "connect_timeout_ms",
+        "connected_ms",
+        "dirty",
+        "frames",
+        "id",
+        "ids",
+        "out",
+        "peer_host",
+        "peer_port",
+        "pending",
+        "read_only_byte",
+        "refused_auths",
+        "sasl",
+        "secure",
+        "session",
+        "session_id",
+        "state",
+        "stats",
+        "unsent_bytes",
+    )
+
+    def __init__(
+        self,
+        id: i64,
+        peer_host: str,
+        peer_port: int,
+        secure: bool,
+        ids: list[Id],
+        frame_bytes_max: int,
+        stats: ConnectionStats,
+        now_ms: i64,
+    ) -> None:
+        self.id: Final = id
+        self.peer_host: Final = peer_host
+        self.peer_port: Final = peer_port
+        self.secure: Final = secure
+        self.frames: Final = FrameBuffer(frame_bytes_max)
+        self.out: Final = BytesWriter()
+        self.pending: Final[deque[Pending]] = deque()
+        self.stats: Final = stats
+        self.connected_ms: Final = now_ms
+        self.ids: list[Id] = ids
+        self.state: i64 = NEW
+        self.session: Session | None = None
+        self.session_id: i64 = 0
+        self.connect_timeout_ms: i64 = 0
+        self.read_only_byte = True
+        self.dirty = False
+        self.unsent_bytes: i64 = 0  # what the kernel did not take yet
+        self.close_reason = ""
+        self.refused_auths: i64 = 0
+        self.sasl: object | None = None  # the server's half of a SASL exchange, while one runs
+
+    def backlog_bytes(self) -> i64:
+        """Bytes that wait for the client to read them."""
+        return self.unsent_bytes + len(self.out)

@@ -1,0 +1,568 @@
+"""From a frame to its reply: order within a connection, sessions, watch delivery.
+
+Source: client.md sections 3, 13, 14, 15. The rules of order, all in this file:
+
+- Requests of one connection are answered in the order in which they came, errors, auth and SASL
+  included. A write is prepared when it arrives; its reply waits for its commit.
+- A read waits for the connection's own earlier writes and for nothing else.
+- An identity counts from its auth packet on: requests keep the ids that they arrived with.
+- A watch event enters a connection's buffer when its transaction is applied, thus before any reply
+  that could show the change.
+
+No sockets and no clock: the port calls in, and flushes the connections in `dirty` at the end of a turn.
+"""
+
+from collections.abc import Callable
+from typing import Final, Protocol, final
+
+from librt.strings import BytesWriter, read_i32_be
+from mypy_extensions import i64
+
+from ensemble.errors import ProtocolError
+from ensemble.server.answers import Answers, write_znode_stat
+from ensemble.server.connection import (
+    CLOSED,
+    DRAINING,
+    NEW,
+    OPEN,
+    WAITING,
+    Connection,
+    Pending,
+)
+from ensemble.server.stats import ServerStats
+from ensemble.tree.acl import AclSchemes
+from ensemble.tree.apply import Applied, OpResult
+from ensemble.tree.datatree import DataTree
+from ensemble.tree.prepare import WriteRequest
+from ensemble.tree.sessions import SessionTracker
+from ensemble.tree.watches import WatchTable
+from ensemble.wire import codes
+from ensemble.wire.framing import end_frame
+from ensemble.wire.jute import MarshallingError, Reader, write_buffer, write_int
+from ensemble.wire.replies import (
+    NO_PASSWORD,
+    ConnectResponse,
+    begin_reply,
+    write_connect_response,
+    write_header_only,
+    write_watch_event,
+)
+from ensemble.wire.requests import (
+    HEADER_BYTES,
+    ConnectRequest,
+    read_connect_request,
+    write_multi_header,
+)
+from ensemble.wire.txns import TxnHeader
+
+OUT_BYTES_SOFT: Final = 1 << 20  # beyond it a connection's next request waits for the client to read
+PENDING_MAX: Final = 16_384  # unanswered requests of one connection before reading from it stops
+
+
+def is_write(op: i64) -> bool:
+    """Whether an opcode asks for a transaction. The internal ones (20, -10) are no client's business."""
+    return (
+        op == codes.OP_SET_DATA
+        or op == codes.OP_CREATE
+        or op == codes.OP_DELETE
+        or op == codes.OP_CREATE2
+        or op == codes.OP_MULTI
+        or op == codes.OP_SET_ACL
+        or op == codes.OP_CLOSE_SESSION
+        or op == codes.OP_CREATE_CONTAINER
+        or op == codes.OP_CREATE_TTL
+        or op == codes.OP_RECONFIG
+    )
+
+
+def is_read(op: i64) -> bool:
+    """Whether `Answers` knows the opcode."""
+    return (
+        op == codes.OP_GET_DATA
+        or op == codes.OP_EXISTS
+        or op == codes.OP_PING
+        or op == codes.OP_GET_CHILDREN
+        or op == codes.OP_GET_CHILDREN2
+        or op == codes.OP_GET_ACL
+        or op == codes.OP_SYNC
+        or op == codes.OP_SET_WATCHES
+        or op == codes.OP_SET_WATCHES2
+        or op == codes.OP_ADD_WATCH
+        or op == codes.OP_CHECK_WATCHES
+        or op == codes.OP_REMOVE_WATCHES
+        or op == codes.OP_MULTI_READ
+        or op == codes.OP_GET_EPHEMERALS
+        or op == codes.OP_GET_ALL_CHILDREN_NUMBER
+        or op == codes.OP_WHO_AM_I
+    )
+
+
+class Authority(Protocol):
+    """Who orders writes: this server alone, or (later) the leader of an ensemble."""
+
+    def submit(self, request: WriteRequest) -> int:
+        """Order a write; its zxid. The commit comes back through `Pipeline.on_committed`.
+
+        Raises:
+            MarshallingError: the body cannot be decoded; no zxid was used.
+        """
+        ...
+
+    def last_proposed(self) -> int:
+        """The highest zxid that was given out."""
+        ...
+
+
+class Door(Protocol):
+    """Identity: what auth packets, SASL tokens and session passwords are worth."""
+
+    def on_auth(self, conn: Connection, reader: Reader) -> int:
+        """Take an auth packet: 0, or the error to reply before closing. May replace `conn.ids`."""
+        ...
+
+    def on_sasl(self, conn: Connection, reader: Reader) -> tuple[int, bytes | None, bool]:
+        """Take a SASL token: error, the token to send back, whether to close afterwards."""
+        ...
+
+    def may_run(self, conn: Connection, op: int) -> bool:
+        """Whether enforced authentication lets this connection ask for `op`."""
+        ...
+
+    def new_password(self, session_id: int) -> bytes: ...
+
+    def password_matches(self, session_id: int, password: bytes | None) -> bool: ...
+
+
+@final
+class SessionRules:
+    """Bounds on session timeouts in milliseconds, and the first session id to give out."""
+
+    __slots__ = ("next_id", "timeout_max_ms", "timeout_min_ms")
+
+    def __init__(self, next_id: i64, timeout_min_ms: i64, timeout_max_ms: i64) -> None:
+        self.next_id: i64 = next_id
+        self.timeout_min_ms: Final = timeout_min_ms
+        self.timeout_max_ms: Final = timeout_max_ms
+
+
+@final
+class Pipeline:
+    """Every connection's requests, in order. The caller sets `now_ms` (monotonic) at each turn."""
+
+    __slots__ = (
+        "answers",
+        "authority",
+        "connections",
+        "dirty",
+        "door",
+        "enforced",
+        "now_ms",
+        "on_closed",
+        "outstanding",
+        "rules",
+        "schemes",
+        "session_connections",
+        "stats",
+        "tracker",
+        "tree",
+        "watches",
+    )
+
+    def __init__(
+        self,
+        tree: DataTree,
+        schemes: AclSchemes,
+        tracker: SessionTracker,
+        watches: WatchTable,
+        answers: Answers,
+        authority: Authority,
+        door: Door,
+        enforced: bool,
+        rules: SessionRules,
+        stats: ServerStats,
+        on_closed: Callable[[Connection], None],
+    ) -> None:
+        self.tree = tree
+        self.schemes: Final = schemes
+        self.tracker: Final = tracker
+        self.watches: Final = watches
+        self.answers: Final = answers
+        self.authority: Final = authority
+        self.door: Final = door
+        self.enforced: Final = enforced
+        self.rules: Final = rules
+        self.stats: Final = stats
+        self.on_closed: Final = on_closed
+        self.connections: Final[dict[int, Connection]] = {}
+        self.session_connections: Final[dict[int, Connection]] = {}
+        self.dirty: list[Connection] = []
+        self.outstanding: i64 = 0  # requests of clients that are not answered yet
+        self.now_ms: i64 = 0
+
+    # Connections come and go
+
+    def add(self, conn: Connection) -> None:
+        self.connections[conn.id] = conn
+
+    def remove(self, conn: Connection) -> None:
+        """The connection is gone. Its session lives on until it expires."""
+        if conn.state == CLOSED:
+            return
+        conn.state = CLOSED
+        self.outstanding -= len(conn.pending)
+        conn.pending.clear()
+        del self.connections[conn.id]
+        self.watches.drop_connection(conn.id)
+        session = conn.session
+        if session is not None and session.connection_id == conn.id:
+            session.connection_id = 0
+            self.session_connections.pop(conn.session_id, None)
+
+    def touch_dirty(self, conn: Connection) -> None:
+        """Have the port flush this connection at the end of the turn."""
+        if not conn.dirty:
+            conn.dirty = True
+            self.dirty.append(conn)
+
+    def drain(self, conn: Connection, reason: str) -> None:
+        """Let what is queued go out, then close. No further request is looked at."""
+        if conn.state != CLOSED:
+            conn.state = DRAINING
+            conn.close_reason = reason
+            self.touch_dirty(conn)
+
+    def cut(self, conn: Connection, reason: str) -> None:
+        """Close at once, without a reply to what is pending."""
+        conn.out.truncate(0)
+        self.outstanding -= len(conn.pending)
+        conn.pending.clear()
+        self.drain(conn, reason)
+
+    def may_read(self, conn: Connection) -> bool:
+        """Whether the next request of this connection may be looked at now (back-pressure)."""
+        return (
+            (conn.state == OPEN or conn.state == NEW)
+            and len(conn.pending) < PENDING_MAX
+            and conn.backlog_bytes() < OUT_BYTES_SOFT
+        )
+
+    # Frames
+
+    def on_frame(self, conn: Connection, buf: bytes, start: i64, end: i64) -> None:
+        """One whole frame of a connection.
+
+        Raises:
+            ProtocolError: the frame breaks the protocol; the caller closes the connection.
+        """
+        if conn.state != OPEN:
+            if conn.state == NEW:
+                self.on_connect(conn, Reader(buf, start, end))
+            return
+        if end - start < HEADER_BYTES:
+            raise ProtocolError(f"a request of {end - start} bytes, a header takes {HEADER_BYTES}")
+        xid = i64(read_i32_be(buf, start))
+        op = i64(read_i32_be(buf, start + 4))
+        session = conn.session
+        assert session is not None
+        if session.closing:
+            return  # expired, or its own close is on its way: nothing more is answered
+        self.tracker.touch(session, self.now_ms)
+        conn.stats.on_request(op, xid)
+        self.stats.received += 1
+        reader = Reader(buf, start + HEADER_BYTES, end)
+        if self.enforced and not self.door.may_run(conn, op):
+            self.refuse(conn, xid, op, 0, codes.SESSION_CLOSED_REQUIRE_SASL_AUTH)
+            self.drain_after_pending(conn, "authentication is enforced and missing")
+        elif is_write(op):
+            self.write(conn, xid, op, reader)
+        elif is_read(op):
+            if not conn.pending:
+                self.answers.answer(conn, xid, op, reader, conn.ids)
+                self.sent(conn, op, self.now_ms)
+                self.touch_dirty(conn)
+            else:
+                self.outstanding += 1
+                conn.pending.append(Pending(xid, op, 0, None, reader, conn.ids, self.now_ms))
+        elif op == codes.OP_AUTH:
+            self.auth(conn, xid, reader)
+        elif op == codes.OP_SASL:
+            self.sasl(conn, xid, reader)
+        else:
+            self.refuse(conn, xid, op, -1, codes.UNIMPLEMENTED)
+            self.drain_after_pending(conn, f"unknown opcode {op}")
+
+    def write(self, conn: Connection, xid: i64, op: i64, reader: Reader) -> None:
+        request = WriteRequest(conn.session_id, xid, op, reader, conn.ids)
+        try:
+            zxid = self.authority.submit(request)
+        except MarshallingError:
+            self.refuse(conn, xid, op, self.authority.last_proposed(), codes.MARSHALLING_ERROR)
+            return
+        self.outstanding += 1
+        conn.pending.append(Pending(xid, op, zxid, None, None, conn.ids, self.now_ms))
+        if op == codes.OP_CLOSE_SESSION:
+            session = conn.session
+            if session is not None:
+                self.tracker.set_closing(session)
+
+    def refuse(self, conn: Connection, xid: i64, op: i64, zxid: i64, err: int) -> None:
+        """Reply with an error in its turn."""
+        reply = BytesWriter()
+        write_header_only(reply, xid, zxid, err)
+        self.reply_in_turn(conn, xid, op, reply.getvalue())
+
+    def reply_in_turn(self, conn: Connection, xid: i64, op: i64, reply: bytes) -> None:
+        if conn.pending:
+            self.outstanding += 1
+            conn.pending.append(Pending(xid, op, 0, reply, None, conn.ids, self.now_ms))
+        else:
+            conn.out.write(reply)
+            self.sent(conn, op, self.now_ms)
+            self.touch_dirty(conn)
+
+    def drain_after_pending(self, conn: Connection, reason: str) -> None:
+        """Close once everything that is pending has been answered."""
+        conn.state = DRAINING
+        conn.close_reason = reason
+        self.touch_dirty(conn)
+
+    def sent(self, conn: Connection, op: i64, arrived_ms: i64) -> None:
+        """Count a reply."""
+        latency_ms = self.now_ms - arrived_ms
+        conn.stats.on_reply(self.tree.last_zxid, self.now_ms, latency_ms)
+        self.stats.on_reply(op, latency_ms)
+
+    def auth(self, conn: Connection, xid: i64, reader: Reader) -> None:
+        try:
+            err = self.door.on_auth(conn, reader)
+        except MarshallingError as error:
+            raise ProtocolError(f"an auth packet that cannot be decoded: {error}") from None
+        self.refuse(conn, xid, codes.OP_AUTH, 0, err)
+        if err != 0:
+            self.drain_after_pending(conn, "authentication failed")
+
+    def sasl(self, conn: Connection, xid: i64, reader: Reader) -> None:
+        try:
+            err, token, close = self.door.on_sasl(conn, reader)
+        except MarshallingError as error:
+            raise ProtocolError(f"a SASL packet that cannot be decoded: {error}") from None
+        reply = BytesWriter()
+        start = begin_reply(reply, xid, 0, err)
+        write_buffer(reply, token)
+        end_frame(reply, start)
+        self.reply_in_turn(conn, xid, codes.OP_SASL, reply.getvalue())
+        if close:
+            self.drain_after_pending(conn, "SASL authentication failed")
+
+    # Sessions
+
+    def on_connect(self, conn: Connection, reader: Reader) -> None:
+        """A ConnectRequest: decisions in the order of client.md 3.3, the password before the cut."""
+        try:
+            request = read_connect_request(reader)
+        except MarshallingError as error:
+            raise ProtocolError(f"a ConnectRequest that cannot be decoded: {error}") from None
+        self.stats.received += 1
+        conn.stats.on_connect()
+        conn.read_only_byte = request.read_only is not None
+        if request.last_zxid_seen > self.tree.last_zxid:
+            raise ProtocolError(
+                f"the client has seen zxid {request.last_zxid_seen:#x}, "
+                f"this server's last is {self.tree.last_zxid:#x}"
+            )
+        rules = self.rules
+        timeout_ms = request.timeout_ms
+        if timeout_ms < rules.timeout_min_ms:
+            timeout_ms = rules.timeout_min_ms
+        if timeout_ms > rules.timeout_max_ms:
+            timeout_ms = rules.timeout_max_ms
+        conn.connect_timeout_ms = timeout_ms
+        if request.session_id != 0:
+            self.reattach(conn, request, timeout_ms)
+            return
+        session_id = rules.next_id
+        rules.next_id += 1
+        conn.session_id = session_id
+        conn.state = WAITING
+        body = BytesWriter()
+        write_int(body, timeout_ms)
+        raw = body.getvalue()
+        self.authority.submit(
+            WriteRequest(
+                session_id, 0, codes.OP_CREATE_SESSION, Reader(raw, 0, len(raw)), conn.ids
+            )
+        )
+        self.session_connections[session_id] = conn
+
+    def reattach(self, conn: Connection, request: ConnectRequest, timeout_ms: i64) -> None:
+        session_id = request.session_id
+        session = self.tracker.get(session_id)
+        valid = self.door.password_matches(session_id, request.password)
+        if not valid or session is None or session.closing:
+            self.write_connect_response(conn, 0, 0, NO_PASSWORD)
+            self.drain(conn, "an expired session" if valid else "a wrong session password")
+            return
+        old = self.session_connections.get(session_id)
+        if old is not None:
+            self.cut(old, "its session moved to another connection")
+        session.timeout_ms = timeout_ms
+        self.tracker.touch(session, self.now_ms)
+        self.open(conn, session_id, timeout_ms)
+
+    def open(self, conn: Connection, session_id: i64, timeout_ms: i64) -> None:
+        """The session is valid: bind it to its connection and say so."""
+        session = self.tracker.get(session_id)
+        assert session is not None
+        conn.session = session
+        conn.session_id = session_id
+        session.connection_id = conn.id
+        self.session_connections[session_id] = conn
+        conn.state = OPEN
+        conn.stats.on_session(session_id, timeout_ms)
+        password = self.door.new_password(session_id)
+        self.write_connect_response(conn, timeout_ms, session_id, password)
+
+    def write_connect_response(
+        self, conn: Connection, timeout_ms: i64, session_id: i64, password: bytes
+    ) -> None:
+        read_only = False if conn.read_only_byte else None
+        response = ConnectResponse(timeout_ms, session_id, password, read_only)
+        write_connect_response(conn.out, response)
+        self.stats.sent += 1
+        self.touch_dirty(conn)
+
+    def expire_sessions(self) -> int:
+        """Have every session closed whose time is over; how many."""
+        expired = self.tracker.expire(self.now_ms)
+        for session_id in expired:
+            self.close_session(session_id)
+        return len(expired)
+
+    def close_session(self, session_id: i64) -> None:
+        """Ask for a closeSession on the server's own account."""
+        self.authority.submit(
+            WriteRequest(session_id, 0, codes.OP_CLOSE_SESSION, Reader(b"", 0, 0), [])
+        )
+
+    # Commits
+
+    def on_committed(self, header: TxnHeader, error: i64, applied: Applied) -> None:
+        """A transaction has been applied: deliver events, answer who asked, go on with who waited."""
+        for change in applied.changes:
+            fired = self.watches.fire(change.event, change.path)
+            if fired:
+                self.deliver(change.event, change.path, header.zxid, change.acl, fired)
+        session_id = header.session_id
+        if header.type == codes.OP_CREATE_SESSION:
+            self.session_created(header, applied)
+            return
+        conn = self.session_connections.get(session_id)
+        if header.type == codes.OP_CLOSE_SESSION:
+            self.tracker.remove(session_id)
+            self.session_closed(conn, header)
+            return
+        if conn is None or not conn.pending or conn.pending[0].zxid != header.zxid:
+            return  # the connection that asked is gone, or nobody asked (the container sweep)
+        pending = conn.pending.popleft()
+        self.outstanding -= 1
+        write_write_reply(conn.out, pending, header.zxid, error, applied)
+        self.sent(conn, pending.op, pending.arrived_ms)
+        self.go_on(conn)
+        self.touch_dirty(conn)
+
+    def go_on(self, conn: Connection) -> None:
+        """Answer what waited behind a commit, up to the next write."""
+        while conn.pending:
+            pending = conn.pending[0]
+            if pending.zxid > 0:
+                return
+            conn.pending.popleft()
+            self.outstanding -= 1
+            if pending.reply is not None:
+                conn.out.write(pending.reply)
+            elif pending.reader is not None:
+                self.answers.answer(conn, pending.xid, pending.op, pending.reader, pending.ids)
+            self.sent(conn, pending.op, pending.arrived_ms)
+
+    def deliver(
+        self, event: int, path: bytes, zxid: i64, acl: AclList, connection_ids: list[int]
+    ) -> None:
+        """Queue one event for each watcher who may read the node; encoded once."""
+        frame = BytesWriter()
+        write_watch_event(frame, zxid, event, path)
+        encoded = frame.getvalue()
+        for connection_id in connection_ids:
+            conn = self.connections.get(connection_id)
+            if conn is None or conn.state != OPEN:
+                continue
+            if self.schemes.check(acl, codes.PERM_READ, conn.ids):
+                conn.out.write(encoded)
+                self.stats.sent += 1
+                self.touch_dirty(conn)
+
+    def session_created(self, header: TxnHeader, applied: Applied) -> None:
+        session_id = header.session_id
+        timeout_ms = i64(self.tree.sessions[session_id])
+        self.tracker.add(session_id, timeout_ms, self.now_ms)
+        conn = self.session_connections.get(session_id)
+        if conn is not None and conn.state == WAITING:
+            self.open(conn, session_id, timeout_ms)
+
+    def session_closed(self, conn: Connection | None, header: TxnHeader) -> None:
+        if conn is None:
+            return
+        if conn.pending and conn.pending[0].zxid == header.zxid:
+            pending = conn.pending.popleft()
+            self.outstanding -= 1
+            write_header_only(conn.out, pending.xid, header.zxid, 0)
+            self.sent(conn, pending.op, pending.arrived_ms)
+            self.drain(conn, "")
+        else:
+            self.cut(conn, "its session expired")
+        self.session_connections.pop(header.session_id, None)
+
+
+def write_write_reply(
+    out: BytesWriter, pending: Pending, zxid: i64, error: i64, applied: Applied
+) -> None:
+    """The reply to a write, by its opcode (client.md sections 5 and 12)."""
+    op = pending.op
+    if op == codes.OP_MULTI and applied.multi:
+        start = begin_reply(out, pending.xid, zxid, 0)
+        for result in applied.results:
+            write_multi_result(out, result)
+        write_multi_header(out, -1, True, -1)
+        end_frame(out, start)
+        return
+    if error != 0:
+        write_header_only(out, pending.xid, zxid, error)
+        return
+    start = begin_reply(out, pending.xid, zxid, 0)
+    result = applied.results[0]
+    write_result_body(out, op, result)
+    end_frame(out, start)
+
+
+def write_result_body(out: BytesWriter, op: i64, result: OpResult) -> None:
+    """path for creates, Stat where the operation returns one, nothing for delete and check."""
+    if op == codes.OP_SET_DATA or op == codes.OP_SET_ACL:
+        assert result.node is not None
+        write_znode_stat(out, result.node)
+    elif op == codes.OP_CREATE:
+        write_buffer(out, result.path)
+    elif op != codes.OP_DELETE and op != codes.OP_CHECK:
+        write_buffer(out, result.path)
+        assert result.node is not None
+        write_znode_stat(out, result.node)
+
+
+def write_multi_result(out: BytesWriter, result: OpResult) -> None:
+    if result.op == codes.OP_ERROR:
+        write_multi_header(out, codes.OP_ERROR, False, result.error)
+        write_int(out, result.error)
+        return
+    op = result.op
+    if op == codes.OP_CREATE_CONTAINER or op == codes.OP_CREATE_TTL:
+        op = codes.OP_CREATE2
+    write_multi_header(out, op, False, 0)
+    write_result_body(out, op, result)
