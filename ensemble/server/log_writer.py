@@ -49,10 +49,10 @@ class LogWriter:
         self._sync_ms = 0.0
         self._count = 0
         self._failure: BaseException | None = None
-        self._thread: Final = threading.Thread(target=self._run, name="txnlog", daemon=True)
+        self._worker: Final = threading.Thread(target=self._run, name="txnlog", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        self._worker.start()
 
     def submit(self, batch: LogBatch) -> None:
         """Write and sync a batch."""
@@ -82,8 +82,8 @@ class LogWriter:
     def stop(self, timeout_s: float = 10.0) -> None:
         """Let a running batch end, then end the thread and close the file."""
         self._jobs.put(None)
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
+        if self._worker.is_alive():
+            self._worker.join(timeout_s)
 
     def _run(self) -> None:
         log = self.log
