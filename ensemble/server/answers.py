@@ -124,7 +124,7 @@ class Answers:
     def exists(self, conn: Connection, xid: i64, reader: Reader, ids: list[Id]) -> int:
         path = reader.read_path()
         watch = reader.read_bool()
-        if b"\0" in path:
+        if path.find(b"\0") >= 0:
             return codes.BAD_ARGUMENTS
         node = self.tree.nodes.get(path or b"/")
         if node is not None and not self.readable(node, ids):

@@ -12,12 +12,15 @@ ASCII_FORBIDDEN: Final = bytes(range(0x20)) + b"\x7f"
 
 
 def is_legal(path: bytes) -> bool:
-    """Whether a znode may have this path."""
+    """Whether a znode may have this path.
+
+    `find` and not `in`: for bytes the latter first tries, and fails, to read its left side as a number.
+    """
     if path == ROOT:
         return True
-    if not path.startswith(b"/") or path.endswith(b"/"):
+    if not path.startswith(b"/") or path.endswith(b"/") or path.find(b"//") >= 0:
         return False
-    if b"//" in path or (b"/." in path and has_dot_component(path)):
+    if path.find(b"/.") >= 0 and has_dot_component(path):
         return False
     if path.isascii():
         return len(path.translate(None, ASCII_FORBIDDEN)) == len(path)
@@ -26,7 +29,12 @@ def is_legal(path: bytes) -> bool:
 
 def has_dot_component(path: bytes) -> bool:
     """Whether a component is exactly "." or ".."."""
-    return b"/./" in path or b"/../" in path or path.endswith(b"/.") or path.endswith(b"/..")
+    return any(component in (b".", b"..") for component in path.split(b"/"))
+
+
+def has_no_slash_or_nul(path: bytes) -> bool:
+    """What create and delete refuse before they look at anything else."""
+    return path.find(b"/") < 0 or path.find(b"\0") >= 0
 
 
 def is_legal_text(path: bytes) -> bool:

@@ -144,15 +144,20 @@ class PendingChanges:
 
     def get(self, path: bytes) -> ChangeRecord | None:
         """The znode as the next request must see it, or None. Not to be changed."""
-        record = self.latest.get(path)
-        if record is not None:
-            return record if record.exists else None
+        if self.latest:
+            record = self.latest.get(path)
+            if record is not None:
+                return record if record.exists else None
         node = self.tree.nodes.get(path)
         return None if node is None else record_of(path, node)
 
-    def put(self, record: ChangeRecord) -> None:
-        """Enter a change whose fields are final; the digest follows."""
-        before = self.digest_before(record.path)
+    def exists(self, path: bytes) -> bool:
+        """Whether the next request must see a znode there."""
+        record = self.latest.get(path)
+        return path in self.tree.nodes if record is None else record.exists
+
+    def put(self, record: ChangeRecord, before: i64) -> None:
+        """Enter a change whose fields are final; `before` is the znode's digest until now, or 0."""
         if record.exists:
             record.digest = node_digest(
                 record.path,
@@ -172,13 +177,6 @@ class PendingChanges:
         self.digest += record.digest - before
         self.queue.append(record)
         self.latest[record.path] = record
-
-    def digest_before(self, path: bytes) -> i64:
-        record = self.latest.get(path)
-        if record is not None:
-            return record.digest
-        node = self.tree.nodes.get(path)
-        return 0 if node is None else node.digest
 
     def charge(self, path: bytes, zxid: i64, count: i64, size: i64) -> None:
         """Remember what a change below a limited path will add to its usage."""

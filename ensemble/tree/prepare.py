@@ -13,7 +13,7 @@ from mypy_extensions import i64
 from ensemble.errors import KeeperError
 from ensemble.tree.acl import AclSchemes
 from ensemble.tree.datatree import SYSTEM_PATHS, DataTree
-from ensemble.tree.paths import is_legal, parent_of
+from ensemble.tree.paths import has_no_slash_or_nul, is_legal, parent_of
 from ensemble.tree.pending import ChangeRecord, PendingChanges, successor
 from ensemble.tree.znode import OWNER_CONTAINER, TTL_MAX, is_ttl_owner, ttl_owner, wrap32
 from ensemble.wire import codes
@@ -265,7 +265,7 @@ class Preparer:
         if not in_multi:
             self.check_session(session_id)
         path = request.path
-        if b"/" not in path or b"\0" in path:
+        if has_no_slash_or_nul(path):
             raise KeeperError(codes.BAD_ARGUMENTS, "a path without a slash, or with NUL")
         acl = self.schemes.fix(request.acl, ids)
         parent_path = parent_of(path)
@@ -284,7 +284,7 @@ class Preparer:
             path = path + b"%010d" % int(parent.cversion)
         if not is_legal(path):
             raise KeeperError(codes.BAD_ARGUMENTS, "an illegal path")
-        if pending.get(path) is not None:
+        if pending.exists(path):
             raise KeeperError(codes.NODE_EXISTS)
         if self.is_ephemeral(parent.owner):
             raise KeeperError(codes.NO_CHILDREN_FOR_EPHEMERALS)
@@ -311,7 +311,7 @@ class Preparer:
         changed.cversion = cversion
         changed.pzxid = zxid
         changed.num_children += 1
-        pending.put(changed)
+        pending.put(changed, parent.digest)
         record = ChangeRecord(path, zxid, self.tree.acl_list(acl))
         record.data = request.data
         record.czxid = zxid
@@ -320,7 +320,7 @@ class Preparer:
         record.ctime = now_ms
         record.mtime = now_ms
         record.owner = owner
-        pending.put(record)
+        pending.put(record, 0)
         pending.charge(path, zxid, 1, size)
         ttl: i64 = request.ttl if op == codes.OP_CREATE_TTL else 0
         return SubPrepared(type, CreateTxn(path, request.data, acl, ephemeral, cversion, ttl))
@@ -362,7 +362,7 @@ class Preparer:
 
     def delete(self, request: DeleteRequest, ids: list[Id], zxid: i64) -> SubPrepared:
         path = request.path
-        if b"/" not in path or b"\0" in path or path in SYSTEM_PATHS:
+        if has_no_slash_or_nul(path) or path in SYSTEM_PATHS:
             raise KeeperError(codes.BAD_ARGUMENTS, "a path that cannot be deleted")
         pending = self.pending
         parent = pending.get(parent_of(path))
@@ -385,10 +385,10 @@ class Preparer:
         changed = successor(parent, zxid)
         changed.pzxid = zxid
         changed.num_children -= 1
-        self.pending.put(changed)
+        self.pending.put(changed, parent.digest)
         dead = ChangeRecord(record.path, zxid, record.acl)
         dead.exists = False
-        self.pending.put(dead)
+        self.pending.put(dead, record.digest)
         self.pending.charge(record.path, zxid, -1, -record.data_bytes())
 
     def delete_container(self, path: bytes, zxid: i64) -> SubPrepared:
@@ -408,11 +408,10 @@ class Preparer:
         self, request: SetDataRequest, ids: list[Id], zxid: i64, now_ms: i64
     ) -> SubPrepared:
         path = request.path
-        if not is_legal(path):
-            raise KeeperError(codes.BAD_ARGUMENTS, "an illegal path")
         record = self.pending.get(path)
         if record is None:
-            raise KeeperError(codes.NO_NODE)
+            # A path that exists is legal: only a missing one has to be looked at.
+            raise KeeperError(codes.NO_NODE if is_legal(path) else codes.BAD_ARGUMENTS)
         if not self.schemes.check(record.acl, codes.PERM_WRITE, ids):
             raise KeeperError(codes.NO_AUTH)
         size: i64 = 0 if request.data is None else len(request.data)
@@ -426,7 +425,7 @@ class Preparer:
         changed.version = wrap32(record.version + 1)
         changed.mzxid = zxid
         changed.mtime = now_ms
-        self.pending.put(changed)
+        self.pending.put(changed, record.digest)
         self.pending.charge(path, zxid, 0, more)
         return SubPrepared(codes.OP_SET_DATA, SetDataTxn(path, request.data, changed.version))
 
@@ -447,7 +446,7 @@ class Preparer:
         changed = successor(record, zxid)
         changed.acl = self.tree.acl_list(acl)
         changed.aversion = wrap32(record.aversion + 1)
-        self.pending.put(changed)
+        self.pending.put(changed, record.digest)
         return SetAclTxn(path, acl, changed.aversion)
 
     def check(self, request: DeleteRequest, ids: list[Id]) -> SubPrepared:

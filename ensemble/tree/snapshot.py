@@ -115,7 +115,7 @@ class SnapshotWriter:
             write_i64_be(out, node.pzxid)
             children = node.children
             if children is not None:
-                paths.extend(sorted(children, reverse=True))
+                paths.extend(children)
 
 
 def write_snapshot(tree: DataTree, digest: bool = True, last_zxid: bool = True) -> Iterator[bytes]:
