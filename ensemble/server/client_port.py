@@ -167,6 +167,13 @@ class ClientPort:
     def on_ready(self) -> bool:
         """One turn. True where another is due at once, because frames wait in buffers."""
         accepts = False
+        if self.waiting:
+            # First those that had to wait: else the ones with new input take all the room again.
+            waiting = self.waiting
+            self.waiting = []
+            for waiter in waiting:
+                waiter.more_frames = False
+                self.take_frames(waiter)
         for fd, event in self.epoll.poll(0, POLL_EVENTS_MAX):
             client = self.sockets.get(fd)
             if client is not None:
@@ -178,12 +185,6 @@ class ClientPort:
                 self.extra[fd]()
             elif fd in self.listeners:
                 accepts = True
-        if self.waiting:
-            waiting = self.waiting
-            self.waiting = []
-            for client in waiting:
-                client.more_frames = False
-                self.take_frames(client)
         if accepts:
             self.accept()
         self.end_turn()

@@ -6,8 +6,10 @@ but bytes, and snapshots are written by a forked child.
 """
 
 import asyncio
+import fcntl
 import gc
 import logging
+import os
 import random
 import ssl
 import time
@@ -51,7 +53,7 @@ TURNS_BEFORE_YIELD_MAX: Final = 16
 COLLECT_EVERY_S: Final = 60.0
 REFUSALS_LOGGED_PER_S_MAX: Final = 20
 REAPED_PER_TICK_MAX: Final = 500
-FORK_BEFORE_BYTES_MIN: Final = 1 << 22
+LOCK_TIMEOUT_S: Final = 10.0
 
 
 def monotonic_ms() -> int:
@@ -107,6 +109,12 @@ class Node:
             storage.digest_enabled,
             record_bytes_max,
         )
+        self.layout.make_folders(self.disk)
+        self.lock = lock_folder(self.layout.log_folder)
+        # Forked while this process is small. The first record of a run begins a new file.
+        self.log_writer = LogWriter(
+            TxnLog(self.disk, self.layout, storage.prealloc_kb, storage.force_sync), self.stats
+        )
         gc.disable()  # nothing that is loaded is garbage
         recovered = recover(self.disk, self.layout, options)
         for note in recovered.notes:
@@ -135,9 +143,6 @@ class Node:
             config.ports.frame_bytes_max,
         )
         self.preparer = Preparer(self.tree, self.schemes, prepare)
-        self.log_writer = LogWriter(
-            TxnLog(self.disk, self.layout, storage.prealloc_kb, storage.force_sync), self.stats
-        )
         self.authority = StandaloneAuthority(self.tree, self.preparer, self.log_writer)
         self.tracker = SessionTracker(config.sessions.tick_ms)
         self.watches = WatchTable()
@@ -209,7 +214,6 @@ class Node:
         self.loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         self.recover()
-        self.log_writer.start()
         self.port.watch(self.log_writer.notify_fd, self.on_log_synced)
         ports = self.config.ports
         try:
@@ -407,6 +411,25 @@ class Node:
 
     def uptime_ms(self) -> int:
         return monotonic_ms() - self.started_ms
+
+
+def lock_folder(folder: str) -> int:
+    """Hold the folder for this server and its log process; the descriptor is the lock.
+
+    Raises:
+        StorageError: another server works on it and did not end within the time.
+    """
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(fd)
+                raise StorageError(f"another server is running on {folder}: stop it") from None
+            time.sleep(0.02)
 
 
 def first_session_id(server_id: int, now_ms: int) -> int:

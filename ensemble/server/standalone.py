@@ -63,7 +63,7 @@ class StandaloneAuthority:
 
     def end_turn(self) -> None:
         """Hand what has gathered to the log, unless a sync is still on its way."""
-        if self.batch.payloads and not self.log.busy:
+        if self.batch.count > 0 and not self.log.busy:
             self.log.submit(self.batch)
             self.batch = LogBatch()
 
