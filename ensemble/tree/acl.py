@@ -10,7 +10,7 @@ from mypy_extensions import i64, mypyc_attr
 
 from ensemble.errors import KeeperError
 from ensemble.wire import codes
-from ensemble.wire.jute import MarshallingError, reader_of
+from ensemble.wire.jute import reader_of
 from ensemble.wire.records import Acl, Id, read_acl_vector
 
 RAW_CACHE_MAX: Final = 1_024
@@ -267,7 +267,7 @@ class AclSchemes:
             id = entry.id.id
             if id is None:
                 if scheme.needs_id():
-                    raise MarshallingError(f"a null {scheme_name} id in an ACL")
+                    raise KeeperError(codes.MARSHALLING_ERROR, f"a null {scheme_name} id")
                 raise KeeperError(codes.INVALID_ACL, f"a null {scheme_name} id")
             if not scheme.is_valid(id):
                 raise KeeperError(codes.INVALID_ACL, f"{scheme_name} id {id!r}")

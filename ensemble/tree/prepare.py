@@ -470,8 +470,10 @@ class Preparer:
         for item in items:
             part = item.request
             if isinstance(part, CreateRequest):
-                known = codes.CREATE_PERSISTENT <= part.flags
-                if not known or part.flags > codes.CREATE_PERSISTENT_SEQUENTIAL_WITH_TTL:
+                highest = codes.CREATE_CONTAINER
+                if item.op == codes.OP_CREATE_TTL:
+                    highest = codes.CREATE_PERSISTENT_SEQUENTIAL_WITH_TTL
+                if not codes.CREATE_PERSISTENT <= part.flags <= highest:
                     raise MarshallingError(f"create flags {part.flags} in a multi")
         self.check_session(request.session_id)
         mark = self.pending.mark()
