@@ -1,0 +1,406 @@
+"""ACLs: lists kept once, the table that numbers them for snapshots, schemes, the decision.
+
+Source: auth.md sections 2 and 3, storage.md 4.1. Nearly all znodes share a handful of lists, so a node
+points to an `AclList`, and whether everybody may do something is one comparison of bits.
+"""
+
+from typing import Final, final
+
+from mypy_extensions import i64, mypyc_attr
+
+from ensemble.errors import KeeperError
+from ensemble.wire import codes
+from ensemble.wire.records import ACL_VECTOR_COUNT_MAX, Acl, Id
+
+WORLD: Final = "world"
+ANYONE: Final = "anyone"
+SUPER: Final = "super"
+AUTH: Final = "auth"
+DIGEST: Final = "digest"
+IP: Final = "ip"
+
+OPEN_ACL_ID: Final = -1
+
+
+@final
+@mypyc_attr(acyclic=True)
+class AclList:
+    """One ACL, shared by every node that carries it. Not changed after it is made.
+
+    `world_perms`: the bits that world:anyone has; all bits for an empty list, which grants everything.
+    `id` and `users` belong to the table: the number in snapshots (0: not in a table), and how many
+    nodes carry the list. `wire_bytes`: the size of the encoded vector.
+    """
+
+    __slots__ = ("entries", "id", "users", "wire_bytes", "world_perms")
+
+    def __init__(self, entries: list[Acl]) -> None:
+        self.entries: Final = entries
+        self.id: i64 = 0
+        self.users: i64 = 0
+        perms: i64 = 0 if entries else -1
+        size: i64 = 4
+        for entry in entries:
+            scheme = entry.id.scheme or ""
+            name = entry.id.id or ""
+            size += 12 + _utf8_bytes(scheme) + _utf8_bytes(name)
+            if scheme == WORLD and name == ANYONE:
+                perms |= entry.perms
+        self.world_perms: Final[i64] = perms
+        self.wire_bytes: Final[i64] = size
+
+    def __repr__(self) -> str:
+        return f"AclList({self.entries!r})"
+
+
+def _utf8_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def open_entries() -> list[Acl]:
+    """world:anyone with all permissions."""
+    return [Acl(codes.PERM_ALL, Id(WORLD, ANYONE))]
+
+
+def read_only_entries() -> list[Acl]:
+    """world:anyone may read, nobody may write: the ACL of /zookeeper/config."""
+    return [Acl(codes.PERM_READ, Id(WORLD, ANYONE))]
+
+
+def closed_entries() -> list[Acl]:
+    """Nobody may do anything, the super user aside."""
+    return [Acl(0, Id(WORLD, ANYONE))]
+
+
+@final
+class AclTable:
+    """The lists that the nodes of one tree carry, each once, numbered from 1; the open one is -1.
+
+    A list leaves the table with its last node, so clients cannot make it grow beyond the tree.
+    """
+
+    __slots__ = ("by_entries", "by_id", "by_object", "next_id", "open")
+
+    def __init__(self) -> None:
+        self.by_entries: Final[dict[tuple[Acl, ...], AclList]] = {}
+        self.by_id: Final[dict[int, AclList]] = {}
+        # id() of the list object of a table entry: a txn mostly carries that very object.
+        self.by_object: Final[dict[int, AclList]] = {}
+        self.next_id: i64 = 1
+        self.open: Final = AclList(open_entries())
+        self.open.users = 1  # never leaves
+        self._add(self.open, OPEN_ACL_ID)
+
+    def find(self, entries: list[Acl]) -> AclList | None:
+        """The list with these entries, if a node carries it."""
+        known = self.by_object.get(id(entries))
+        if known is not None and known.entries is entries:
+            return known
+        return self.by_entries.get(tuple(entries))
+
+    def take(self, entries: list[Acl]) -> AclList:
+        """The list with these entries, for one more node."""
+        known = self.find(entries)
+        if known is None:
+            known = AclList(entries)
+            self._add(known, self.next_id)
+            self.next_id += 1
+        known.users += 1
+        return known
+
+    def release(self, acl: AclList) -> None:
+        """A node that carried `acl` is gone, or carries another one."""
+        acl.users -= 1
+        if acl.users <= 0 and acl.id > 0:
+            # A list under a second number (from a snapshot) must not take the first one's place.
+            key = tuple(acl.entries)
+            if self.by_entries.get(key) is acl:
+                del self.by_entries[key]
+            self.by_object.pop(id(acl.entries), None)
+            del self.by_id[acl.id]
+            acl.id = 0
+
+    def load(self, acl_id: int, entries: list[Acl]) -> AclList:
+        """A numbered list of a snapshot; no node carries it yet. `prune` when all nodes are read."""
+        known = AclList(entries)
+        self._add(known, acl_id)
+        self.next_id = max(self.next_id, acl_id + 1)
+        return known
+
+    def take_by_id(self, acl_id: int) -> AclList:
+        """The list of one more node of a snapshot. For an unknown number: closed to everybody.
+
+        A fuzzy file can name an ACL that came after its table; replaying the node's create brings
+        the list that it really has (storage.md 6.2).
+        """
+        known = self.by_id.get(acl_id)
+        if known is None:
+            return self.take(closed_entries())
+        known.users += 1
+        return known
+
+    def prune(self) -> None:
+        """Drop lists that no node carries, after a snapshot was read."""
+        for acl in list(self.by_id.values()):
+            if acl.users <= 0:
+                acl.users = 1
+                self.release(acl)
+
+    def _add(self, acl: AclList, acl_id: i64) -> None:
+        acl.id = acl_id
+        self.by_id[acl_id] = acl
+        self.by_object[id(acl.entries)] = acl
+        self.by_entries.setdefault(tuple(acl.entries), acl)
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Scheme:
+    """What one authentication scheme means in an ACL. Subclasses need not be compiled.
+
+    `authenticating`: its ids are what the pseudo scheme `auth` stands for.
+    """
+
+    def __init__(self, name: str, authenticating: bool) -> None:
+        self.name = name
+        self.authenticating = authenticating
+
+    def valid_acl_id(self, acl_id: str) -> bool:
+        """Whether an ACL entry may name this id."""
+        raise NotImplementedError
+
+    def matches(self, held: str, entry: str) -> bool:
+        """Whether an id held by a connection is what an entry names."""
+        return held == entry
+
+    def null_id_is_malformed(self) -> bool:
+        """Whether an entry with a null id is a marshalling error (-5) and not an invalid ACL."""
+        return False
+
+    def user_name(self, held: str) -> str:
+        """The part of an id that may be shown (whoAmI)."""
+        return held
+
+
+class WorldScheme(Scheme):
+    """Everybody: the only id is `anyone`, and no connection ever holds it."""
+
+    def __init__(self) -> None:
+        super().__init__(WORLD, False)
+
+    def valid_acl_id(self, acl_id: str) -> bool:
+        return acl_id == ANYONE
+
+    def matches(self, held: str, entry: str) -> bool:
+        return entry == ANYONE
+
+    def null_id_is_malformed(self) -> bool:
+        return True
+
+
+class DigestScheme(Scheme):
+    """user:hash. The hash has been computed when the connection authenticated."""
+
+    def __init__(self) -> None:
+        super().__init__(DIGEST, True)
+
+    def valid_acl_id(self, acl_id: str) -> bool:
+        pieces = acl_id.split(":")
+        while pieces and not pieces[-1]:
+            pieces.pop()
+        return len(pieces) == 2
+
+    def null_id_is_malformed(self) -> bool:
+        return True
+
+    def user_name(self, held: str) -> str:
+        return held.split(":", 1)[0]
+
+
+class IpScheme(Scheme):
+    """An address, or a network as address/bits; IPv4 and IPv6."""
+
+    def __init__(self) -> None:
+        super().__init__(IP, False)
+
+    def valid_acl_id(self, acl_id: str) -> bool:
+        address, bits = _split_network(acl_id)
+        return address is not None and 0 <= bits <= 8 * len(address)
+
+    def matches(self, held: str, entry: str) -> bool:
+        address = parse_address(held.split("%", 1)[0])
+        network, bits = _split_network(entry)
+        if address is None or network is None or len(address) != len(network):
+            return False
+        size = 8 * len(address)
+        if not 0 <= bits <= size:
+            return False
+        shift = size - bits
+        return int.from_bytes(address, "big") >> shift == int.from_bytes(network, "big") >> shift
+
+    def null_id_is_malformed(self) -> bool:
+        return True
+
+
+def _split_network(text: str) -> tuple[bytes | None, int]:
+    """The address and its number of significant bits; -1 where that is not a number."""
+    parts = text.split("/")
+    address = parse_address(parts[0])
+    if address is None or len(parts) > 2:
+        return None, -1
+    if len(parts) == 1:
+        return address, 8 * len(address)
+    if not _is_decimal(parts[1], 3):
+        return address, -1
+    return address, int(parts[1])
+
+
+def _is_decimal(text: str, digits_max: int) -> bool:
+    return 0 < len(text) <= digits_max and text.isascii() and text.isdigit()
+
+
+def parse_address(text: str) -> bytes | None:
+    """An IPv4 or IPv6 address as 4 or 16 bytes; None if it is neither. No zone, no embedded IPv4."""
+    if ":" in text:
+        return _parse_ipv6(text)
+    parts = text.split(".")
+    if len(parts) != 4:
+        return None
+    numbers: list[int] = []
+    for part in parts:
+        if not _is_decimal(part, 3) or int(part) > 255:
+            return None
+        numbers.append(int(part))
+    return bytes(numbers)
+
+
+def _parse_ipv6(text: str) -> bytes | None:
+    halves = text.split("::")
+    if len(halves) > 2:
+        return None
+    head = _parse_groups(halves[0])
+    tail = _parse_groups(halves[1]) if len(halves) == 2 else []
+    if head is None or tail is None:
+        return None
+    missing = 8 - len(head) - len(tail)
+    if missing < (1 if len(halves) == 2 else 0) or (len(halves) == 1 and missing != 0):
+        return None
+    out = b""
+    for group in head + [0] * missing + tail:
+        out += group.to_bytes(2, "big")
+    return out
+
+
+def _parse_groups(text: str) -> list[int] | None:
+    """Hex groups between colons; the empty text has none."""
+    groups: list[int] = []
+    if not text:
+        return groups
+    for group in text.split(":"):
+        if not 0 < len(group) <= 4 or not all(c in "0123456789abcdefABCDEF" for c in group):
+            return None
+        groups.append(int(group, 16))
+    return groups
+
+
+def default_schemes() -> list[Scheme]:
+    """The schemes that every server has."""
+    return [WorldScheme(), IpScheme(), DigestScheme()]
+
+
+@final
+class AclSchemes:
+    """The registered schemes, and every decision about permissions."""
+
+    __slots__ = ("by_name", "skip_acl")
+
+    def __init__(self, schemes: list[Scheme], skip_acl: bool = False) -> None:
+        self.by_name: Final[dict[str, Scheme]] = {scheme.name: scheme for scheme in schemes}
+        self.skip_acl: Final = skip_acl
+
+    def check(self, acl: AclList, perm: i64, ids: list[Id]) -> bool:
+        """Whether one of `ids` has the permission bit `perm`. Ask for one bit at a time."""
+        if acl.world_perms & perm:
+            return True
+        if self.skip_acl:
+            return True
+        return self._check_ids(acl, perm, ids)
+
+    def _check_ids(self, acl: AclList, perm: i64, ids: list[Id]) -> bool:
+        for held in ids:
+            if held.scheme == SUPER:
+                return True
+        for entry in acl.entries:
+            if not entry.perms & perm:
+                continue
+            wanted = entry.id.scheme
+            if wanted is None:
+                continue
+            scheme = self.by_name.get(wanted)
+            if scheme is None:
+                continue
+            entry_id = entry.id.id or ""
+            for held in ids:
+                if held.scheme == wanted and scheme.matches(held.id or "", entry_id):
+                    return True
+        return False
+
+    def fix(self, entries: list[Acl], ids: list[Id]) -> list[Acl]:
+        """The ACL that a create or setACL stores: duplicates removed, `auth` expanded (auth.md 3).
+
+        Raises:
+            KeeperError: -114 for an ACL that is empty or names what no scheme knows, -5 for a null
+                id where the scheme needs one.
+        """
+        fixed: dict[Acl, bool] = {}
+        for entry in dict.fromkeys(entries):
+            name = entry.id.scheme
+            if name is None:
+                raise KeeperError(codes.INVALID_ACL, "an ACL entry without a scheme")
+            if name == AUTH:
+                self._expand_auth(entry, ids, fixed)
+                continue
+            scheme = self.by_name.get(name)
+            if scheme is None:
+                raise KeeperError(codes.INVALID_ACL, f"no scheme {name!r} for ACLs")
+            entry_id = entry.id.id
+            if entry_id is None:
+                if scheme.null_id_is_malformed():
+                    raise KeeperError(codes.MARSHALLING_ERROR, f"a null id for scheme {name!r}")
+                raise KeeperError(codes.INVALID_ACL, f"a null id for scheme {name!r}")
+            if not scheme.valid_acl_id(entry_id):
+                raise KeeperError(codes.INVALID_ACL, f"{name}:{entry_id!r} names nobody")
+            fixed[entry] = True
+        if not fixed:
+            raise KeeperError(codes.INVALID_ACL, "an ACL without entries")
+        return list(fixed)
+
+    def _expand_auth(self, entry: Acl, ids: list[Id], fixed: dict[Acl, bool]) -> None:
+        found = False
+        for held in ids:
+            scheme = None if held.scheme is None else self.by_name.get(held.scheme)
+            if scheme is not None and scheme.authenticating:
+                found = True
+                fixed[Acl(entry.perms, held)] = True
+        if not found:
+            raise KeeperError(codes.INVALID_ACL, "auth: the connection holds no authenticated id")
+        if len(fixed) > ACL_VECTOR_COUNT_MAX:
+            raise KeeperError(
+                codes.INVALID_ACL, f"an ACL of {len(fixed)} entries, {ACL_VECTOR_COUNT_MAX} at most"
+            )
+
+    def redact(self, acl: AclList) -> list[Acl]:
+        """The entries as somebody without ADMIN sees them: hashes of passwords are left out."""
+        shown: list[Acl] = []
+        for entry in acl.entries:
+            text = entry.id.id
+            if entry.id.scheme == DIGEST and text is not None and ":" in text:
+                user = text.split(":", 1)[0]
+                shown.append(Acl(entry.perms, Id(DIGEST, user + ":x")))
+            else:
+                shown.append(entry)
+        return shown
+
+    def user_name(self, id: Id) -> str:
+        """What whoAmI shows of an id; nothing for ids of unknown schemes, `super` among them."""
+        scheme = None if id.scheme is None else self.by_name.get(id.scheme)
+        return "" if scheme is None else scheme.user_name(id.id or "")

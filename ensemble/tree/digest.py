@@ -1,0 +1,52 @@
+"""The digest of a znode, and so of the tree: a replica that differs shows itself.
+
+Source: storage.md 6.4, version 2. A node's digest is the CRC-32 of path, data and stat; the tree's is
+their sum. Nodes below `/zookeeper/` count 0, because servers change some of them on their own.
+"""
+
+import zlib
+from typing import Final
+
+from librt.strings import BytesWriter, write_i32_be, write_i64_be
+from mypy_extensions import i32, i64
+
+from ensemble.tree.paths import ZOOKEEPER_PREFIX
+
+EMPTY_TREE_DIGEST: Final = 1371985504
+
+
+def is_counted(path: bytes) -> bool:
+    """Whether a node takes part in the digest."""
+    return not path.startswith(ZOOKEEPER_PREFIX)
+
+
+def content_crc(path: bytes, data: bytes | None) -> i64:
+    """The first part of a node's CRC, kept with it: a parent's data is not read again for each child."""
+    crc = 0 if len(path) == 1 else zlib.crc32(path)  # the root's path is the empty string
+    return zlib.crc32(data, crc) if data else crc
+
+
+def node_digest(
+    crc: i64,
+    czxid: i64,
+    mzxid: i64,
+    pzxid: i64,
+    ctime: i64,
+    mtime: i64,
+    version: i32,
+    cversion: i32,
+    aversion: i32,
+    owner: i64,
+) -> i64:
+    """The digest of a node that counts, from the CRC of its content and its stored stat."""
+    out = BytesWriter()
+    write_i64_be(out, czxid)
+    write_i64_be(out, mzxid)
+    write_i64_be(out, pzxid)
+    write_i64_be(out, ctime)
+    write_i64_be(out, mtime)
+    write_i32_be(out, version)
+    write_i32_be(out, cversion)
+    write_i32_be(out, aversion)
+    write_i64_be(out, owner)
+    return zlib.crc32(out.getvalue(), crc)
