@@ -16,7 +16,6 @@ from ensemble.tree.znode import (
     CONTAINER,
     EPHEMERAL,
     TTL,
-    TTL_MS_MAX,
     Znode,
     kind_of_owner,
 )
@@ -163,9 +162,13 @@ class DataTree:
         self.acls.release(node.acl)
         if node.owner != 0:
             self._unindex(path, node.owner)
-        target = quotas.limited_path(path, quotas.LIMITS_SUFFIX)
-        if target is not None:
-            self.quotas.remove(target)
+        if path.startswith(quotas.QUOTA_PREFIX):
+            target = quotas.limited_path(path, quotas.LIMITS_SUFFIX)
+            if target is not None:
+                self.quotas.remove(target)
+            target = quotas.limited_path(path, quotas.STATS_SUFFIX)
+            if target is not None:
+                self.quotas.forget_usage(target)
 
     def _index(self, path: bytes, owner: i64) -> None:
         kind = kind_of_owner(owner, self.extended_types)
@@ -262,9 +265,19 @@ class DataTree:
         return True
 
     def charge(self, quota: Quota, count: i64, size: i64) -> None:
-        """Change the usage of a limited path, and with it the data of its stats node alone."""
-        if not self.usage_of(quota):
+        """A change has happened: its share of the usage, which changes the stats node's data alone."""
+        node = self.nodes.get(quota.stats_path)
+        if node is None:
             return
+        if not quota.known:
+            usage = quotas.parse_usage(node.data)
+            if usage is None:
+                # Nothing to add to: what is there now includes the change.
+                usage = self.measure(quota.path)
+                count = 0
+                size = 0
+            quota.count, quota.size = usage
+            quota.known = True
         quota.count = _clamp(int(quota.count) + count)
         quota.size = _clamp(int(quota.size) + size)
         self._write_usage(quota)

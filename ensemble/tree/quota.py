@@ -162,6 +162,12 @@ class QuotaIndex:
         if not self.by_path:
             self.longest = 0
 
+    def forget_usage(self, path: bytes) -> None:
+        """The stats node changed or went: read it again before it is used."""
+        quota = self.by_path.get(path)
+        if quota is not None:
+            quota.known = False
+
     def clear(self) -> None:
         self.by_path.clear()
         self.longest = 0

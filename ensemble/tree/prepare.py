@@ -1,0 +1,679 @@
+"""Request -> transaction: every check, against the tree and all that is proposed ahead.
+
+Source: client.md sections 7, 11, 12, 20; the order of the checks is the protocol's, since clients see
+which one comes first. A refused request becomes an error transaction: it has a zxid and no effect.
+Whatever could fail while a transaction is applied is refused here.
+"""
+
+from typing import Final, final
+
+from librt.strings import BytesWriter
+from mypy_extensions import i32, i64
+
+from ensemble.errors import KeeperError
+from ensemble.tree import quota as quotas
+from ensemble.tree.acl import AclList, AclSchemes
+from ensemble.tree.datatree import BUILT_IN, DataTree
+from ensemble.tree.digest import content_crc, is_counted
+from ensemble.tree.paths import ROOT, is_valid_name, is_valid_path
+from ensemble.tree.pending import ChangeRecord, PendingChanges
+from ensemble.tree.znode import (
+    CONTAINER,
+    CONTAINER_OWNER,
+    EPHEMERAL,
+    TTL,
+    TTL_MS_MAX,
+    kind_of_owner,
+    owner_of_ttl,
+    wrap_i32,
+)
+from ensemble.wire import codes
+from ensemble.wire.jute import MarshallingError, Reader, reader_of
+from ensemble.wire.records import Id, read_acl_vector
+from ensemble.wire.requests import (
+    CreateRequest,
+    DeleteRequest,
+    MultiItem,
+    SetAclRequest,
+    SetDataRequest,
+    read_create,
+    read_delete,
+    read_multi,
+    read_reconfig,
+    read_set_acl,
+    read_set_data,
+)
+from ensemble.wire.txns import (
+    TXN_HEADER_BYTES,
+    CheckTxn,
+    CloseSessionTxn,
+    CreateSessionTxn,
+    CreateTxn,
+    DeleteTxn,
+    ErrorTxn,
+    MultiTxn,
+    SetAclTxn,
+    SetDataTxn,
+    SubTxn,
+    Txn,
+    TxnHeader,
+    write_digest,
+    write_txn_body,
+    write_txn_header,
+)
+
+TXN_BYTES_MAX_DEFAULT: Final = 2 * 0xFFFFF  # jute.maxbuffer + jute.maxbuffer.extrasize
+SUB_TXN_BYTES: Final = 8  # type and length in front of a part of a multi
+ERROR_PART_BYTES: Final = 12
+FIXED_BYTES_MAX: Final = 32  # of a transaction's body: everything but path, data and ACL
+ACL_CACHE_MAX: Final = 1024  # decoded ACLs remembered by their bytes
+ACL_CACHE_BYTES_MAX: Final = 512  # longer ones are decoded each time
+PATH_SHOWN_MAX: Final = 200  # of a path in an error's text
+
+
+@final
+class WriteRequest:
+    """A request for a transaction. `reader` stands at the body; `ids` are those it arrived with.
+
+    `may_ephemeral` is False for a local session: it is unknown to the leader and owns nothing.
+    """
+
+    __slots__ = ("cxid", "ids", "may_ephemeral", "op", "reader", "session_id")
+
+    def __init__(
+        self,
+        session_id: i64,
+        cxid: i64,
+        op: i64,
+        reader: Reader,
+        ids: list[Id],
+        may_ephemeral: bool = True,
+    ) -> None:
+        self.session_id: Final = session_id
+        self.cxid: Final = cxid
+        self.op: Final = op
+        self.reader: Final = reader
+        self.ids: Final = ids
+        self.may_ephemeral: Final = may_ephemeral
+
+
+@final
+class Prepared:
+    """A transaction to be logged and, once committed, applied as it is. `error`: see `Applied.error`."""
+
+    __slots__ = ("digest", "error", "has_digest", "header", "txn")
+
+    def __init__(
+        self, header: TxnHeader, txn: Txn, error: i64, has_digest: bool, digest: i64
+    ) -> None:
+        self.header: Final = header
+        self.txn: Final = txn
+        self.error: Final = error
+        self.has_digest: Final = has_digest
+        self.digest: Final = digest
+
+    def payload(self) -> bytes:
+        """What the log holds and followers receive (storage.md section 3)."""
+        out = BytesWriter()
+        write_txn_header(out, self.header)
+        write_txn_body(out, self.header.type, self.txn)
+        if self.has_digest:
+            write_digest(out, self.digest)
+        return out.getvalue()
+
+
+@final
+class PrepareOptions:
+    """Settings of the server that change what is prepared."""
+
+    __slots__ = (
+        "close_session_txn",
+        "digest_enabled",
+        "enforce_quota",
+        "extended_types_enabled",
+        "reconfig_enabled",
+        "txn_bytes_max",
+    )
+
+    def __init__(
+        self,
+        extended_types_enabled: bool = False,
+        enforce_quota: bool = False,
+        close_session_txn: bool = True,
+        digest_enabled: bool = True,
+        reconfig_enabled: bool = False,
+        txn_bytes_max: int = TXN_BYTES_MAX_DEFAULT,
+    ) -> None:
+        self.extended_types_enabled: Final = extended_types_enabled
+        self.enforce_quota: Final = enforce_quota
+        self.close_session_txn: Final = close_session_txn
+        self.digest_enabled: Final = digest_enabled
+        self.reconfig_enabled: Final = reconfig_enabled
+        self.txn_bytes_max: Final[i64] = txn_bytes_max
+
+
+@final
+class Preparer:
+    """Turns requests into transactions, one zxid each.
+
+    The caller gives zxids in ascending order, tells `on_applied` after each applied transaction, and
+    `discard`s when what is proposed will not be committed here.
+    """
+
+    __slots__ = (
+        "acl_cache",
+        "now_ms",
+        "options",
+        "part_bytes",
+        "pending",
+        "request",
+        "schemes",
+        "sub_type",
+        "tree",
+        "zxid",
+    )
+
+    def __init__(self, tree: DataTree, schemes: AclSchemes, options: PrepareOptions) -> None:
+        assert tree.extended_types == options.extended_types_enabled
+        self.tree: Final = tree
+        self.schemes: Final = schemes
+        self.options: Final = options
+        self.pending: Final = PendingChanges(tree)
+        self.acl_cache: Final[dict[bytes, AclList]] = {}
+        self.request = WriteRequest(0, 0, 0, reader_of(b""), [])
+        self.zxid: i64 = tree.last_zxid
+        self.now_ms: i64 = 0
+        self.sub_type: i64 = 0  # the type of the transaction that `_create` made
+        self.part_bytes: i64 = 0  # the size of what `_check_size` let pass
+
+    def on_applied(self, zxid: i64) -> None:
+        """The tree has everything up to `zxid`: forget what was pending of it."""
+        self.pending.on_applied(zxid)
+
+    def discard(self) -> None:
+        """Nothing that is pending will be committed."""
+        self.pending.discard()
+        self.zxid = self.tree.last_zxid
+
+    def prepare(self, request: WriteRequest, zxid: i64, now_ms: i64) -> Prepared:
+        """Check a request and make its transaction. A refused one becomes an error transaction.
+
+        Raises:
+            MarshallingError: the body cannot be decoded; the zxid was not used. Not for a multi,
+                whose failure takes its zxid (client.md section 4).
+        """
+        assert zxid > self.zxid, f"zxid {zxid:#x} is not after {self.zxid:#x}"
+        pending = self.pending
+        if not pending.records:
+            pending.digest = self.tree.digest
+        pending.zxid = zxid
+        self.request = request
+        self.now_ms = now_ms
+        op = request.op
+        txn: Txn
+        try:
+            if op == codes.OP_SET_DATA:
+                txn = self._set_data(read_set_data(request.reader))
+                type = op
+            elif (
+                op == codes.OP_CREATE
+                or op == codes.OP_CREATE2
+                or op == codes.OP_CREATE_CONTAINER
+                or op == codes.OP_CREATE_TTL
+            ):
+                txn = self._create(read_create(request.reader, op), op)
+                type = self.sub_type
+            elif op == codes.OP_DELETE:
+                txn = self._delete(read_delete(request.reader))
+                type = op
+            elif op == codes.OP_MULTI:
+                return self._multi(zxid)
+            else:
+                txn = self._other(op)
+                type = op
+        except MarshallingError:
+            raise
+        except KeeperError as error:
+            return self._refused(zxid, error.code)
+        return self._prepared(zxid, type, txn, 0)
+
+    def _prepared(self, zxid: i64, type: i64, txn: Txn, error: i64) -> Prepared:
+        self.zxid = zxid
+        request = self.request
+        header = TxnHeader(request.session_id, request.cxid, zxid, self.now_ms, type)
+        has_digest = (
+            self.options.digest_enabled and self.tree.digest_enabled and type != codes.OP_ERROR
+        )
+        return Prepared(header, txn, error, has_digest, self.pending.digest)
+
+    def _refused(self, zxid: i64, code: i64) -> Prepared:
+        return self._prepared(zxid, codes.OP_ERROR, ErrorTxn(code), code)
+
+    def _other(self, op: i64) -> Txn:
+        """The rarer operations."""
+        reader = self.request.reader
+        if op == codes.OP_SET_ACL:
+            return self._set_acl(read_set_acl(reader))
+        if op == codes.OP_CREATE_SESSION:
+            timeout_ms = reader.read_int()
+            self.pending.open_session(self.request.session_id)
+            return CreateSessionTxn(timeout_ms)
+        if op == codes.OP_CLOSE_SESSION:
+            return self._close_session()
+        if op == codes.OP_DELETE_CONTAINER:
+            return self._delete_container(reader.read_path())
+        if op == codes.OP_RECONFIG:
+            read_reconfig(reader)
+            if not self.options.reconfig_enabled:
+                raise KeeperError(codes.RECONFIG_DISABLED, "reconfigEnabled is not set")
+            self._check_session()
+            raise KeeperError(codes.UNIMPLEMENTED, "a standalone server has no configuration")
+        raise KeeperError(codes.UNIMPLEMENTED, f"{codes.name_of_op(op)} makes no transaction")
+
+    # One method per operation: the checks in the protocol's order, then the changes
+
+    def _set_data(self, request: SetDataRequest) -> SetDataTxn:
+        self._check_session()
+        path = request.path
+        data = request.data
+        record = self.pending.find(path)
+        if record is None:
+            # A node that exists has a valid path: only a missing one is looked at.
+            self._check_path(path)
+            raise KeeperError(codes.NO_NODE, f"no node {_shown(path)}")
+        self._check_acl(record, codes.PERM_WRITE)
+        size = 0 if data is None else len(data)
+        difference = size - record.data_bytes()
+        owner: quotas.Quota | None = None
+        if self.options.enforce_quota:
+            owner = self._check_quota(path, 0, difference)
+        _check_version(path, request.version, i64(record.version))
+        self._check_size(len(path) + size)
+        txn = SetDataTxn(path, data, wrap_i32(i64(record.version) + 1))
+        record = self.pending.own(record)
+        record.version = i32(txn.version)
+        record.mzxid = self.pending.zxid
+        record.mtime = self.now_ms
+        record.data = data
+        if self.tree.digest_enabled and is_counted(path):
+            record.content_crc = content_crc(path, data)
+            self.pending.redigest(record)
+        if owner is not None and difference != 0:
+            self.pending.charge(owner.path, 0, difference)
+        return txn
+
+    def _create(self, request: CreateRequest, op: i64) -> CreateTxn:
+        flags = request.flags
+        if flags < codes.CREATE_PERSISTENT or flags > codes.CREATE_PERSISTENT_SEQUENTIAL_WITH_TTL:
+            raise KeeperError(codes.BAD_ARGUMENTS, f"create flags {flags}, known are 0 to 6")
+        ttl = self._check_ttl(request, op)
+        container = op == codes.OP_CREATE_CONTAINER or flags == codes.CREATE_CONTAINER
+        ephemeral = not container and (
+            flags == codes.CREATE_EPHEMERAL or flags == codes.CREATE_EPHEMERAL_SEQUENTIAL
+        )
+        self._check_session()
+        if ephemeral and not self.request.may_ephemeral:
+            code = codes.EPHEMERAL_ON_LOCAL_SESSION
+            if self.pending.journaling:
+                code = codes.SESSION_EXPIRED
+            raise KeeperError(code, "a local session owns no ephemerals")
+        path = request.path
+        at = path.rfind(b"/")
+        if at < 0 or b"\0" in path:
+            raise KeeperError(codes.BAD_ARGUMENTS, f"not a path: {_shown(path)}")
+        acl = self._fix_acl(request.acl)
+        parent_path = ROOT if at == 0 else path[:at]
+        parent = self.pending.find(parent_path)
+        if parent is None:
+            raise KeeperError(codes.NO_NODE, f"no node {_shown(parent_path)}")
+        self._check_acl(parent, codes.PERM_CREATE)
+        sequence = parent.sequence if parent.zxid == self.pending.zxid else parent.cversion
+        if (
+            flags == codes.CREATE_PERSISTENT_SEQUENTIAL
+            or flags == codes.CREATE_EPHEMERAL_SEQUENTIAL
+            or flags == codes.CREATE_PERSISTENT_SEQUENTIAL_WITH_TTL
+        ):
+            path += sequence_suffix(int(sequence))
+        # The parent exists, so its path is valid; `//a` is the exception, as `/` is the root.
+        if len(path) > 1 and (
+            (at > 0 and len(parent_path) == 1) or not is_valid_name(path[at + 1 :])
+        ):
+            raise KeeperError(codes.BAD_ARGUMENTS, f"not a legal path: {_shown(path)}")
+        if self.pending.exists(path):
+            raise KeeperError(codes.NODE_EXISTS, f"{_shown(path)} exists")
+        if kind_of_owner(parent.owner, self.tree.extended_types) == EPHEMERAL:
+            raise KeeperError(
+                codes.NO_CHILDREN_FOR_EPHEMERALS, f"{_shown(parent_path)} is ephemeral"
+            )
+        data = request.data
+        size = 0 if data is None else len(data)
+        quota: quotas.Quota | None = None
+        if self.options.enforce_quota:
+            quota = self._check_quota(path, 1, size)
+        self._check_size(len(path) + size + acl.wire_bytes)
+        owner: i64 = 0
+        self.sub_type = op
+        if container:
+            owner = CONTAINER_OWNER
+            self.sub_type = codes.OP_CREATE_CONTAINER
+        elif op == codes.OP_CREATE_TTL:
+            owner = owner_of_ttl(ttl)
+        elif ephemeral:
+            owner = self.request.session_id
+        counted = i32(wrap_i32(i64(sequence) + 1))
+        self._count_create(parent, counted)
+        record = ChangeRecord(path, data, acl, self.pending.zxid, self.now_ms, owner)
+        if self.tree.digest_enabled and is_counted(path):
+            record.content_crc = content_crc(path, data)
+        self.pending.add(record)
+        if quota is not None:
+            self.pending.charge(quota.path, 1, size)
+        return CreateTxn(path, data, acl.entries, ephemeral, i64(counted), ttl)
+
+    def _check_ttl(self, request: CreateRequest, op: i64) -> i64:
+        """The ttl that is stored: 0 where there is none."""
+        flags = request.flags
+        with_ttl = flags >= codes.CREATE_PERSISTENT_WITH_TTL
+        if with_ttl and not self.options.extended_types_enabled:
+            raise KeeperError(codes.UNIMPLEMENTED, "extendedTypesEnabled is not set")
+        if op != codes.OP_CREATE_TTL:
+            if with_ttl:
+                raise KeeperError(codes.BAD_ARGUMENTS, f"create flags {flags} without a ttl")
+            return 0
+        if not with_ttl:
+            # Java lets negative values pass here and fails when the transaction is applied.
+            raise KeeperError(codes.BAD_ARGUMENTS, f"a ttl with create flags {flags}")
+        if request.ttl < 1 or request.ttl > TTL_MS_MAX:
+            raise KeeperError(
+                codes.BAD_ARGUMENTS, f"a ttl of {request.ttl} ms, allowed are 1 to {TTL_MS_MAX}"
+            )
+        return request.ttl
+
+    def _count_create(self, parent: ChangeRecord, counted: i32) -> None:
+        """The parent's share of a create, exactly as `apply` will count it."""
+        parent = self.pending.own(parent)
+        parent.num_children += 1
+        parent.sequence = counted
+        if counted == -1:
+            counted = i32(wrap_i32(i64(parent.cversion) + 1))
+        if counted > parent.cversion:
+            parent.cversion = counted
+            parent.pzxid = self.pending.zxid
+            self.pending.redigest(parent)
+
+    def _delete(self, request: DeleteRequest) -> DeleteTxn:
+        self._check_session()
+        path = request.path
+        at = path.rfind(b"/")
+        if at < 0 or b"\0" in path or path in BUILT_IN:
+            raise KeeperError(codes.BAD_ARGUMENTS, f"cannot delete {_shown(path)}")
+        parent_path = ROOT if at == 0 else path[:at]
+        parent = self.pending.find(parent_path)
+        if parent is None:
+            raise KeeperError(codes.NO_NODE, f"no node {_shown(parent_path)}")
+        self._check_acl(parent, codes.PERM_DELETE)
+        record = self.pending.find(path)
+        if record is None:
+            raise KeeperError(codes.NO_NODE, f"no node {_shown(path)}")
+        _check_version(path, request.version, i64(record.version))
+        if record.num_children > 0:
+            raise KeeperError(
+                codes.NOT_EMPTY, f"{_shown(path)} has {record.num_children} children"
+            )
+        self._check_size(len(path))
+        self._remove(record, parent)
+        return DeleteTxn(path)
+
+    def _remove(self, record: ChangeRecord, parent: ChangeRecord) -> None:
+        """Propose that a node goes: the changes of `apply`'s delete."""
+        pending = self.pending
+        zxid = pending.zxid
+        parent = pending.own(parent)
+        parent.num_children -= 1
+        if zxid > parent.pzxid:
+            parent.pzxid = zxid
+            pending.redigest(parent)
+        pending.delete(record)
+        if self.options.enforce_quota:
+            owner = self.tree.quotas.owner_of(record.path)
+            if owner is not None:
+                pending.charge(owner.path, -1, -record.data_bytes())
+
+    def _set_acl(self, request: SetAclRequest) -> SetAclTxn:
+        self._check_session()
+        path = request.path
+        record = self.pending.find(path)
+        if record is None:
+            self._check_path(path)
+        acl = self._fix_acl(request.acl)
+        if record is None:
+            raise KeeperError(codes.NO_NODE, f"no node {_shown(path)}")
+        self._check_acl(record, codes.PERM_ADMIN)
+        _check_version(path, request.version, i64(record.aversion))
+        self._check_size(len(path) + acl.wire_bytes)
+        txn = SetAclTxn(path, acl.entries, wrap_i32(i64(record.aversion) + 1))
+        record = self.pending.own(record)
+        record.acl = acl
+        record.aversion = i32(txn.version)
+        self.pending.redigest(record)
+        return txn
+
+    def _check(self, request: DeleteRequest) -> CheckTxn:
+        """check, inside a multi."""
+        self._check_session()
+        path = request.path
+        record = self.pending.find(path)
+        if record is None:
+            self._check_path(path)
+            raise KeeperError(codes.NO_NODE, f"no node {_shown(path)}")
+        self._check_acl(record, codes.PERM_READ)
+        _check_version(path, request.version, i64(record.version))
+        self._check_size(len(path))
+        return CheckTxn(path, wrap_i32(i64(record.version) + 1))
+
+    def _close_session(self) -> CloseSessionTxn:
+        """Ephemerals by name, so that every server deletes the same ones.
+
+        A list that no log record can hold is left out: then each server deletes what it knows, which
+        is the same at the same place in the log.
+        """
+        pending = self.pending
+        session_id = self.request.session_id
+        paths: list[bytes] = []
+        size: i64 = TXN_HEADER_BYTES
+        for record in pending.ephemerals_of(session_id):
+            path = record.path
+            at = path.rfind(b"/")
+            parent = pending.find(ROOT if at == 0 else path[:at])
+            assert parent is not None, "a node has a parent"
+            self._remove(record, parent)
+            paths.append(path)
+            size += 4 + len(path)
+        pending.close_session(session_id)
+        if not self.options.close_session_txn or size > self.options.txn_bytes_max:
+            return CloseSessionTxn(None)
+        return CloseSessionTxn(paths)
+
+    def _delete_container(self, path: bytes) -> DeleteTxn:
+        """The server's own sweep; a candidate may have changed since it was found."""
+        at = path.rfind(b"/")
+        if at < 0 or path in BUILT_IN:
+            raise KeeperError(codes.BAD_ARGUMENTS, f"cannot delete {_shown(path)}")
+        record = self.pending.find(path)
+        parent = self.pending.find(ROOT if at == 0 else path[:at])
+        if record is None or parent is None:
+            raise KeeperError(codes.NO_NODE, f"no node {_shown(path)}")
+        if record.num_children > 0:
+            raise KeeperError(
+                codes.NOT_EMPTY, f"{_shown(path)} has {record.num_children} children"
+            )
+        kind = kind_of_owner(record.owner, self.tree.extended_types)
+        if kind == TTL:
+            if self.now_ms - record.mtime <= (record.owner & TTL_MS_MAX):
+                raise KeeperError(codes.BAD_VERSION, f"{_shown(path)} was written meanwhile")
+        elif kind != CONTAINER:
+            raise KeeperError(codes.BAD_VERSION, f"{_shown(path)} is no container")
+        self._remove(record, parent)
+        return DeleteTxn(path)
+
+    # Multi
+
+    def _multi(self, zxid: i64) -> Prepared:
+        """All parts, or none; a part sees the ones before it (client.md section 12)."""
+        pending = self.pending
+        try:
+            items = read_multi(self.request.reader)
+            for item in items:
+                _check_flags(item)
+        except MarshallingError:
+            return self._refused(zxid, codes.MARSHALLING_ERROR)
+        types: list[int] = []
+        txns: list[SubTxn] = []
+        failed: i64 = 0
+        size: i64 = TXN_HEADER_BYTES + 4 + ERROR_PART_BYTES * len(items)
+        mark = pending.begin_multi()
+        for item in items:
+            try:
+                txns.append(self._part(item))
+                types.append(self.sub_type)
+            except KeeperError as error:
+                failed = error.code
+                break
+            size += SUB_TXN_BYTES + self.part_bytes
+            if size > self.options.txn_bytes_max:
+                pending.roll_back(mark)
+                return self._refused(zxid, codes.BAD_ARGUMENTS)
+        if failed == 0:
+            pending.end_multi()
+        else:
+            pending.roll_back(mark)
+            txns.append(ErrorTxn(failed))
+            while len(txns) < len(items):
+                txns.append(ErrorTxn(codes.RUNTIME_INCONSISTENCY))
+            while len(types) < len(items):
+                types.append(codes.OP_ERROR)
+        return self._prepared(zxid, codes.OP_MULTI, MultiTxn(types, txns), failed)
+
+    def _part(self, item: MultiItem) -> SubTxn:
+        """One operation of a multi; its transaction's type is left in `sub_type`."""
+        request = item.request
+        self.sub_type = item.op
+        if isinstance(request, CreateRequest):
+            return self._create(request, item.op)
+        if isinstance(request, SetDataRequest):
+            return self._set_data(request)
+        if item.op == codes.OP_DELETE:
+            return self._delete(request)
+        return self._check(request)
+
+    # What the checks have in common
+
+    def _check_session(self) -> None:
+        request = self.request
+        if not self.pending.is_alive(request.session_id) and (
+            request.may_ephemeral or request.session_id in self.pending.closing
+        ):
+            raise KeeperError(
+                codes.SESSION_EXPIRED,
+                f"session {request.session_id & 0xFFFFFFFFFFFFFFFF:#x} is closed",
+            )
+
+    def _check_path(self, path: bytes) -> None:
+        if not is_valid_path(path):
+            raise KeeperError(codes.BAD_ARGUMENTS, f"not a legal path: {_shown(path)}")
+
+    def _check_acl(self, record: ChangeRecord, perm: i64) -> None:
+        if not self.schemes.check(record.acl, perm, self.request.ids):
+            raise KeeperError(codes.NO_AUTH, f"permission {perm} on {_shown(record.path)}")
+
+    def _check_size(self, variable_bytes: i64) -> None:
+        """Refuse what would not fit into the log, before anything is changed (trust.md D2)."""
+        size = variable_bytes + TXN_HEADER_BYTES + FIXED_BYTES_MAX
+        self.part_bytes = variable_bytes + FIXED_BYTES_MAX
+        if size > self.options.txn_bytes_max:
+            raise KeeperError(
+                codes.BAD_ARGUMENTS,
+                f"a transaction of {size} bytes, the limit is {self.options.txn_bytes_max}",
+            )
+
+    def _check_quota(self, path: bytes, count: i64, size: i64) -> quotas.Quota | None:
+        """The quota that owns `path`, after making sure that the change fits (quotas.md section 5).
+
+        Counts what is proposed and not applied yet, so the limit is exact in multis and pipelines.
+        """
+        quota = self.tree.quotas.owner_of(path)
+        if quota is None:
+            return None
+        record = self.pending.find(quota.limits_path)
+        if record is None or not self.tree.usage_of(quota):
+            return quota
+        limits = quota.limits_of(record.data)
+        usage = self.pending.usage.get(quota.path)
+        # Python's integers: a hand-written usage may stand near the end of 64 bits.
+        used_count = int(quota.count)
+        used_size = int(quota.size)
+        if usage is not None:
+            used_count += usage.count
+            used_size += usage.size
+        if count > 0 and limits.count_hard > -1 and used_count + count > limits.count_hard:
+            raise KeeperError(
+                codes.QUOTA_EXCEEDED,
+                f"{_shown(quota.path)} has {used_count} nodes, the limit is {limits.count_hard}",
+            )
+        if size != 0 and limits.bytes_hard > -1 and used_size + size > limits.bytes_hard:
+            raise KeeperError(
+                codes.QUOTA_EXCEEDED,
+                f"{_shown(quota.path)} has {used_size} bytes, the limit is {limits.bytes_hard}",
+            )
+        return quota
+
+    def _fix_acl(self, raw: bytes) -> AclList:
+        """Validate an ACL. The common ones are decoded and checked once."""
+        known = self.acl_cache.get(raw)
+        if known is not None:
+            return known
+        entries = read_acl_vector(reader_of(raw))
+        fixed = self.schemes.fix(entries, self.request.ids)
+        acl = AclList(fixed)
+        shared = self.tree.acls.find(fixed)
+        if shared is not None:
+            acl = shared
+        if len(raw) <= ACL_CACHE_BYTES_MAX and not _depends_on_ids(raw):
+            if len(self.acl_cache) >= ACL_CACHE_MAX:
+                self.acl_cache.clear()
+            self.acl_cache[raw] = acl
+        return acl
+
+
+def _depends_on_ids(raw: bytes) -> bool:
+    """Whether an ACL may contain the scheme `auth`, which stands for the ids of who asks."""
+    return b"\0\0\0\4auth" in raw
+
+
+def _check_flags(item: MultiItem) -> None:
+    """Create flags that refuse a multi as a whole: unknown ones, and a TTL's without a ttl."""
+    request = item.request
+    if isinstance(request, CreateRequest):
+        known = codes.CREATE_CONTAINER
+        if item.op == codes.OP_CREATE_TTL:
+            known = codes.CREATE_PERSISTENT_SEQUENTIAL_WITH_TTL
+        if request.flags < codes.CREATE_PERSISTENT or request.flags > known:
+            name = codes.name_of_op(item.op)
+            raise MarshallingError(f"{name} in a multi with flags {request.flags}, 0 to {known}")
+
+
+def _check_version(path: bytes, expected: i64, current: i64) -> None:
+    if expected != codes.VERSION_ANY and expected != current:
+        raise KeeperError(
+            codes.BAD_VERSION, f"{_shown(path)} has version {current}, not {expected}"
+        )
+
+
+def sequence_suffix(sequence: int) -> bytes:
+    """Ten digits; a negative number has its sign in front of nine or more (client.md section 11)."""
+    return f"{sequence:010d}".encode()
+
+
+def _shown(path: bytes) -> str:
+    text = path[:PATH_SHOWN_MAX].decode("utf-8", "replace")
+    return text if len(path) <= PATH_SHOWN_MAX else text + "..."
