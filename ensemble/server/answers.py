@@ -1,7 +1,7 @@
 """Replies to reads and to watch management, written straight into a connection's buffer.
 
-Source: client.md sections 7, 12, 13. A read never leaves the loop's turn; its reply carries the last
-applied zxid. Nothing here waits and nothing changes the tree.
+Source: client.md sections 7, 12, 13. A read never leaves the loop's turn; its reply carries the
+last applied zxid. Nothing here waits and nothing changes the tree.
 """
 
 from typing import Final, final
@@ -31,7 +31,7 @@ from ensemble.wire.requests import (
 STAT_BYTES: Final = 68
 
 
-def write_znode_stat(out: BytesWriter, node: Znode) -> None:
+def write_znode_stat(out: BytesWriter, tree: DataTree, node: Znode) -> None:
     """The stat that clients see (client.md section 9), straight from the znode's fields."""
     children = node.children
     num_children: i64 = 0 if children is None else len(children)
@@ -41,9 +41,9 @@ def write_znode_stat(out: BytesWriter, node: Znode) -> None:
     write_i64_be(out, node.ctime)
     write_i64_be(out, node.mtime)
     write_int(out, node.version)
-    write_int(out, 2 * i64(node.cversion) - num_children)
+    write_int(out, 2 * node.cversion - num_children)
     write_int(out, node.aversion)
-    write_i64_be(out, node.visible_owner())
+    write_i64_be(out, tree.visible_owner(node.owner))
     write_int(out, 0 if data is None else len(data))
     write_int(out, num_children)
     write_i64_be(out, node.pzxid)
@@ -117,7 +117,7 @@ class Answers:
         out = conn.out
         start = begin_reply(out, xid, self.tree.last_zxid, 0)
         write_buffer(out, node.data)
-        write_znode_stat(out, node)
+        write_znode_stat(out, self.tree, node)
         end_frame(out, start)
         return 0
 
@@ -135,7 +135,7 @@ class Answers:
             return codes.NO_NODE
         out = conn.out
         start = begin_reply(out, xid, self.tree.last_zxid, 0)
-        write_znode_stat(out, node)
+        write_znode_stat(out, self.tree, node)
         end_frame(out, start)
         return 0
 
@@ -155,7 +155,7 @@ class Answers:
         start = begin_reply(out, xid, self.tree.last_zxid, 0)
         write_child_names(out, path or b"/", node)
         if op == codes.OP_GET_CHILDREN2:
-            write_znode_stat(out, node)
+            write_znode_stat(out, self.tree, node)
         end_frame(out, start)
         return 0
 
@@ -171,7 +171,7 @@ class Answers:
         out = conn.out
         start = begin_reply(out, xid, self.tree.last_zxid, 0)
         write_acl_vector(out, entries)
-        write_znode_stat(out, node)
+        write_znode_stat(out, self.tree, node)
         end_frame(out, start)
         return 0
 
@@ -250,7 +250,7 @@ class Answers:
         elif op == codes.OP_GET_DATA:
             write_multi_header(out, op, False, 0)
             write_buffer(out, node.data)
-            write_znode_stat(out, node)
+            write_znode_stat(out, self.tree, node)
         else:
             write_multi_header(out, op, False, 0)
             write_child_names(out, path or b"/", node)

@@ -1,9 +1,9 @@
 """The client port: accepts, receives, frames, flushes. All client sockets hang in one epoll.
 
-The event loop of the process sees a single descriptor, that epoll's. When it is readable, `on_ready`
-takes a turn: everything that has come in goes through the pipeline, then the log gets its batch, then
-each connection with replies is written to once. With a hundred busy connections a turn serves them all,
-which is where the throughput comes from (docs/performance.md).
+The event loop of the process sees a single descriptor, that epoll's. When it is readable,
+`on_ready` takes a turn: everything that has come in goes through the pipeline, then the log gets
+its batch, then each connection with replies is written to once. With a hundred busy connections a
+turn serves them all, which is where the throughput comes from (docs/performance.md).
 """
 
 import errno
@@ -16,7 +16,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from ensemble.errors import ProtocolError
-from ensemble.server.connection import CLOSED, DRAINING, NEW, OPEN, Connection
+from ensemble.server.connection import CLOSED, DRAINING, NEW, Connection
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.stats import ConnectionStats
 from ensemble.wire.records import Id
@@ -195,7 +195,8 @@ class ClientPort:
                 except BlockingIOError:
                     break
                 except OSError as error:
-                    # Out of descriptors, or the peer has gone again: the listener lives (trust.md F25).
+                    # Out of descriptors, or the peer has gone again: the listener lives (trust.md
+                    # F25).
                     if error.errno not in (errno.ECONNABORTED, errno.EINTR):
                         self.pause_accepting(error)
                     break
@@ -233,9 +234,7 @@ class ClientPort:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context is not None:
             try:
-                sock = context.wrap_socket(
-                    sock, server_side=True, do_handshake_on_connect=False
-                )
+                sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
             except (OSError, ValueError) as error:
                 sock.close()
                 self.on_refused(host, f"TLS: {error}")

@@ -24,8 +24,8 @@ CLOSED: Final = 4
 class Pending:
     """A request of a connection that is not answered yet, in its place among the others.
 
-    One of three: a write that awaits its commit (`zxid` > 0), a finished reply that may not overtake
-    the ones before it (`reply`), or a read that waits for the writes before it (`reader`).
+    One of three: a write that awaits its commit (`zxid` > 0), a finished reply that may not
+    overtake the ones before it (`reply`), or a read that waits for the writes before it (`reader`).
     """
 
     __slots__ = ("arrived_ms", "ids", "op", "reader", "reply", "xid", "zxid")
@@ -53,8 +53,9 @@ class Pending:
 class Connection:
     """State of one client connection.
 
-    `ids` is replaced, never changed, when an identity is added: requests that were read earlier keep
-    the list they came with. `dirty` is true while the connection stands in the list of those to flush.
+    `ids` is replaced, never changed, when an identity is added: requests that were read earlier
+    keep the list they came with. `dirty` is true while the connection stands in the list of those
+    to flush.
     """
 
     __slots__ = (

@@ -1,8 +1,9 @@
 """The one thread beside the loop: it writes and syncs the transaction log, batch by batch.
 
-The loop hands over a batch, goes on, and finds an eventfd readable when the batch is on the disk. One
-batch is in flight at a time, so what waits is bounded by what clients may have outstanding. After an
-error nothing is tried again: the failure comes out of `take_synced`, and the server stops (trust.md F5).
+The loop hands over a batch, goes on, and finds an eventfd readable when the batch is on the disk.
+One batch is in flight at a time, so what waits is bounded by what clients may have outstanding.
+After an error nothing is tried again: the failure comes out of `take_synced`, and the server stops
+(trust.md F5).
 """
 
 import os

@@ -9,7 +9,8 @@ Source: client.md sections 3, 13, 14, 15. The rules of order, all in this file:
 - A watch event enters a connection's buffer when its transaction is applied, thus before any reply
   that could show the change.
 
-No sockets and no clock: the port calls in, and flushes the connections in `dirty` at the end of a turn.
+No sockets and no clock: the port calls in, and flushes the connections in `dirty` at the end of a
+turn.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from librt.strings import BytesWriter, read_i32_be
 from mypy_extensions import i64
 
 from ensemble.errors import ProtocolError
-from ensemble.server.answers import Answers, write_znode_stat
+from ensemble.server.answers import Answers
 from ensemble.server.connection import (
     CLOSED,
     DRAINING,
@@ -30,7 +31,7 @@ from ensemble.server.connection import (
     Pending,
 )
 from ensemble.server.stats import ServerStats
-from ensemble.tree.acl import AclSchemes
+from ensemble.tree.acl import AclList, AclSchemes
 from ensemble.tree.apply import Applied, OpResult
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.prepare import WriteRequest
@@ -39,6 +40,7 @@ from ensemble.tree.watches import WatchTable
 from ensemble.wire import codes
 from ensemble.wire.framing import end_frame
 from ensemble.wire.jute import MarshallingError, Reader, write_buffer, write_int
+from ensemble.wire.records import write_stat
 from ensemble.wire.replies import (
     NO_PASSWORD,
     ConnectResponse,
@@ -55,7 +57,9 @@ from ensemble.wire.requests import (
 )
 from ensemble.wire.txns import TxnHeader
 
-OUT_BYTES_SOFT: Final = 1 << 20  # beyond it a connection's next request waits for the client to read
+OUT_BYTES_SOFT: Final = (
+    1 << 20
+)  # beyond it a connection's next request waits for the client to read
 PENDING_MAX: Final = 16_384  # unanswered requests of one connection before reading from it stops
 
 
@@ -388,9 +392,7 @@ class Pipeline:
         write_int(body, timeout_ms)
         raw = body.getvalue()
         self.authority.submit(
-            WriteRequest(
-                session_id, 0, codes.OP_CREATE_SESSION, Reader(raw, 0, len(raw)), conn.ids
-            )
+            WriteRequest(session_id, 0, codes.OP_CREATE_SESSION, Reader(raw, 0, len(raw)), conn.ids)
         )
         self.session_connections[session_id] = conn
 
@@ -546,14 +548,14 @@ def write_write_reply(
 def write_result_body(out: BytesWriter, op: i64, result: OpResult) -> None:
     """path for creates, Stat where the operation returns one, nothing for delete and check."""
     if op == codes.OP_SET_DATA or op == codes.OP_SET_ACL:
-        assert result.node is not None
-        write_znode_stat(out, result.node)
+        assert result.stat is not None
+        write_stat(out, result.stat)
     elif op == codes.OP_CREATE:
         write_buffer(out, result.path)
     elif op != codes.OP_DELETE and op != codes.OP_CHECK:
         write_buffer(out, result.path)
-        assert result.node is not None
-        write_znode_stat(out, result.node)
+        assert result.stat is not None
+        write_stat(out, result.stat)
 
 
 def write_multi_result(out: BytesWriter, result: OpResult) -> None:

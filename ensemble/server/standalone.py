@@ -1,8 +1,8 @@
 """The authority of a server that stands alone: it orders writes, its own disk is the quorum.
 
-A write is prepared when it arrives, logged with all others of its turn, and applied once its batch is
-on the disk. While one batch is being synced the next one gathers: throughput is batch size times sync
-rate, latency is one sync. Nothing is acknowledged that is not on the disk (trust.md I9).
+A write is prepared when it arrives, logged with all others of its turn, and applied once its batch
+is on the disk. While one batch is being synced the next one gathers: throughput is batch size times
+sync rate, latency is one sync. Nothing is acknowledged that is not on the disk (trust.md I9).
 """
 
 from collections import deque
@@ -58,7 +58,7 @@ class StandaloneAuthority:
         prepared = self.preparer.prepare(request, zxid, self.wall_ms)
         self.proposed = zxid
         self.inflight.append(prepared)
-        self.batch.append(zxid, prepared.payload())
+        self.batch.append(zxid, prepared.payload)
         return zxid
 
     def end_turn(self) -> None:
@@ -71,7 +71,8 @@ class StandaloneAuthority:
         """The disk has another batch: apply it. Gives the number of transactions applied.
 
         Raises:
-            StorageError: the disk failed. Nothing of the batch may be acknowledged; the server stops.
+            StorageError: the disk failed. Nothing of the batch may be acknowledged; the server
+            stops.
         """
         synced = self.log.take_synced()
         assert synced <= self.proposed
@@ -83,7 +84,7 @@ class StandaloneAuthority:
             prepared = inflight.popleft()
             header = prepared.header
             applied = apply(self.tree, header, prepared.txn)
-            self.preparer.on_applied(header.zxid)
+            self.preparer.on_applied(header.zxid, header)
             on_committed(header, prepared.error, applied)
             count += 1
         self.txns_since_snapshot += count

@@ -1,8 +1,8 @@
 """Which sessions are alive, and when each of them expires.
 
 Source: client.md 3.5. The leader, or a standalone server, decides expiry. Instants are rounded up
-to ticks, so all sessions of one tick expire together, and renewing a session within a tick costs one
-comparison: tens of thousands of idle clients cost a set operation every few seconds each.
+to ticks, so all sessions of one tick expire together, and renewing a session within a tick costs
+one comparison: tens of thousands of idle clients cost a set operation every few seconds each.
 No clock here: `now_ms` is a monotonic time in milliseconds, given by the caller.
 """
 

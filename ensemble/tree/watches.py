@@ -1,8 +1,8 @@
 """Who watches what, at this server: registrations by path and by connection.
 
 Source: client.md section 13. Watches belong to a connection, named by its id. Four independent
-kinds on one path: data and child (gone when they fire), persistent, persistent recursive (both stay).
-The table knows nothing of ACLs: the caller filters whom `fire` names.
+kinds on one path: data and child (gone when they fire), persistent, persistent recursive (both
+stay). The table knows nothing of ACLs: the caller filters whom `fire` names.
 """
 
 from typing import Final, final
