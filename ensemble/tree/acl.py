@@ -10,7 +10,8 @@ from mypy_extensions import i64, mypyc_attr
 
 from ensemble.errors import KeeperError
 from ensemble.wire import codes
-from ensemble.wire.records import ACL_VECTOR_COUNT_MAX, Acl, Id
+from ensemble.wire.jute import reader_of
+from ensemble.wire.records import ACL_VECTOR_COUNT_MAX, Acl, Id, read_acl_vector
 
 WORLD: Final = "world"
 ANYONE: Final = "anyone"
@@ -20,6 +21,8 @@ DIGEST: Final = "digest"
 IP: Final = "ip"
 
 OPEN_ACL_ID: Final = -1
+RAW_CACHE_MAX: Final = 1_024  # validated ACLs remembered by their bytes
+RAW_CACHE_BYTES_MAX: Final = 512  # longer ones are decoded each time
 
 
 @final
@@ -79,17 +82,17 @@ class AclTable:
     A list leaves the table with its last node, so clients cannot make it grow beyond the tree.
     """
 
-    __slots__ = ("by_entries", "by_id", "by_object", "next_id", "open")
+    __slots__ = ("by_entries", "by_id", "by_object", "next_id", "open_list")
 
     def __init__(self) -> None:
         self.by_entries: Final[dict[tuple[Acl, ...], AclList]] = {}
         self.by_id: Final[dict[int, AclList]] = {}
-        # id() of the list object of a table entry: a txn mostly carries that very object.
+        # By id() of the list object of a table entry: a txn mostly carries that very object.
         self.by_object: Final[dict[int, AclList]] = {}
         self.next_id: i64 = 1
-        self.open: Final = AclList(open_entries())
-        self.open.users = 1  # never leaves
-        self._add(self.open, OPEN_ACL_ID)
+        self.open_list: Final = AclList(open_entries())
+        self.open_list.users = 1  # never leaves
+        self._add(self.open_list, OPEN_ACL_ID)
 
     def find(self, entries: list[Acl]) -> AclList | None:
         """The list with these entries, if a node carries it."""
@@ -155,103 +158,98 @@ class AclTable:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Scheme:
-    """What one authentication scheme means in an ACL. Subclasses need not be compiled.
+    """A kind of identity. Subclass it to add one; `authenticating` ids are what `auth` stands for.
 
-    `authenticating`: its ids are what the pseudo scheme `auth` stands for.
+    How somebody comes to hold an id is the business of `server.auth`. Subclasses need not be compiled.
     """
 
-    def __init__(self, name: str, authenticating: bool) -> None:
-        self.name = name
-        self.authenticating = authenticating
+    name: str = ""
+    authenticating: bool = False
 
-    def valid_acl_id(self, acl_id: str) -> bool:
-        """Whether an ACL entry may name this id."""
-        raise NotImplementedError
-
-    def matches(self, held: str, entry: str) -> bool:
-        """Whether an id held by a connection is what an entry names."""
-        return held == entry
-
-    def null_id_is_malformed(self) -> bool:
-        """Whether an entry with a null id is a marshalling error (-5) and not an invalid ACL."""
+    def is_valid(self, id: str) -> bool:
+        """Whether an ACL entry may carry this id."""
         return False
 
-    def user_name(self, held: str) -> str:
-        """The part of an id that may be shown (whoAmI)."""
-        return held
+    def matches(self, held: str, entry: str) -> bool:
+        """Whether a connection that holds `held` meets an entry for `entry`."""
+        return held == entry
+
+    def user_name(self, id: str) -> str:
+        """What whoAmI and the audit journal show."""
+        return id
+
+    def needs_id(self) -> bool:
+        """Whether a null id is a marshalling error (-5) rather than an invalid ACL."""
+        return False
 
 
 class WorldScheme(Scheme):
-    """Everybody: the only id is `anyone`, and no connection ever holds it."""
+    """`world:anyone`, held by nobody and met by everybody."""
 
     def __init__(self) -> None:
-        super().__init__(WORLD, False)
+        self.name = WORLD
 
-    def valid_acl_id(self, acl_id: str) -> bool:
-        return acl_id == ANYONE
+    def is_valid(self, id: str) -> bool:
+        return id == ANYONE
 
-    def matches(self, held: str, entry: str) -> bool:
-        return entry == ANYONE
-
-    def null_id_is_malformed(self) -> bool:
+    def needs_id(self) -> bool:
         return True
 
 
 class DigestScheme(Scheme):
-    """user:hash. The hash has been computed when the connection authenticated."""
+    """`digest:user:base64(sha1(user:password))`, opaque here."""
 
     def __init__(self) -> None:
-        super().__init__(DIGEST, True)
+        self.name = DIGEST
+        self.authenticating = True
 
-    def valid_acl_id(self, acl_id: str) -> bool:
-        pieces = acl_id.split(":")
-        while pieces and not pieces[-1]:
-            pieces.pop()
-        return len(pieces) == 2
+    def is_valid(self, id: str) -> bool:
+        """Two parts once empty ones at the end are dropped, as Java's split does."""
+        parts = id.split(":")
+        while parts and not parts[-1]:
+            parts.pop()
+        return len(parts) == 2
 
-    def null_id_is_malformed(self) -> bool:
+    def user_name(self, id: str) -> str:
+        return id.partition(":")[0]
+
+    def needs_id(self) -> bool:
         return True
-
-    def user_name(self, held: str) -> str:
-        return held.split(":", 1)[0]
 
 
 class IpScheme(Scheme):
-    """An address, or a network as address/bits; IPv4 and IPv6."""
+    """`ip:address[/bits]`, IPv4 and IPv6. Every connection holds its peer's address."""
 
     def __init__(self) -> None:
-        super().__init__(IP, False)
+        self.name = IP
 
-    def valid_acl_id(self, acl_id: str) -> bool:
-        address, bits = _split_network(acl_id)
-        return address is not None and 0 <= bits <= 8 * len(address)
+    def is_valid(self, id: str) -> bool:
+        return parse_network(id) is not None
 
     def matches(self, held: str, entry: str) -> bool:
-        address = parse_address(held.split("%", 1)[0])
-        network, bits = _split_network(entry)
-        if address is None or network is None or len(address) != len(network):
+        network = parse_network(entry)
+        address = parse_address(held.partition("%")[0])
+        if network is None or address is None or len(network[0]) != len(address):
             return False
-        size = 8 * len(address)
-        if not 0 <= bits <= size:
-            return False
-        shift = size - bits
-        return int.from_bytes(address, "big") >> shift == int.from_bytes(network, "big") >> shift
+        shift = 8 * len(address) - network[1]
+        return int.from_bytes(address, "big") >> shift == int.from_bytes(network[0], "big") >> shift
 
-    def null_id_is_malformed(self) -> bool:
+    def needs_id(self) -> bool:
         return True
 
 
-def _split_network(text: str) -> tuple[bytes | None, int]:
-    """The address and its number of significant bits; -1 where that is not a number."""
-    parts = text.split("/")
-    address = parse_address(parts[0])
-    if address is None or len(parts) > 2:
-        return None, -1
-    if len(parts) == 1:
-        return address, 8 * len(address)
-    if not _is_decimal(parts[1], 3):
-        return address, -1
-    return address, int(parts[1])
+def parse_network(text: str) -> tuple[bytes, int] | None:
+    """`address[/bits]` as bytes and a number of bits; None if it is neither."""
+    host, slash, bits_text = text.partition("/")
+    address = parse_address(host)
+    if address is None:
+        return None
+    bits_max = 8 * len(address)
+    if not slash:
+        return address, bits_max
+    if not _is_decimal(bits_text, 3) or int(bits_text) > bits_max:
+        return None
+    return address, int(bits_text)
 
 
 def _is_decimal(text: str, digits_max: int) -> bool:
@@ -302,26 +300,21 @@ def _parse_groups(text: str) -> list[int] | None:
     return groups
 
 
-def default_schemes() -> list[Scheme]:
-    """The schemes that every server has."""
-    return [WorldScheme(), IpScheme(), DigestScheme()]
-
-
 @final
 class AclSchemes:
-    """The registered schemes, and every decision about permissions."""
+    """The schemes of this server, and every decision about permissions."""
 
-    __slots__ = ("by_name", "skip_acl")
+    __slots__ = ("raw_cache", "schemes", "skip_acl")
 
     def __init__(self, schemes: list[Scheme], skip_acl: bool = False) -> None:
-        self.by_name: Final[dict[str, Scheme]] = {scheme.name: scheme for scheme in schemes}
+        self.schemes: Final[dict[str, Scheme]] = {scheme.name: scheme for scheme in schemes}
         self.skip_acl: Final = skip_acl
+        # Validated ACLs that do not depend on who asks, by the bytes in which they came.
+        self.raw_cache: Final[dict[bytes, list[Acl]]] = {}
 
     def check(self, acl: AclList, perm: i64, ids: list[Id]) -> bool:
         """Whether one of `ids` has the permission bit `perm`. Ask for one bit at a time."""
-        if acl.world_perms & perm:
-            return True
-        if self.skip_acl:
+        if acl.world_perms & perm or self.skip_acl:
             return True
         return self._check_ids(acl, perm, ids)
 
@@ -330,54 +323,71 @@ class AclSchemes:
             if held.scheme == SUPER:
                 return True
         for entry in acl.entries:
-            if not entry.perms & perm:
+            wanted = entry.id
+            if not entry.perms & perm or wanted.scheme is None or wanted.id is None:
                 continue
-            wanted = entry.id.scheme
-            if wanted is None:
-                continue
-            scheme = self.by_name.get(wanted)
+            scheme = self.schemes.get(wanted.scheme)
             if scheme is None:
                 continue
-            entry_id = entry.id.id or ""
             for held in ids:
-                if held.scheme == wanted and scheme.matches(held.id or "", entry_id):
+                if (
+                    held.scheme == wanted.scheme
+                    and held.id is not None
+                    and scheme.matches(held.id, wanted.id)
+                ):
                     return True
         return False
 
-    def fix(self, entries: list[Acl], ids: list[Id]) -> list[Acl]:
-        """The ACL that a create or setACL stores: duplicates removed, `auth` expanded (auth.md 3).
+    def fix(self, raw: bytes, ids: list[Id]) -> list[Acl]:
+        """The ACL that is stored for the raw vector that a client sent (auth.md section 3).
+
+        Duplicates are removed and `auth` is replaced by what the connection holds. The list may be
+        shared with other answers: it is not to be changed.
 
         Raises:
             KeeperError: -114 for an ACL that is empty or names what no scheme knows, -5 for a null
                 id where the scheme needs one.
         """
+        cached = self.raw_cache.get(raw)
+        if cached is not None:
+            return cached
+        cacheable = len(raw) <= RAW_CACHE_BYTES_MAX
         fixed: dict[Acl, bool] = {}
-        for entry in dict.fromkeys(entries):
-            name = entry.id.scheme
-            if name is None:
-                raise KeeperError(codes.INVALID_ACL, "an ACL entry without a scheme")
-            if name == AUTH:
+        for entry in read_acl_vector(reader_of(raw)):
+            if entry.id.scheme == AUTH:
+                cacheable = False
                 self._expand_auth(entry, ids, fixed)
-                continue
-            scheme = self.by_name.get(name)
-            if scheme is None:
-                raise KeeperError(codes.INVALID_ACL, f"no scheme {name!r} for ACLs")
-            entry_id = entry.id.id
-            if entry_id is None:
-                if scheme.null_id_is_malformed():
-                    raise KeeperError(codes.MARSHALLING_ERROR, f"a null id for scheme {name!r}")
-                raise KeeperError(codes.INVALID_ACL, f"a null id for scheme {name!r}")
-            if not scheme.valid_acl_id(entry_id):
-                raise KeeperError(codes.INVALID_ACL, f"{name}:{entry_id!r} names nobody")
-            fixed[entry] = True
+            else:
+                self._validate(entry)
+                fixed[entry] = True
         if not fixed:
             raise KeeperError(codes.INVALID_ACL, "an ACL without entries")
-        return list(fixed)
+        entries = list(fixed)
+        if cacheable:
+            if len(self.raw_cache) >= RAW_CACHE_MAX:
+                self.raw_cache.clear()
+            self.raw_cache[raw] = entries
+        return entries
+
+    def _validate(self, entry: Acl) -> None:
+        name = entry.id.scheme
+        if name is None:
+            raise KeeperError(codes.INVALID_ACL, "an ACL entry without a scheme")
+        scheme = self.schemes.get(name)
+        if scheme is None:
+            raise KeeperError(codes.INVALID_ACL, f"no scheme {name!r} for ACLs")
+        id = entry.id.id
+        if id is None:
+            code = codes.MARSHALLING_ERROR if scheme.needs_id() else codes.INVALID_ACL
+            raise KeeperError(code, f"a null id for scheme {name!r}")
+        if not scheme.is_valid(id):
+            raise KeeperError(codes.INVALID_ACL, f"{name}:{id!r} names nobody")
 
     def _expand_auth(self, entry: Acl, ids: list[Id], fixed: dict[Acl, bool]) -> None:
+        """`auth` stands for every authenticated identity of the connection."""
         found = False
         for held in ids:
-            scheme = None if held.scheme is None else self.by_name.get(held.scheme)
+            scheme = None if held.scheme is None else self.schemes.get(held.scheme)
             if scheme is not None and scheme.authenticating:
                 found = True
                 fixed[Acl(entry.perms, held)] = True
@@ -389,18 +399,16 @@ class AclSchemes:
             )
 
     def redact(self, acl: AclList) -> list[Acl]:
-        """The entries as somebody without ADMIN sees them: hashes of passwords are left out."""
+        """What getACL shows without ADMIN: digest ids lose their hashes (CVE-2019-0201)."""
         shown: list[Acl] = []
         for entry in acl.entries:
             text = entry.id.id
-            if entry.id.scheme == DIGEST and text is not None and ":" in text:
-                user = text.split(":", 1)[0]
-                shown.append(Acl(entry.perms, Id(DIGEST, user + ":x")))
-            else:
-                shown.append(entry)
+            if entry.id.scheme == DIGEST and text is not None:
+                entry = Acl(entry.perms, Id(DIGEST, text.partition(":")[0] + ":x"))
+            shown.append(entry)
         return shown
 
     def user_name(self, id: Id) -> str:
-        """What whoAmI shows of an id; nothing for ids of unknown schemes, `super` among them."""
-        scheme = None if id.scheme is None else self.by_name.get(id.scheme)
-        return "" if scheme is None else scheme.user_name(id.id or "")
+        """The name of an identity for whoAmI; empty for schemes that this server does not know."""
+        scheme = None if id.scheme is None else self.schemes.get(id.scheme)
+        return "" if scheme is None or id.id is None else scheme.user_name(id.id)

@@ -7,16 +7,17 @@ already stays, versions are absolute, and cversion and pzxid of a parent only mo
 
 from typing import Final, final
 
-from mypy_extensions import i32, i64
+from mypy_extensions import i64
 
 from ensemble.tree import quota as quotas
 from ensemble.tree.acl import AclList
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.paths import ROOT
-from ensemble.tree.znode import CONTAINER_OWNER, TTL_MS_MAX, Znode, owner_of_ttl, wrap_i32
+from ensemble.tree.znode import OWNER_CONTAINER, TTL_MAX, Znode, ttl_owner, wrap32
 from ensemble.wire import codes
 from ensemble.wire.records import Stat
 from ensemble.wire.txns import (
+    CheckTxn,
     CloseSessionTxn,
     CreateSessionTxn,
     CreateTxn,
@@ -44,27 +45,23 @@ class Change:
 
 @final
 class OpResult:
-    """What one operation gives: its type (-1 for an error), error, path, and the stat if it has one.
+    """The outcome of one operation. `op` -1: it failed with `error`. `path` is final for creates."""
 
-    The stat of a single operation is read from `node`. In a multi a later part may change that
-    node again, so there `stat` holds what this part left.
-    """
+    __slots__ = ("error", "op", "path", "stat")
 
-    __slots__ = ("error", "node", "op", "path", "stat")
-
-    def __init__(
-        self, op: i64, error: i64, path: bytes, node: Znode | None, stat: Stat | None
-    ) -> None:
+    def __init__(self, op: i64, error: i64, path: bytes, stat: Stat | None) -> None:
         self.op: Final = op
         self.error: Final = error
         self.path: Final = path
-        self.node: Final = node
         self.stat: Final = stat
 
 
 @final
 class Applied:
-    """The outcome of a transaction: `error` (0: it happened), results by operation, events in order."""
+    """What a transaction did: one result per operation, and the events in order.
+
+    `multi`: the reply lists the results. `error`: the first one among them, 0 where all went well.
+    """
 
     __slots__ = ("changes", "error", "multi", "results")
 
@@ -74,9 +71,9 @@ class Applied:
         self.results: list[OpResult] = []
         self.changes: list[Change] = []
 
-    def fail(self, op: i64, error: i64) -> None:
+    def fail(self, error: i64) -> None:
         """An operation that has no effect."""
-        self.results.append(OpResult(codes.OP_ERROR, error, b"", None, None))
+        self.results.append(OpResult(codes.OP_ERROR, error, b"", None))
         if self.error == 0:
             self.error = error
 
@@ -102,7 +99,7 @@ def apply(tree: DataTree, header: TxnHeader, txn: Txn) -> Applied:
     else:
         applied = Applied(False)
         if isinstance(txn, ErrorTxn):
-            applied.fail(header.type, txn.err)
+            applied.fail(txn.err)
         elif isinstance(txn, CreateSessionTxn):
             tree.sessions[header.session_id] = txn.timeout_ms
         elif isinstance(txn, CloseSessionTxn):
@@ -119,18 +116,18 @@ def _set_data(
     path = txn.path
     node = tree.nodes.get(path)
     if node is None:
-        applied.fail(op, codes.NO_NODE)
+        applied.fail(codes.NO_NODE)
         return
     difference = (0 if txn.data is None else len(txn.data)) - node.data_bytes()
     tree.set_data(path, node, txn.data)
     if tree.quotas.by_path:
         _account_set_data(tree, path, difference)
-    node.version = i32(wrap_i32(txn.version))
+    node.version = wrap32(txn.version)
     node.mtime = header.time_ms
     node.mzxid = header.zxid
-    tree.touch_stat(path, node)
+    tree.refresh(path, node)
     applied.changes.append(Change(codes.EVENT_NODE_DATA_CHANGED, path, node.acl))
-    _succeed(applied, op, path, node)
+    applied.results.append(OpResult(op, 0, path, tree.stat_of(node)))
 
 
 def _account_set_data(tree: DataTree, path: bytes, difference: int) -> None:
@@ -148,7 +145,7 @@ def _create(tree: DataTree, header: TxnHeader, op: i64, txn: CreateTxn, applied:
     parent_path = ROOT if at == 0 else path[:at]
     parent = tree.nodes.get(parent_path)
     if at < 0 or parent is None or (at > 0 and len(parent_path) == 1):
-        applied.fail(op, codes.NO_NODE)
+        applied.fail(codes.NO_NODE)
         return
     zxid = header.zxid
     node = tree.nodes.get(path)
@@ -159,24 +156,24 @@ def _create(tree: DataTree, header: TxnHeader, op: i64, txn: CreateTxn, applied:
             tree.set_acl(node, tree.acls.take(txn.acl))
             if txn.parent_cversion != -1:
                 _count_create(tree, parent_path, parent, txn.parent_cversion, zxid)
-        applied.fail(op, codes.NODE_EXISTS)
+        applied.fail(codes.NODE_EXISTS)
         return
     owner: i64 = 0
     if op == codes.OP_CREATE_CONTAINER:
-        owner = CONTAINER_OWNER
+        owner = OWNER_CONTAINER
     elif op == codes.OP_CREATE_TTL:
-        if 0 < txn.ttl <= TTL_MS_MAX:
-            owner = owner_of_ttl(txn.ttl)
+        if 0 < txn.ttl <= TTL_MAX:
+            owner = ttl_owner(txn.ttl)
     elif txn.ephemeral:
         owner = header.session_id
-    node = Znode(txn.data, tree.acls.take(txn.acl), zxid, header.time_ms, owner)
+    node = Znode(txn.data, tree.acls.take(txn.acl), owner, zxid, header.time_ms)
     tree.insert(path, node, parent)
     _count_create(tree, parent_path, parent, txn.parent_cversion, zxid)
     if tree.quotas.by_path or path.startswith(quotas.QUOTA_PREFIX):
         _account_create(tree, path, txn.data)
     applied.changes.append(Change(codes.EVENT_NODE_CREATED, path, node.acl))
     applied.changes.append(Change(codes.EVENT_NODE_CHILDREN_CHANGED, parent_path, parent.acl))
-    _succeed(applied, op, path, node)
+    applied.results.append(OpResult(op, 0, path, tree.stat_of(node)))
 
 
 def _count_create(
@@ -185,11 +182,11 @@ def _count_create(
     """The parent's share of a create: never backward, so the counter sticks at its maximum."""
     counted = parent_cversion
     if counted == -1:
-        counted = wrap_i32(i64(parent.cversion) + 1)
-    if counted > i64(parent.cversion):
-        parent.cversion = i32(counted)
+        counted = wrap32(parent.cversion + 1)
+    if counted > parent.cversion:
+        parent.cversion = counted
         parent.pzxid = zxid
-    tree.touch_stat(parent_path, parent)
+    tree.refresh(parent_path, parent)
 
 
 def _account_create(tree: DataTree, path: bytes, data: bytes | None) -> None:
@@ -209,16 +206,16 @@ def _delete(tree: DataTree, zxid: i64, op: i64, path: bytes, applied: Applied) -
     parent_path = ROOT if at == 0 else path[:at]
     parent = tree.nodes.get(parent_path)
     if at < 0 or parent is None or len(path) == 1:
-        applied.fail(op, codes.NO_NODE)
+        applied.fail(codes.NO_NODE)
         return
     node = tree.nodes.get(path)
     if node is not None:
         tree.remove(path, node, parent)
     if zxid > parent.pzxid:
         parent.pzxid = zxid
-    tree.touch_stat(parent_path, parent)
+    tree.refresh(parent_path, parent)
     if node is None:
-        applied.fail(op, codes.NO_NODE)
+        applied.fail(codes.NO_NODE)
         return
     if tree.quotas.by_path:
         owner = tree.quotas.owner_of(path)
@@ -226,18 +223,18 @@ def _delete(tree: DataTree, zxid: i64, op: i64, path: bytes, applied: Applied) -
             tree.charge(owner, -1, -node.data_bytes())
     applied.changes.append(Change(codes.EVENT_NODE_DELETED, path, node.acl))
     applied.changes.append(Change(codes.EVENT_NODE_CHILDREN_CHANGED, parent_path, parent.acl))
-    applied.results.append(OpResult(op, 0, path, None, None))
+    applied.results.append(OpResult(op, 0, path, None))
 
 
 def _set_acl(tree: DataTree, txn: SetAclTxn, applied: Applied) -> None:
     node = tree.nodes.get(txn.path)
     if node is None:
-        applied.fail(codes.OP_SET_ACL, codes.NO_NODE)
+        applied.fail(codes.NO_NODE)
         return
     tree.set_acl(node, tree.acls.take(txn.acl))
-    node.aversion = i32(wrap_i32(txn.version))
-    tree.touch_stat(txn.path, node)
-    _succeed(applied, codes.OP_SET_ACL, txn.path, node)
+    node.aversion = wrap32(txn.version)
+    tree.refresh(txn.path, node)
+    applied.results.append(OpResult(codes.OP_SET_ACL, 0, txn.path, tree.stat_of(node)))
 
 
 def _close_session(
@@ -269,10 +266,10 @@ def _multi(tree: DataTree, header: TxnHeader, txn: MultiTxn, applied: Applied) -
         seen = False
         for part in txn.txns:
             if isinstance(part, ErrorTxn):
-                applied.fail(codes.OP_ERROR, part.err)
+                applied.fail(part.err)
                 seen = True
             else:
-                applied.fail(codes.OP_ERROR, codes.RUNTIME_INCONSISTENCY if seen else codes.OK)
+                applied.fail(codes.RUNTIME_INCONSISTENCY if seen else codes.OK)
         return
     for i in range(len(txn.txns)):
         part = txn.txns[i]
@@ -283,26 +280,5 @@ def _multi(tree: DataTree, header: TxnHeader, txn: MultiTxn, applied: Applied) -
             _create(tree, header, op, part, applied)
         elif isinstance(part, DeleteTxn):
             _delete(tree, header.zxid, op, part.path, applied)
-        else:
-            applied.results.append(OpResult(op, 0, b"", None, None))
-
-
-def _succeed(applied: Applied, op: i64, path: bytes, node: Znode) -> None:
-    stat = node.stat() if applied.multi else None
-    applied.results.append(OpResult(op, 0, path, node, stat))
-
-
-def drop_orphans(tree: DataTree) -> int:
-    """Delete ephemerals whose session is unknown, at the current zxid; how many.
-
-    A standalone server does so once, before it serves (storage.md section 7, step 5).
-    """
-    count = 0
-    applied = Applied(False)
-    for session_id in list(tree.ephemerals):
-        if session_id in tree.sessions:
-            continue
-        for path in list(tree.ephemerals.get(session_id, ())):
-            _delete(tree, tree.last_zxid, codes.OP_DELETE, path, applied)
-            count += 1
-    return count
+        elif isinstance(part, CheckTxn):
+            applied.results.append(OpResult(op, 0, part.path, None))

@@ -5,12 +5,12 @@ Source: storage.md sections 5 and 6, quotas.md. Only `apply` and the snapshot re
 
 from typing import Final, final
 
-from mypy_extensions import i32, i64
+from mypy_extensions import i64
 
 from ensemble.tree import quota as quotas
 from ensemble.tree.acl import AclList, AclTable, read_only_entries
 from ensemble.tree.digest import content_crc, is_counted, node_digest
-from ensemble.tree.paths import CONFIG, QUOTA, ROOT, ZOOKEEPER, parent_of
+from ensemble.tree.paths import CONFIG, QUOTA, ROOT, ZOOKEEPER
 from ensemble.tree.quota import Quota, QuotaIndex
 from ensemble.tree.znode import (
     CONTAINER,
@@ -18,18 +18,21 @@ from ensemble.tree.znode import (
     TTL,
     Znode,
     kind_of_owner,
+    wrap32,
 )
+from ensemble.wire.records import Stat
 
-BUILT_IN: Final = (ROOT, ZOOKEEPER, QUOTA, CONFIG)
+SYSTEM_PATHS: Final = (ROOT, ZOOKEEPER, QUOTA, CONFIG)
 
 
 @final
 class DataTree:
     """State: committed and applied.
 
-    Invariants (`check` tells which one is broken):
+    Invariants:
       - every node but the root is in its parent's `children`, and there is nothing else in them;
-      - `ephemerals`, `containers`, `ttls` hold exactly the nodes of that kind;
+      - `ephemerals`, `containers`, `ttls` hold exactly the nodes of that kind, `ephemeral_bytes`
+        the lengths of a session's paths;
       - `digest` is the sum of the nodes' digests, `data_bytes` that of path and data lengths.
     """
 
@@ -39,6 +42,7 @@ class DataTree:
         "data_bytes",
         "digest",
         "digest_enabled",
+        "ephemeral_bytes",
         "ephemerals",
         "extended_types",
         "last_zxid",
@@ -54,23 +58,44 @@ class DataTree:
         self.nodes: Final[dict[bytes, Znode]] = {}
         self.sessions: Final[dict[int, int]] = {}
         self.ephemerals: Final[dict[int, set[bytes]]] = {}
+        self.ephemeral_bytes: Final[dict[int, int]] = {}
         self.containers: Final[set[bytes]] = set()
         self.ttls: Final[set[bytes]] = set()
-        self.acls: Final = AclTable()
+        self.acls: AclTable = AclTable()
         self.quotas: Final = QuotaIndex()
         self.last_zxid: i64 = 0
         self.digest: i64 = 0
         self.data_bytes: i64 = 0
-        for path in BUILT_IN:
-            if path == CONFIG:
-                node = Znode(b"", self.acls.take(read_only_entries()), 0, 0, 0)
-                node.aversion = -1
-            else:
-                node = Znode(b"", self.acls.take(self.acls.open.entries), 0, 0, 0)
-            if path == ROOT:
-                self._add(path, node)
-            else:
-                self.insert(path, node, self.nodes[parent_of(path)])
+        self._add_built_in()
+
+    def _add_built_in(self) -> None:
+        """The four znodes of an empty tree (storage.md 5.1)."""
+        acls = self.acls
+        root = Znode(b"", acls.take(acls.open_list.entries), 0, 0, 0)
+        self.insert(ROOT, root, None)
+        top = Znode(b"", acls.take(acls.open_list.entries), 0, 0, 0)
+        self.insert(ZOOKEEPER, top, root)
+        self.insert(QUOTA, Znode(b"", acls.take(acls.open_list.entries), 0, 0, 0), top)
+        config = Znode(b"", acls.take(read_only_entries()), 0, 0, 0)
+        config.aversion = -1
+        self.insert(CONFIG, config, top)
+
+    def clear(self) -> None:
+        """Nothing is left, not even the built-in znodes: a snapshot brings all of its own."""
+        self.nodes.clear()
+        self.sessions.clear()
+        self.ephemerals.clear()
+        self.ephemeral_bytes.clear()
+        self.containers.clear()
+        self.ttls.clear()
+        self.quotas.clear()
+        # A new table: the numbers of a snapshot's ACLs must not meet those of the built-in znodes.
+        self.acls = AclTable()
+        self.last_zxid = 0
+        self.digest = 0
+        self.data_bytes = 0
+
+    # Queries
 
     def ephemerals_count(self) -> int:
         """How many ephemeral nodes there are."""
@@ -79,17 +104,48 @@ class DataTree:
             count += len(paths)
         return count
 
+    def visible_owner(self, owner: i64) -> i64:
+        """`ephemeralOwner` as clients see it: containers and TTL nodes have none."""
+        if owner == 0:
+            return 0
+        return owner if kind_of_owner(owner, self.extended_types) == EPHEMERAL else 0
+
+    def stat_of(self, node: Znode) -> Stat:
+        """The stat that clients see (client.md section 9)."""
+        num_children = node.num_children()
+        return Stat(
+            node.czxid,
+            node.mzxid,
+            node.ctime,
+            node.mtime,
+            node.version,
+            wrap32(2 * node.cversion - num_children),
+            node.aversion,
+            self.visible_owner(node.owner),
+            node.data_bytes(),
+            num_children,
+            node.pzxid,
+        )
+
     # Changing nodes. Callers set a node's fields, then tell what they touched.
 
-    def insert(self, path: bytes, node: Znode, parent: Znode) -> None:
-        """Add a node below its parent, which is not touched otherwise."""
+    def insert(self, path: bytes, node: Znode, parent: Znode | None) -> None:
+        """Add a node below its parent, which is not touched otherwise; None for the root."""
         assert path not in self.nodes, path
-        children = parent.children
-        if children is None:
-            children = set()
-            parent.children = children
-        children.add(path)
-        self._add(path, node)
+        if parent is not None:
+            children = parent.children
+            if children is None:
+                children = set()
+                parent.children = children
+            children.add(path)
+        self.nodes[path] = node
+        data = node.data
+        self.data_bytes += len(path) + (0 if data is None else len(data))
+        if self.digest_enabled and is_counted(path):
+            node.content_crc = content_crc(path, data)
+            self.refresh(path, node)
+        if node.owner != 0:
+            self._index(path, node.owner)
 
     def remove(self, path: bytes, node: Znode, parent: Znode) -> None:
         """Take a node and all that is below it out of the tree. The parent's stat stays."""
@@ -112,7 +168,7 @@ class DataTree:
                 doomed.extend(node.children)
             self._drop(path, node)
 
-    def touch_stat(self, path: bytes, node: Znode) -> None:
+    def refresh(self, path: bytes, node: Znode) -> None:
         """Numbers of a node have changed: bring the digest up to date."""
         if self.digest_enabled and is_counted(path):
             digest = node_digest(
@@ -131,7 +187,7 @@ class DataTree:
             node.digest = digest
 
     def set_data(self, path: bytes, node: Znode, data: bytes | None) -> None:
-        """Replace a node's data; `touch_stat` is called afterwards by whoever sets its numbers."""
+        """Replace a node's data; `refresh` is called afterwards by whoever sets its numbers."""
         old = node.data
         self.data_bytes += (0 if data is None else len(data)) - (0 if old is None else len(old))
         node.data = data
@@ -142,16 +198,6 @@ class DataTree:
         """Replace a node's ACL by a list that was taken from the table for it."""
         self.acls.release(node.acl)
         node.acl = acl
-
-    def _add(self, path: bytes, node: Znode) -> None:
-        self.nodes[path] = node
-        data = node.data
-        self.data_bytes += len(path) + (0 if data is None else len(data))
-        if self.digest_enabled and is_counted(path):
-            node.content_crc = content_crc(path, data)
-            self.touch_stat(path, node)
-        if node.owner != 0:
-            self._index(path, node.owner)
 
     def _drop(self, path: bytes, node: Znode) -> None:
         del self.nodes[path]
@@ -178,6 +224,7 @@ class DataTree:
                 paths = set()
                 self.ephemerals[owner] = paths
             paths.add(path)
+            self.ephemeral_bytes[owner] = self.ephemeral_bytes.get(owner, 0) + len(path)
         elif kind == CONTAINER:
             self.containers.add(path)
         elif kind == TTL:
@@ -187,66 +234,16 @@ class DataTree:
         kind = kind_of_owner(owner, self.extended_types)
         if kind == EPHEMERAL:
             paths = self.ephemerals.get(owner)
-            if paths is not None:
-                paths.discard(path)
+            if paths is not None and path in paths:
+                paths.remove(path)
+                self.ephemeral_bytes[owner] -= len(path)
                 if not paths:
                     del self.ephemerals[owner]
+                    del self.ephemeral_bytes[owner]
         elif kind == CONTAINER:
             self.containers.discard(path)
         elif kind == TTL:
             self.ttls.discard(path)
-
-    # Loading a snapshot
-
-    def load_node(
-        self,
-        path: bytes,
-        data: bytes | None,
-        acl: AclList,
-        czxid: i64,
-        mzxid: i64,
-        ctime: i64,
-        mtime: i64,
-        version: i32,
-        cversion: i32,
-        aversion: i32,
-        owner: i64,
-        pzxid: i64,
-    ) -> bool:
-        """A node of a snapshot; `acl` was taken from the table for it. False: no such parent.
-
-        Built-in nodes, and whatever else is there already, are replaced in place. The root's path
-        is the empty string in the file; both spellings are taken. Call `rebuild_quotas` at the end.
-        """
-        if not path:
-            path = ROOT
-        node = self.nodes.get(path)
-        if node is None:
-            if b"/" not in path:
-                return False
-            parent = self.nodes.get(parent_of(path))
-            if parent is None:
-                return False
-            node = Znode(data, acl, czxid, ctime, owner)
-            self.insert(path, node, parent)
-        else:
-            self.set_acl(node, acl)
-            self.set_data(path, node, data)
-            if node.owner != owner:
-                self._unindex(path, node.owner)
-                node.owner = owner
-                if owner != 0:
-                    self._index(path, owner)
-        node.czxid = czxid
-        node.mzxid = mzxid
-        node.pzxid = pzxid
-        node.ctime = ctime
-        node.mtime = mtime
-        node.version = version
-        node.cversion = cversion
-        node.aversion = aversion
-        self.touch_stat(path, node)
-        return True
 
     # Quota accounting (quotas.md section 4)
 

@@ -8,11 +8,12 @@ import zlib
 from typing import Final
 
 from librt.strings import BytesWriter, write_i32_be, write_i64_be
-from mypy_extensions import i32, i64
+from mypy_extensions import i64
 
 from ensemble.tree.paths import ZOOKEEPER_PREFIX
 
-EMPTY_TREE_DIGEST: Final = 1371985504
+EMPTY_TREE_DIGEST: Final = 1_371_985_504
+DIGEST_MASK: Final = 0xFFFFFFFFFFFFFFFF
 
 
 def is_counted(path: bytes) -> bool:
@@ -33,9 +34,9 @@ def node_digest(
     pzxid: i64,
     ctime: i64,
     mtime: i64,
-    version: i32,
-    cversion: i32,
-    aversion: i32,
+    version: i64,
+    cversion: i64,
+    aversion: i64,
     owner: i64,
 ) -> i64:
     """The digest of a node that counts, from the CRC of its content and its stored stat."""
@@ -45,8 +46,14 @@ def node_digest(
     write_i64_be(out, pzxid)
     write_i64_be(out, ctime)
     write_i64_be(out, mtime)
-    write_i32_be(out, version)
-    write_i32_be(out, cversion)
-    write_i32_be(out, aversion)
+    write_i32_be(out, int(version))
+    write_i32_be(out, int(cversion))
+    write_i32_be(out, int(aversion))
     write_i64_be(out, owner)
     return zlib.crc32(out.getvalue(), crc)
+
+
+def signed64(digest: int) -> int:
+    """As it is written into logs and snapshots."""
+    digest &= DIGEST_MASK
+    return digest - (1 << 64) if digest >= 1 << 63 else digest

@@ -16,31 +16,26 @@ ZOOKEEPER_PREFIX: Final = b"/zookeeper/"
 
 
 def parent_of(path: bytes) -> bytes:
-    """The text before the last slash; the root for names directly below it. `path` has a slash."""
+    """The text before the last slash; the root for top-level names and for the root itself."""
     at = path.rfind(b"/")
-    assert at >= 0, "a path has a slash"
-    return ROOT if at == 0 else path[:at]
+    return ROOT if at <= 0 else path[:at]
 
 
-def name_of(path: bytes) -> bytes:
-    """The text after the last slash."""
-    return path[path.rfind(b"/") + 1 :]
-
-
-def child_of(parent: bytes, name: bytes) -> bytes:
-    """The path of `name` directly below `parent`."""
-    return ROOT + name if len(parent) == 1 else parent + ROOT + name
-
-
-def is_below(path: bytes, ancestor: bytes) -> bool:
-    """Whether `path` is a descendant of `ancestor`, by whole components; not the node itself."""
-    if len(ancestor) == 1:
-        return len(path) > 1
+def is_within(path: bytes, ancestor: bytes) -> bool:
+    """Whether `path` is `ancestor` or below it, by whole components."""
+    if len(ancestor) == 1 or path == ancestor:
+        return True
     size = len(ancestor)
     return len(path) > size and path[size] == 0x2F and path.startswith(ancestor)
 
 
-def is_valid_name(name: bytes) -> bool:
+def first_component(path: bytes) -> bytes:
+    """The name of the top-level znode at or above `path`; empty for the root."""
+    at = path.find(b"/", 1)
+    return path[1:] if at < 0 else path[1:at]
+
+
+def is_legal_name(name: bytes) -> bool:
     """Whether one component is legal: not empty, `.` or `..`, and no forbidden code unit."""
     size: i64 = len(name)
     if size == 0:
@@ -49,24 +44,24 @@ def is_valid_name(name: bytes) -> bool:
     while i < size:
         byte = name[i]
         if byte < 0x20 or byte == 0x2F or byte >= 0x7F:
-            return byte > 0x7F and _is_valid_text(name)
+            return byte > 0x7F and _is_legal_text(name)
         i += 1
     return name != b"." and name != b".."
 
 
-def is_valid_path(path: bytes) -> bool:
+def is_legal(path: bytes) -> bool:
     """Whether a whole path is legal."""
     if len(path) == 0 or path[0] != 0x2F:
         return False
     if len(path) == 1:
         return True
     for name in path[1:].split(b"/"):
-        if not is_valid_name(name):
+        if not is_legal_name(name):
             return False
     return True
 
 
-def _is_valid_text(name: bytes) -> bool:
+def _is_legal_text(name: bytes) -> bool:
     """The slow way, for names with a byte above ASCII."""
     try:
         text = name.decode("utf-8")

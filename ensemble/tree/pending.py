@@ -8,7 +8,7 @@ that a failing part can undo those before it.
 from collections import deque
 from typing import Final, final
 
-from mypy_extensions import i32, i64, mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
 from ensemble.tree.acl import AclList
 from ensemble.tree.datatree import DataTree
@@ -63,14 +63,14 @@ class ChangeRecord:
         self.ctime: i64 = time_ms
         self.mtime: i64 = time_ms
         self.owner: i64 = owner
-        self.version: i32 = 0
-        self.cversion: i32 = 0
-        self.aversion: i32 = 0
-        self.sequence: i32 = 0
+        self.version: i64 = 0
+        self.cversion: i64 = 0
+        self.aversion: i64 = 0
+        self.sequence: i64 = 0
         self.content_crc: i64 = 0
         self.digest: i64 = 0
 
-    def data_bytes(self) -> int:
+    def data_bytes(self) -> i64:
         data = self.data
         return 0 if data is None else len(data)
 
@@ -94,7 +94,7 @@ def record_of(path: bytes, node: Znode) -> ChangeRecord:
     return record
 
 
-def successor_of(record: ChangeRecord, zxid: i64) -> ChangeRecord:
+def successor(record: ChangeRecord, zxid: i64) -> ChangeRecord:
     """A copy that the transaction `zxid` may change."""
     copy = ChangeRecord(
         record.path, record.data, record.acl, zxid, record.ctime, record.owner
@@ -173,6 +173,7 @@ class PendingChanges:
         "charges",
         "closing",
         "digest",
+        "ephemeral_bytes",
         "ephemerals",
         "journal",
         "journaling",
@@ -191,6 +192,7 @@ class PendingChanges:
         self.by_path: Final[dict[bytes, ChangeRecord]] = {}
         self.records: Final[deque[ChangeRecord]] = deque()
         self.ephemerals: Final[dict[int, dict[bytes, ChangeRecord]]] = {}
+        self.ephemeral_bytes: Final[dict[int, int]] = {}  # the lengths of these paths
         self.opening: Final[dict[int, int]] = {}  # session id -> zxid of its createSession
         self.closing: Final[dict[int, int]] = {}  # session id -> zxid of its closeSession
         self.session_changes: Final[deque[SessionChange]] = deque()
@@ -223,7 +225,7 @@ class PendingChanges:
         elif record.zxid == zxid and not self.journaling:
             return record
         else:
-            record = successor_of(record, zxid)
+            record = successor(record, zxid)
         self._store(record)
         return record
 
@@ -284,20 +286,37 @@ class PendingChanges:
         self.records.append(record)
 
     def _index(self, record: ChangeRecord) -> None:
-        if kind_of_owner(record.owner, self.tree.extended_types) != EPHEMERAL:
+        owner = record.owner
+        if kind_of_owner(owner, self.tree.extended_types) != EPHEMERAL:
             return
-        paths = self.ephemerals.get(record.owner)
+        paths = self.ephemerals.get(owner)
         if paths is None:
             paths = {}
-            self.ephemerals[record.owner] = paths
+            self.ephemerals[owner] = paths
+            self.ephemeral_bytes[owner] = 0
+        if record.path not in paths:
+            self.ephemeral_bytes[owner] += len(record.path)
         paths[record.path] = record
 
     def _unindex(self, record: ChangeRecord) -> None:
         paths = self.ephemerals.get(record.owner)
         if paths is not None and paths.get(record.path) is record:
             del paths[record.path]
+            self.ephemeral_bytes[record.owner] -= len(record.path)
             if not paths:
                 del self.ephemerals[record.owner]
+                del self.ephemeral_bytes[record.owner]
+
+    def close_bytes(self, session_id: i64) -> i64:
+        """The size of the list in the session's closeSession, if it were proposed now; or more."""
+        size: i64 = 0
+        applied = self.tree.ephemerals.get(session_id)
+        if applied is not None:
+            size += self.tree.ephemeral_bytes[session_id] + 4 * len(applied)
+        proposed = self.ephemerals.get(session_id)
+        if proposed is not None:
+            size += self.ephemeral_bytes[session_id] + 4 * len(proposed)
+        return size
 
     # Sessions
 
@@ -393,6 +412,7 @@ class PendingChanges:
         self.by_path.clear()
         self.records.clear()
         self.ephemerals.clear()
+        self.ephemeral_bytes.clear()
         self.opening.clear()
         self.closing.clear()
         self.session_changes.clear()

@@ -7,29 +7,29 @@ Whatever could fail while a transaction is applied is refused here.
 
 from typing import Final, final
 
-from librt.strings import BytesWriter
-from mypy_extensions import i32, i64
+from mypy_extensions import i64
 
 from ensemble.errors import KeeperError
 from ensemble.tree import quota as quotas
 from ensemble.tree.acl import AclList, AclSchemes
-from ensemble.tree.datatree import BUILT_IN, DataTree
+from ensemble.tree.datatree import SYSTEM_PATHS, DataTree
 from ensemble.tree.digest import content_crc, is_counted
-from ensemble.tree.paths import ROOT, is_valid_name, is_valid_path
+from ensemble.tree.paths import ROOT, is_legal_name, is_legal
 from ensemble.tree.pending import ChangeRecord, PendingChanges
+from ensemble.tree.proposals import Prepared, PrepareOptions, WriteRequest, encode
 from ensemble.tree.znode import (
     CONTAINER,
-    CONTAINER_OWNER,
+    OWNER_CONTAINER,
     EPHEMERAL,
     TTL,
-    TTL_MS_MAX,
+    TTL_MAX,
     kind_of_owner,
-    owner_of_ttl,
-    wrap_i32,
+    ttl_of,
+    ttl_owner,
+    wrap32,
 )
 from ensemble.wire import codes
-from ensemble.wire.jute import MarshallingError, Reader, reader_of
-from ensemble.wire.records import Id, read_acl_vector
+from ensemble.wire.jute import MarshallingError, reader_of
 from ensemble.wire.requests import (
     CreateRequest,
     DeleteRequest,
@@ -57,99 +57,14 @@ from ensemble.wire.txns import (
     SubTxn,
     Txn,
     TxnHeader,
-    write_digest,
-    write_txn_body,
-    write_txn_header,
 )
 
-TXN_BYTES_MAX_DEFAULT: Final = 2 * 0xFFFFF  # jute.maxbuffer + jute.maxbuffer.extrasize
+__all__ = ["PrepareOptions", "Prepared", "Preparer", "WriteRequest"]
+
 SUB_TXN_BYTES: Final = 8  # type and length in front of a part of a multi
 ERROR_PART_BYTES: Final = 12
 FIXED_BYTES_MAX: Final = 32  # of a transaction's body: everything but path, data and ACL
-ACL_CACHE_MAX: Final = 1024  # decoded ACLs remembered by their bytes
-ACL_CACHE_BYTES_MAX: Final = 512  # longer ones are decoded each time
 PATH_SHOWN_MAX: Final = 200  # of a path in an error's text
-
-
-@final
-class WriteRequest:
-    """A request for a transaction. `reader` stands at the body; `ids` are those it arrived with.
-
-    `may_ephemeral` is False for a local session: it is unknown to the leader and owns nothing.
-    """
-
-    __slots__ = ("cxid", "ids", "may_ephemeral", "op", "reader", "session_id")
-
-    def __init__(
-        self,
-        session_id: i64,
-        cxid: i64,
-        op: i64,
-        reader: Reader,
-        ids: list[Id],
-        may_ephemeral: bool = True,
-    ) -> None:
-        self.session_id: Final = session_id
-        self.cxid: Final = cxid
-        self.op: Final = op
-        self.reader: Final = reader
-        self.ids: Final = ids
-        self.may_ephemeral: Final = may_ephemeral
-
-
-@final
-class Prepared:
-    """A transaction to be logged and, once committed, applied as it is. `error`: see `Applied.error`."""
-
-    __slots__ = ("digest", "error", "has_digest", "header", "txn")
-
-    def __init__(
-        self, header: TxnHeader, txn: Txn, error: i64, has_digest: bool, digest: i64
-    ) -> None:
-        self.header: Final = header
-        self.txn: Final = txn
-        self.error: Final = error
-        self.has_digest: Final = has_digest
-        self.digest: Final = digest
-
-    def payload(self) -> bytes:
-        """What the log holds and followers receive (storage.md section 3)."""
-        out = BytesWriter()
-        write_txn_header(out, self.header)
-        write_txn_body(out, self.header.type, self.txn)
-        if self.has_digest:
-            write_digest(out, self.digest)
-        return out.getvalue()
-
-
-@final
-class PrepareOptions:
-    """Settings of the server that change what is prepared."""
-
-    __slots__ = (
-        "close_session_txn",
-        "digest_enabled",
-        "enforce_quota",
-        "extended_types_enabled",
-        "reconfig_enabled",
-        "txn_bytes_max",
-    )
-
-    def __init__(
-        self,
-        extended_types_enabled: bool = False,
-        enforce_quota: bool = False,
-        close_session_txn: bool = True,
-        digest_enabled: bool = True,
-        reconfig_enabled: bool = False,
-        txn_bytes_max: int = TXN_BYTES_MAX_DEFAULT,
-    ) -> None:
-        self.extended_types_enabled: Final = extended_types_enabled
-        self.enforce_quota: Final = enforce_quota
-        self.close_session_txn: Final = close_session_txn
-        self.digest_enabled: Final = digest_enabled
-        self.reconfig_enabled: Final = reconfig_enabled
-        self.txn_bytes_max: Final[i64] = txn_bytes_max
 
 
 @final
@@ -161,7 +76,6 @@ class Preparer:
     """
 
     __slots__ = (
-        "acl_cache",
         "now_ms",
         "options",
         "part_bytes",
@@ -170,24 +84,26 @@ class Preparer:
         "schemes",
         "sub_type",
         "tree",
+        "with_digest",
         "zxid",
     )
 
     def __init__(self, tree: DataTree, schemes: AclSchemes, options: PrepareOptions) -> None:
-        assert tree.extended_types == options.extended_types_enabled
+        assert tree.extended_types == options.extended_types
         self.tree: Final = tree
         self.schemes: Final = schemes
         self.options: Final = options
+        self.with_digest: Final = options.digest_enabled and tree.digest_enabled
         self.pending: Final = PendingChanges(tree)
-        self.acl_cache: Final[dict[bytes, AclList]] = {}
         self.request = WriteRequest(0, 0, 0, reader_of(b""), [])
         self.zxid: i64 = tree.last_zxid
         self.now_ms: i64 = 0
         self.sub_type: i64 = 0  # the type of the transaction that `_create` made
         self.part_bytes: i64 = 0  # the size of what `_check_size` let pass
 
-    def on_applied(self, zxid: i64) -> None:
-        """The tree has everything up to `zxid`: forget what was pending of it."""
+    def on_applied(self, zxid: i64, header: TxnHeader) -> None:
+        """The tree has everything up to this transaction: forget what was pending of it."""
+        assert header.zxid == zxid
         self.pending.on_applied(zxid)
 
     def discard(self) -> None:
@@ -213,7 +129,7 @@ class Preparer:
         txn: Txn
         try:
             if op == codes.OP_SET_DATA:
-                txn = self._set_data(read_set_data(request.reader))
+                txn = self._set_data(read_set_data(request.body))
                 type = op
             elif (
                 op == codes.OP_CREATE
@@ -221,10 +137,10 @@ class Preparer:
                 or op == codes.OP_CREATE_CONTAINER
                 or op == codes.OP_CREATE_TTL
             ):
-                txn = self._create(read_create(request.reader, op), op)
+                txn = self._create(read_create(request.body, op), op)
                 type = self.sub_type
             elif op == codes.OP_DELETE:
-                txn = self._delete(read_delete(request.reader))
+                txn = self._delete(read_delete(request.body))
                 type = op
             elif op == codes.OP_MULTI:
                 return self._multi(zxid)
@@ -241,17 +157,15 @@ class Preparer:
         self.zxid = zxid
         request = self.request
         header = TxnHeader(request.session_id, request.cxid, zxid, self.now_ms, type)
-        has_digest = (
-            self.options.digest_enabled and self.tree.digest_enabled and type != codes.OP_ERROR
-        )
-        return Prepared(header, txn, error, has_digest, self.pending.digest)
+        digest = self.pending.digest
+        return Prepared(header, txn, error, encode(header, txn, self.with_digest, digest), digest)
 
     def _refused(self, zxid: i64, code: i64) -> Prepared:
         return self._prepared(zxid, codes.OP_ERROR, ErrorTxn(code), code)
 
     def _other(self, op: i64) -> Txn:
         """The rarer operations."""
-        reader = self.request.reader
+        reader = self.request.body
         if op == codes.OP_SET_ACL:
             return self._set_acl(read_set_acl(reader))
         if op == codes.OP_CREATE_SESSION:
@@ -287,11 +201,11 @@ class Preparer:
         owner: quotas.Quota | None = None
         if self.options.enforce_quota:
             owner = self._check_quota(path, 0, difference)
-        _check_version(path, request.version, i64(record.version))
+        _check_version(path, request.version, record.version)
         self._check_size(len(path) + size)
-        txn = SetDataTxn(path, data, wrap_i32(i64(record.version) + 1))
+        txn = SetDataTxn(path, data, wrap32(record.version + 1))
         record = self.pending.own(record)
-        record.version = i32(txn.version)
+        record.version = txn.version
         record.mzxid = self.pending.zxid
         record.mtime = self.now_ms
         record.data = data
@@ -333,10 +247,10 @@ class Preparer:
             or flags == codes.CREATE_EPHEMERAL_SEQUENTIAL
             or flags == codes.CREATE_PERSISTENT_SEQUENTIAL_WITH_TTL
         ):
-            path += sequence_suffix(int(sequence))
+            path += sequence_suffix(sequence)
         # The parent exists, so its path is valid; `//a` is the exception, as `/` is the root.
         if len(path) > 1 and (
-            (at > 0 and len(parent_path) == 1) or not is_valid_name(path[at + 1 :])
+            (at > 0 and len(parent_path) == 1) or not is_legal_name(path[at + 1 :])
         ):
             raise KeeperError(codes.BAD_ARGUMENTS, f"not a legal path: {_shown(path)}")
         if self.pending.exists(path):
@@ -350,17 +264,19 @@ class Preparer:
         quota: quotas.Quota | None = None
         if self.options.enforce_quota:
             quota = self._check_quota(path, 1, size)
+        if ephemeral:
+            self._check_ephemerals(len(path))
         self._check_size(len(path) + size + acl.wire_bytes)
         owner: i64 = 0
         self.sub_type = op
         if container:
-            owner = CONTAINER_OWNER
+            owner = OWNER_CONTAINER
             self.sub_type = codes.OP_CREATE_CONTAINER
         elif op == codes.OP_CREATE_TTL:
-            owner = owner_of_ttl(ttl)
+            owner = ttl_owner(ttl)
         elif ephemeral:
             owner = self.request.session_id
-        counted = i32(wrap_i32(i64(sequence) + 1))
+        counted = wrap32(sequence + 1)
         self._count_create(parent, counted)
         record = ChangeRecord(path, data, acl, self.pending.zxid, self.now_ms, owner)
         if self.tree.digest_enabled and is_counted(path):
@@ -368,13 +284,13 @@ class Preparer:
         self.pending.add(record)
         if quota is not None:
             self.pending.charge(quota.path, 1, size)
-        return CreateTxn(path, data, acl.entries, ephemeral, i64(counted), ttl)
+        return CreateTxn(path, data, acl.entries, ephemeral, counted, ttl)
 
     def _check_ttl(self, request: CreateRequest, op: i64) -> i64:
         """The ttl that is stored: 0 where there is none."""
         flags = request.flags
         with_ttl = flags >= codes.CREATE_PERSISTENT_WITH_TTL
-        if with_ttl and not self.options.extended_types_enabled:
+        if with_ttl and not self.options.extended_types:
             raise KeeperError(codes.UNIMPLEMENTED, "extendedTypesEnabled is not set")
         if op != codes.OP_CREATE_TTL:
             if with_ttl:
@@ -383,19 +299,19 @@ class Preparer:
         if not with_ttl:
             # Java lets negative values pass here and fails when the transaction is applied.
             raise KeeperError(codes.BAD_ARGUMENTS, f"a ttl with create flags {flags}")
-        if request.ttl < 1 or request.ttl > TTL_MS_MAX:
+        if request.ttl < 1 or request.ttl > TTL_MAX:
             raise KeeperError(
-                codes.BAD_ARGUMENTS, f"a ttl of {request.ttl} ms, allowed are 1 to {TTL_MS_MAX}"
+                codes.BAD_ARGUMENTS, f"a ttl of {request.ttl} ms, allowed are 1 to {TTL_MAX}"
             )
         return request.ttl
 
-    def _count_create(self, parent: ChangeRecord, counted: i32) -> None:
+    def _count_create(self, parent: ChangeRecord, counted: i64) -> None:
         """The parent's share of a create, exactly as `apply` will count it."""
         parent = self.pending.own(parent)
         parent.num_children += 1
         parent.sequence = counted
         if counted == -1:
-            counted = i32(wrap_i32(i64(parent.cversion) + 1))
+            counted = wrap32(parent.cversion + 1)
         if counted > parent.cversion:
             parent.cversion = counted
             parent.pzxid = self.pending.zxid
@@ -405,7 +321,7 @@ class Preparer:
         self._check_session()
         path = request.path
         at = path.rfind(b"/")
-        if at < 0 or b"\0" in path or path in BUILT_IN:
+        if at < 0 or b"\0" in path or path in SYSTEM_PATHS:
             raise KeeperError(codes.BAD_ARGUMENTS, f"cannot delete {_shown(path)}")
         parent_path = ROOT if at == 0 else path[:at]
         parent = self.pending.find(parent_path)
@@ -415,7 +331,7 @@ class Preparer:
         record = self.pending.find(path)
         if record is None:
             raise KeeperError(codes.NO_NODE, f"no node {_shown(path)}")
-        _check_version(path, request.version, i64(record.version))
+        _check_version(path, request.version, record.version)
         if record.num_children > 0:
             raise KeeperError(
                 codes.NOT_EMPTY, f"{_shown(path)} has {record.num_children} children"
@@ -449,12 +365,12 @@ class Preparer:
         if record is None:
             raise KeeperError(codes.NO_NODE, f"no node {_shown(path)}")
         self._check_acl(record, codes.PERM_ADMIN)
-        _check_version(path, request.version, i64(record.aversion))
+        _check_version(path, request.version, record.aversion)
         self._check_size(len(path) + acl.wire_bytes)
-        txn = SetAclTxn(path, acl.entries, wrap_i32(i64(record.aversion) + 1))
+        txn = SetAclTxn(path, acl.entries, wrap32(record.aversion + 1))
         record = self.pending.own(record)
         record.acl = acl
-        record.aversion = i32(txn.version)
+        record.aversion = txn.version
         self.pending.redigest(record)
         return txn
 
@@ -467,9 +383,9 @@ class Preparer:
             self._check_path(path)
             raise KeeperError(codes.NO_NODE, f"no node {_shown(path)}")
         self._check_acl(record, codes.PERM_READ)
-        _check_version(path, request.version, i64(record.version))
+        _check_version(path, request.version, record.version)
         self._check_size(len(path))
-        return CheckTxn(path, wrap_i32(i64(record.version) + 1))
+        return CheckTxn(path, wrap32(record.version + 1))
 
     def _close_session(self) -> CloseSessionTxn:
         """Ephemerals by name, so that every server deletes the same ones.
@@ -479,6 +395,8 @@ class Preparer:
         """
         pending = self.pending
         session_id = self.request.session_id
+        if session_id in pending.closing:
+            raise KeeperError(codes.SESSION_EXPIRED, f"session {format_session(session_id)} is closed")
         paths: list[bytes] = []
         size: i64 = TXN_HEADER_BYTES
         for record in pending.ephemerals_of(session_id):
@@ -497,7 +415,7 @@ class Preparer:
     def _delete_container(self, path: bytes) -> DeleteTxn:
         """The server's own sweep; a candidate may have changed since it was found."""
         at = path.rfind(b"/")
-        if at < 0 or path in BUILT_IN:
+        if at < 0 or path in SYSTEM_PATHS:
             raise KeeperError(codes.BAD_ARGUMENTS, f"cannot delete {_shown(path)}")
         record = self.pending.find(path)
         parent = self.pending.find(ROOT if at == 0 else path[:at])
@@ -509,7 +427,7 @@ class Preparer:
             )
         kind = kind_of_owner(record.owner, self.tree.extended_types)
         if kind == TTL:
-            if self.now_ms - record.mtime <= (record.owner & TTL_MS_MAX):
+            if self.now_ms - record.mtime <= ttl_of(record.owner):
                 raise KeeperError(codes.BAD_VERSION, f"{_shown(path)} was written meanwhile")
         elif kind != CONTAINER:
             raise KeeperError(codes.BAD_VERSION, f"{_shown(path)} is no container")
@@ -522,7 +440,7 @@ class Preparer:
         """All parts, or none; a part sees the ones before it (client.md section 12)."""
         pending = self.pending
         try:
-            items = read_multi(self.request.reader)
+            items = read_multi(self.request.body)
             for item in items:
                 _check_flags(item)
         except MarshallingError:
@@ -552,7 +470,7 @@ class Preparer:
                 txns.append(ErrorTxn(codes.RUNTIME_INCONSISTENCY))
             while len(types) < len(items):
                 types.append(codes.OP_ERROR)
-        return self._prepared(zxid, codes.OP_MULTI, MultiTxn(types, txns), failed)
+        return self._prepared(zxid, codes.OP_MULTI, MultiTxn(types, txns), 0)
 
     def _part(self, item: MultiItem) -> SubTxn:
         """One operation of a multi; its transaction's type is left in `sub_type`."""
@@ -575,11 +493,11 @@ class Preparer:
         ):
             raise KeeperError(
                 codes.SESSION_EXPIRED,
-                f"session {request.session_id & 0xFFFFFFFFFFFFFFFF:#x} is closed",
+                f"session {format_session(request.session_id)} is closed",
             )
 
     def _check_path(self, path: bytes) -> None:
-        if not is_valid_path(path):
+        if not is_legal(path):
             raise KeeperError(codes.BAD_ARGUMENTS, f"not a legal path: {_shown(path)}")
 
     def _check_acl(self, record: ChangeRecord, perm: i64) -> None:
@@ -594,6 +512,16 @@ class Preparer:
             raise KeeperError(
                 codes.BAD_ARGUMENTS,
                 f"a transaction of {size} bytes, the limit is {self.options.txn_bytes_max}",
+            )
+
+    def _check_ephemerals(self, path_bytes: i64) -> None:
+        """Refuse an ephemeral whose session could not be closed in one transaction any more."""
+        size = self.pending.close_bytes(self.request.session_id) + 4 + path_bytes
+        if size > self.options.ephemeral_bytes_max:
+            raise KeeperError(
+                codes.QUOTA_EXCEEDED,
+                f"paths of ephemerals of {size} bytes for one session, "
+                f"the limit is {self.options.ephemeral_bytes_max}",
             )
 
     def _check_quota(self, path: bytes, count: i64, size: i64) -> quotas.Quota | None:
@@ -628,26 +556,10 @@ class Preparer:
         return quota
 
     def _fix_acl(self, raw: bytes) -> AclList:
-        """Validate an ACL. The common ones are decoded and checked once."""
-        known = self.acl_cache.get(raw)
-        if known is not None:
-            return known
-        entries = read_acl_vector(reader_of(raw))
-        fixed = self.schemes.fix(entries, self.request.ids)
-        acl = AclList(fixed)
-        shared = self.tree.acls.find(fixed)
-        if shared is not None:
-            acl = shared
-        if len(raw) <= ACL_CACHE_BYTES_MAX and not _depends_on_ids(raw):
-            if len(self.acl_cache) >= ACL_CACHE_MAX:
-                self.acl_cache.clear()
-            self.acl_cache[raw] = acl
-        return acl
-
-
-def _depends_on_ids(raw: bytes) -> bool:
-    """Whether an ACL may contain the scheme `auth`, which stands for the ids of who asks."""
-    return b"\0\0\0\4auth" in raw
+        """The validated ACL, the tree's own object where a node carries it already."""
+        entries = self.schemes.fix(raw, self.request.ids)
+        acl = self.tree.acls.find(entries)
+        return AclList(entries) if acl is None else acl
 
 
 def _check_flags(item: MultiItem) -> None:
@@ -669,9 +581,14 @@ def _check_version(path: bytes, expected: i64, current: i64) -> None:
         )
 
 
-def sequence_suffix(sequence: int) -> bytes:
+def sequence_suffix(sequence: i64) -> bytes:
     """Ten digits; a negative number has its sign in front of nine or more (client.md section 11)."""
-    return f"{sequence:010d}".encode()
+    return b"%010d" % int(sequence)
+
+
+def format_session(session_id: int) -> str:
+    """Unsigned hex, as everywhere."""
+    return f"{session_id & 0xFFFFFFFFFFFFFFFF:#x}"
 
 
 def _shown(path: bytes) -> str:

@@ -7,10 +7,9 @@ the key of `DataTree.nodes`.
 
 from typing import Final, final
 
-from mypy_extensions import i32, i64, mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
 from ensemble.tree.acl import AclList
-from ensemble.wire.records import Stat
 
 # What the stored owner means (storage.md 5.3)
 PERSISTENT: Final = 0
@@ -18,34 +17,38 @@ EPHEMERAL: Final = 1
 CONTAINER: Final = 2
 TTL: Final = 3
 
-CONTAINER_OWNER: Final[i64] = -0x8000000000000000
-TTL_OWNER_TOP: Final[i64] = -0x0100000000000000  # 0xff00000000000000; the low 40 bits are the ttl
-TTL_MS_MAX: Final[i64] = 0xFFFFFFFFFF
-TTL_FEATURE_SHIFT: Final[i64] = 40
+OWNER_CONTAINER: Final[i64] = -0x8000000000000000
+OWNER_TTL_PREFIX: Final[i64] = -0x0100000000000000  # 0xff00000000000000
+TTL_MAX: Final[i64] = 0xFFFFFFFFFF  # 40 bits of milliseconds
 
 
-def owner_of_ttl(ttl_ms: i64) -> i64:
-    """The stored owner of a TTL node."""
-    return TTL_OWNER_TOP | ttl_ms
+def ttl_owner(ttl_ms: i64) -> i64:
+    """The owner of a TTL node: 0xff in the top byte, the TTL in the low 40 bits."""
+    return OWNER_TTL_PREFIX | ttl_ms
 
 
 def is_ttl_owner(owner: i64) -> bool:
-    """Whether an owner has the shape of a TTL: top byte 0xff, feature bits 55..40 all 0."""
-    return owner < 0 and (owner >> TTL_FEATURE_SHIFT) == (TTL_OWNER_TOP >> TTL_FEATURE_SHIFT)
+    """Whether the owner's top byte is 0xff and the reserved bits are 0."""
+    return owner < 0 and (owner >> 40) == -0x10000
+
+
+def ttl_of(owner: i64) -> i64:
+    """Milliseconds, for a TTL owner."""
+    return owner & TTL_MAX
 
 
 def kind_of_owner(owner: i64, extended_types: bool) -> int:
-    """PERSISTENT, EPHEMERAL, CONTAINER or TTL. Without extended types a TTL looks like a session."""
+    """PERSISTENT, EPHEMERAL, CONTAINER or TTL; without extended types a TTL looks like a session."""
     if owner == 0:
         return PERSISTENT
-    if owner == CONTAINER_OWNER:
+    if owner == OWNER_CONTAINER:
         return CONTAINER
     if extended_types and is_ttl_owner(owner):
         return TTL
     return EPHEMERAL
 
 
-def wrap_i32(value: i64) -> i64:
+def wrap32(value: i64) -> i64:
     """`value` as a 32-bit signed integer, the way Java's counters overflow."""
     value &= 0xFFFFFFFF
     return value - 0x100000000 if value >= 0x80000000 else value
@@ -77,7 +80,7 @@ class Znode:
     )
 
     def __init__(
-        self, data: bytes | None, acl: AclList, zxid: i64, time_ms: i64, owner: i64
+        self, data: bytes | None, acl: AclList, owner: i64, zxid: i64, time_ms: i64
     ) -> None:
         self.data: bytes | None = data
         self.acl: AclList = acl
@@ -88,40 +91,16 @@ class Znode:
         self.ctime: i64 = time_ms
         self.mtime: i64 = time_ms
         self.owner: i64 = owner
-        self.version: i32 = 0
-        self.cversion: i32 = 0
-        self.aversion: i32 = 0
+        self.version: i64 = 0
+        self.cversion: i64 = 0
+        self.aversion: i64 = 0
         self.content_crc: i64 = 0
         self.digest: i64 = 0
 
-    def num_children(self) -> int:
+    def num_children(self) -> i64:
         children = self.children
         return 0 if children is None else len(children)
 
-    def data_bytes(self) -> int:
+    def data_bytes(self) -> i64:
         data = self.data
         return 0 if data is None else len(data)
-
-    def visible_owner(self) -> i64:
-        """`ephemeralOwner` as clients see it: the session of an ephemeral, else 0."""
-        owner = self.owner
-        if owner == CONTAINER_OWNER or is_ttl_owner(owner):
-            return 0
-        return owner
-
-    def stat(self) -> Stat:
-        """The stat that clients see."""
-        num_children: i64 = self.num_children()
-        return Stat(
-            self.czxid,
-            self.mzxid,
-            self.ctime,
-            self.mtime,
-            i64(self.version),
-            wrap_i32(2 * i64(self.cversion) - num_children),
-            i64(self.aversion),
-            self.visible_owner(),
-            self.data_bytes(),
-            num_children,
-            self.pzxid,
-        )
