@@ -69,6 +69,7 @@ class PortLimits:
         "frame_bytes_max",
         "outstanding_max",
         "sessionless_ms",
+        "throttled_wait_ms",
     )
 
     def __init__(
@@ -79,6 +80,7 @@ class PortLimits:
         outstanding_max: int,
         sessionless_ms: int,
         backlog: int,
+        throttled_wait_ms: int,
     ) -> None:
         self.connections_max: Final = connections_max
         self.connections_per_host_max: Final = connections_per_host_max
@@ -86,6 +88,7 @@ class PortLimits:
         self.outstanding_max: Final = outstanding_max
         self.sessionless_ms: Final = sessionless_ms
         self.backlog: Final = backlog
+        self.throttled_wait_ms: Final = throttled_wait_ms
 
 
 @final
@@ -103,6 +106,7 @@ class ClientPort:
         end_turn: Callable[[], None],
         answer_word: Callable[[bytes, Connection], bytes | None],
         identify: Callable[[str, ssl.SSLSocket | None], list[Id]],
+        wall_ms: Callable[[], int],
         on_refused: Callable[[str, str], None],
     ) -> None:
         self.pipeline: Final = pipeline
@@ -110,6 +114,7 @@ class ClientPort:
         self.end_turn: Final = end_turn
         self.answer_word: Final = answer_word
         self.identify: Final = identify
+        self.wall_ms: Final = wall_ms
         self.on_refused: Final = on_refused
         self.epoll: Final = select.epoll()
         self.sockets: Final[dict[int, ClientSocket]] = {}
@@ -247,7 +252,7 @@ class ClientPort:
             context is not None,
             self.identify(host, None),
             limits.frame_bytes_max,
-            ConnectionStats(host, port, context is not None),
+            ConnectionStats(self.wall_ms()),
             pipeline.now_ms,
         )
         self.next_connection_id += 1
@@ -336,6 +341,12 @@ class ClientPort:
                     if client.paused_ms != 0:
                         self.resume(client)
                     return
+                if (
+                    client.paused_ms != 0
+                    and 0 < self.limits.throttled_wait_ms < pipeline.now_ms - client.paused_ms
+                    and pipeline.throttle(conn, frames.buf, frames.start, frames.end)
+                ):
+                    continue
                 pipeline.on_frame(conn, frames.buf, frames.start, frames.end)
         except ProtocolError as error:
             self.pipeline.stats.protocol_errors += 1

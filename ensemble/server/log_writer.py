@@ -8,10 +8,12 @@ After an error nothing is tried again: the failure comes out of `take_synced`, a
 
 import os
 import threading
+import time
 from queue import SimpleQueue
 from typing import Final, final
 
 from ensemble.errors import StorageError
+from ensemble.server.stats import ServerStats
 from ensemble.storage.txnlog import TxnLog
 
 
@@ -37,12 +39,15 @@ class LogBatch:
 class LogWriter:
     """Owns the log file. `submit` only while not `busy`; `notify_fd` turns readable when done."""
 
-    def __init__(self, log: TxnLog) -> None:
+    def __init__(self, log: TxnLog, stats: ServerStats) -> None:
         self.log: Final = log
+        self.stats: Final = stats
         self.notify_fd: Final = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.busy = False
         self._jobs: Final[SimpleQueue[LogBatch | None]] = SimpleQueue()
         self._synced = 0
+        self._sync_ms = 0.0
+        self._count = 0
         self._failure: BaseException | None = None
         self._thread: Final = threading.Thread(target=self._run, name="txnlog", daemon=True)
 
@@ -70,6 +75,8 @@ class LogWriter:
                 raise self._failure
             raise StorageError(f"the transaction log: {self._failure}") from self._failure
         self.busy = False
+        self.stats.fsync_ms.record(int(self._sync_ms))
+        self.stats.sync_batch.record(self._count)
         return self._synced
 
     def stop(self, timeout_s: float = 10.0) -> None:
@@ -90,7 +97,10 @@ class LogWriter:
                     log.roll()
                 for zxid, payload in zip(batch.zxids, batch.payloads, strict=True):
                     log.append(zxid, payload)
+                began = time.monotonic()
                 log.flush()
+                self._sync_ms = (time.monotonic() - began) * 1e3
+                self._count = len(batch.zxids)
                 self._synced = batch.last_zxid
             except BaseException as failure:
                 self._failure = failure

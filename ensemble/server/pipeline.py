@@ -13,7 +13,6 @@ No sockets and no clock: the port calls in, and flushes the connections in `dirt
 turn.
 """
 
-from collections.abc import Callable
 from typing import Final, Protocol, final
 
 from librt.strings import BytesWriter, read_i32_be
@@ -161,7 +160,6 @@ class Pipeline:
         "door",
         "enforced",
         "now_ms",
-        "on_closed",
         "outstanding",
         "rules",
         "schemes",
@@ -184,7 +182,6 @@ class Pipeline:
         enforced: bool,
         rules: SessionRules,
         stats: ServerStats,
-        on_closed: Callable[[Connection], None],
     ) -> None:
         self.tree = tree
         self.schemes: Final = schemes
@@ -196,7 +193,6 @@ class Pipeline:
         self.enforced: Final = enforced
         self.rules: Final = rules
         self.stats: Final = stats
-        self.on_closed: Final = on_closed
         self.connections: Final[dict[int, Connection]] = {}
         self.session_connections: Final[dict[int, Connection]] = {}
         self.dirty: list[Connection] = []
@@ -295,6 +291,19 @@ class Pipeline:
             self.refuse(conn, xid, op, -1, codes.UNIMPLEMENTED)
             self.drain_after_pending(conn, f"unknown opcode {op}")
 
+    def throttle(self, conn: Connection, buf: bytes, start: i64, end: i64) -> bool:
+        """Refuse a request that waited too long to be taken up; False where it must run anyway."""
+        if conn.state != OPEN or end - start < HEADER_BYTES:
+            return False
+        op = i64(read_i32_be(buf, start + 4))
+        if op == codes.OP_PING or op == codes.OP_CLOSE_SESSION or not (is_write(op) or is_read(op)):
+            return False
+        self.stats.received += 1
+        self.stats.throttled_ops += 1
+        xid = i64(read_i32_be(buf, start))
+        self.refuse(conn, xid, op, self.tree.last_zxid, codes.THROTTLED_OP)
+        return True
+
     def write(self, conn: Connection, xid: i64, op: i64, reader: Reader) -> None:
         request = WriteRequest(conn.session_id, xid, op, reader, conn.ids)
         try:
@@ -334,7 +343,10 @@ class Pipeline:
         """Count a reply."""
         latency_ms = self.now_ms - arrived_ms
         conn.stats.on_reply(self.tree.last_zxid, self.now_ms, latency_ms)
-        self.stats.on_reply(op, latency_ms)
+        if is_write(op):
+            self.stats.on_update(latency_ms)
+        else:
+            self.stats.on_read(latency_ms)
 
     def auth(self, conn: Connection, xid: i64, reader: Reader) -> None:
         try:

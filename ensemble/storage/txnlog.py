@@ -274,7 +274,7 @@ def check_order(last_zxid: int, record: LogRecord) -> None:
         StorageError: a transaction is missing or comes twice.
     """
     zxid = record.zxid
-    if zxid == last_zxid + 1 or last_zxid <= 0 and zxid == 1:
+    if zxid == last_zxid + 1 or (last_zxid <= 0 and zxid == 1):
         return
     if epoch_of(zxid) > epoch_of(last_zxid) and counter_of(zxid) <= 1:
         return

@@ -1,0 +1,420 @@
+"""One server: recovers its data, opens its ports, turns until it is told to stop.
+
+One turn: take all input that is ready, step the core, hand one batch to the log, write once to each
+connection. The tree, sessions and watches belong to the loop's thread; the log's thread knows nothing
+but bytes, and snapshots are written by a forked child.
+"""
+
+import asyncio
+import gc
+import logging
+import random
+import ssl
+import time
+from collections import deque
+from typing import Final, final
+
+from librt.strings import BytesWriter
+
+from ensemble.errors import StorageError
+from ensemble.server import four_letter
+from ensemble.server.answers import Answers
+from ensemble.server.auth.door import Door
+from ensemble.server.auth.passwords import ApachePasswords, Passwords, SecretPasswords, load_secret
+from ensemble.server.client_port import ClientPort, PortLimits
+from ensemble.server.config import Config
+from ensemble.server.connection import Connection
+from ensemble.server.log_writer import LogWriter
+from ensemble.server.pipeline import Pipeline, SessionRules
+from ensemble.server.snapshots import Snapshotter
+from ensemble.server.standalone import StandaloneAuthority
+from ensemble.server.stats import ServerStats
+from ensemble.server.tls import server_context, subject_of
+from ensemble.storage import purge, snapfile
+from ensemble.storage.disk import OsDisk
+from ensemble.storage.layout import Layout
+from ensemble.storage.recovery import RecoveryOptions, recover
+from ensemble.storage.txnlog import TxnLog
+from ensemble.tree import reaping
+from ensemble.tree.acl import AclSchemes
+from ensemble.tree.prepare import PrepareOptions, Preparer, WriteRequest
+from ensemble.tree.sessions import SessionTracker
+from ensemble.tree.watches import WatchTable
+from ensemble.wire import codes
+from ensemble.wire.jute import reader_of, write_buffer
+from ensemble.wire.records import Id
+
+log = logging.getLogger("ensemble.node")
+
+TICKS_PER_SECOND_MAX: Final = 10
+TURNS_BEFORE_YIELD_MAX: Final = 16
+COLLECT_EVERY_S: Final = 60.0
+REFUSALS_LOGGED_PER_S_MAX: Final = 20
+REAPED_PER_TICK_MAX: Final = 500
+FORK_BEFORE_BYTES_MIN: Final = 1 << 22
+
+
+def monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@final
+class Node:
+    """A standalone server. `run` returns when `stop` was called, or raises what went wrong."""
+
+    def __init__(self, config: Config) -> None:
+        self.config: Final = config
+        self.stats: Final = ServerStats()
+        self.started_ms: Final = monotonic_ms()
+        self.disk: Final = OsDisk()
+        self.layout: Final = Layout(config.storage.data_dir, config.storage.log_dir)
+        self.client_port_number = 0
+        self.secure_port_number = 0
+        self.serving = False
+        self.trace_mask = 306
+        self.digests: Final[deque[tuple[int, int]]] = deque(maxlen=1_024)
+        self.last_snapshot: tuple[int, float] = (-1, -1.0)
+        self._failure: BaseException | None = None
+        self._stopped: asyncio.Event | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_reap_ms = 0
+        self._next_purge_ms = 0
+        self._next_collect_s = 0.0
+        self._refusals_logged = 0
+        self._refusals_second = 0
+        self._reap_queue: list[bytes] = []
+
+    # Start
+
+    def recover(self) -> None:
+        """Load the database and put the parts together; no port is open yet.
+
+        Raises:
+            StorageError, ConfigError: with advice; nothing has been changed.
+        """
+        config = self.config
+        storage = config.storage
+        began = time.monotonic()
+        record_bytes_max = config.ports.frame_bytes_max + config.ports.extra_bytes_max
+        options = RecoveryOptions(
+            config.tree.extended_types,
+            storage.trust_empty,
+            storage.autocreate,
+            storage.digest_enabled,
+            record_bytes_max,
+        )
+        gc.disable()  # nothing that is loaded is garbage
+        recovered = recover(self.disk, self.layout, options)
+        for note in recovered.notes:
+            log.warning("%s", note)
+        self.tree = recovered.tree
+        log.info(
+            "recovered %d znodes, %d sessions, last zxid %#x in %.2f s (%d transactions replayed)",
+            len(self.tree.nodes),
+            len(self.tree.sessions),
+            self.tree.last_zxid,
+            time.monotonic() - began,
+            recovered.txns_replayed,
+        )
+        passwords: Passwords = ApachePasswords()
+        if config.auth.session_password == "secret":
+            passwords = SecretPasswords(load_secret(storage.data_dir))
+        self.door = Door(config.auth, passwords, self.stats, config.ports.secure_port >= 0)
+        self.schemes = AclSchemes(self.door.schemes, config.tree.skip_acl)
+        prepare = PrepareOptions(
+            config.tree.extended_types,
+            config.tree.enforce_quota,
+            config.tree.close_session_txn,
+            storage.digest_enabled,
+            config.tree.reconfig_enabled,
+            record_bytes_max,
+            config.ports.frame_bytes_max,
+        )
+        self.preparer = Preparer(self.tree, self.schemes, prepare)
+        self.log_writer = LogWriter(
+            TxnLog(self.disk, self.layout, storage.prealloc_kb, storage.force_sync), self.stats
+        )
+        self.authority = StandaloneAuthority(self.tree, self.preparer, self.log_writer)
+        self.tracker = SessionTracker(config.sessions.tick_ms)
+        self.watches = WatchTable()
+        answers = Answers(self.tree, self.schemes, self.watches, config.ports.watches_max)
+        rules = SessionRules(
+            first_session_id(config.server_id, wall_ms()),
+            config.sessions.timeout_min_ms,
+            config.sessions.timeout_max_ms,
+        )
+        self.pipeline = Pipeline(
+            self.tree,
+            self.schemes,
+            self.tracker,
+            self.watches,
+            answers,
+            self.authority,
+            self.door,
+            bool(config.auth.enforce_schemes),
+            rules,
+            self.stats,
+        )
+        self.authority.on_committed = self.pipeline.on_committed
+        ports = config.ports
+        outstanding_max = ports.outstanding_max
+        if ports.throttle_max_requests:
+            outstanding_max = min(outstanding_max, ports.throttle_max_requests)
+        self.port = ClientPort(
+            self.pipeline,
+            PortLimits(
+                ports.total_max,
+                ports.per_host_max,
+                ports.frame_bytes_max,
+                outstanding_max,
+                ports.sessionless_ms,
+                ports.backlog,
+                ports.throttled_op_wait_ms,
+            ),
+            self.authority.end_turn,
+            self.answer_word,
+            self.identify,
+            wall_ms,
+            self.on_refused,
+        )
+        self.snapshotter = Snapshotter(self.on_snapshot)
+        self._snapshot_at = self.next_snapshot_at()
+        if recovered.fresh:
+            self.save_snapshot()
+        gc.collect()
+        gc.freeze()
+
+    def begin_sessions(self) -> None:
+        """Sessions go on where they were, with a full timeout; ephemerals of the dead ones go."""
+        now_ms = monotonic_ms()
+        self.set_clocks()
+        for session_id, timeout_ms in self.tree.sessions.items():
+            self.tracker.add(session_id, timeout_ms, now_ms)
+        for owner in list(self.tree.ephemerals):
+            if owner not in self.tree.sessions:
+                log.warning("closing session %s, of which only ephemerals are left", hex_id(owner))
+                self.pipeline.close_session(owner)
+
+    async def run(self) -> None:
+        """Serve until `stop`.
+
+        Raises:
+            StorageError: the disk failed; nothing was acknowledged that it does not hold.
+            OSError: a port cannot be bound.
+        """
+        self.loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        self.recover()
+        self.log_writer.start()
+        self.port.watch(self.log_writer.notify_fd, self.on_log_synced)
+        ports = self.config.ports
+        try:
+            if ports.port >= 0:
+                self.client_port_number = self.port.listen(
+                    ports.host or "0.0.0.0", ports.port, None
+                )
+                log.info("client port %s:%d", ports.host or "0.0.0.0", self.client_port_number)
+            if ports.secure_port >= 0:
+                context = server_context(self.config.tls)
+                host = ports.secure_host or "0.0.0.0"
+                self.secure_port_number = self.port.listen(host, ports.secure_port, context)
+                log.info("secure client port %s:%d", host, self.secure_port_number)
+            self.begin_sessions()
+            self.serving = True
+            self.loop.add_reader(self.port.epoll.fileno(), self.turn)
+            self.tick()
+            await self._stopped.wait()
+        finally:
+            await self.shut_down()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """End `run`; callable from a signal handler of the loop."""
+        if self._stopped is not None:
+            self._stopped.set()
+
+    def fail(self, failure: BaseException) -> None:
+        """Stop serving at once: acknowledge nothing more, close everything (trust.md F5, A18)."""
+        if self._failure is None:
+            self._failure = failure
+            self.serving = False
+            log.critical("this server stops: %s", failure)
+            self.loop.remove_reader(self.port.epoll.fileno())
+            self.stop()
+
+    async def shut_down(self) -> None:
+        """Sync what was taken in, close the ports. Sessions stay: their clients come back."""
+        self.serving = False
+        if self._timer is not None:
+            self._timer.cancel()
+        self.loop.remove_reader(self.port.epoll.fileno())
+        self.port.stop_listening()
+        deadline = time.monotonic() + 5.0
+        while self._failure is None and self.authority.inflight and time.monotonic() < deadline:
+            self.turn()
+            await asyncio.sleep(0.001)
+        self.snapshotter.stop()
+        self.port.close()
+        self.log_writer.stop()
+
+    # Turns and ticks
+
+    def set_clocks(self) -> None:
+        self.pipeline.now_ms = monotonic_ms()
+        self.authority.wall_ms = wall_ms()
+
+    def turn(self) -> None:
+        """Serve what is ready, several times over while more keeps coming."""
+        try:
+            for _ in range(TURNS_BEFORE_YIELD_MAX):
+                self.set_clocks()
+                if not self.port.on_ready():
+                    return
+            self.loop.call_soon(self.turn)
+        except StorageError as error:
+            self.fail(error)
+        except Exception as error:
+            log.exception(
+                "a defect of this server: it stops rather than go on with a doubtful state"
+            )
+            self.fail(error)
+
+    def on_log_synced(self) -> None:
+        count = self.authority.on_synced()
+        if count == 0:
+            return
+        zxid = self.tree.last_zxid
+        if zxid >> 7 != (zxid - count) >> 7:
+            self.digests.append((zxid, self.tree.digest))
+        if self.authority.txns_since_snapshot >= self._snapshot_at:
+            self.start_snapshot()
+
+    def tick(self) -> None:
+        """What time alone brings about: expiry, reaping, idle connections, purging."""
+        tick_s = max(1 / TICKS_PER_SECOND_MAX, min(self.config.sessions.tick_ms / 2_000, 0.5))
+        self._timer = self.loop.call_later(tick_s, self.tick)
+        try:
+            self.set_clocks()
+            now_ms = self.pipeline.now_ms
+            self.stats.sessions_expired += self.pipeline.expire_sessions()
+            self.port.close_idle(now_ms)
+            self.reap(now_ms)
+            self.authority.end_turn()
+            self.port.flush()
+            if now_ms >= self._next_purge_ms and self.config.storage.purge_hours:
+                self.start_purge(now_ms)
+            if time.monotonic() >= self._next_collect_s:
+                # The state has no cycles; what little garbage has some is young.
+                self._next_collect_s = time.monotonic() + COLLECT_EVERY_S
+                gc.collect(1)
+                gc.freeze()
+        except StorageError as error:
+            self.fail(error)
+        except Exception as error:
+            log.exception(
+                "a defect of this server: it stops rather than go on with a doubtful state"
+            )
+            self.fail(error)
+
+    def reap(self, now_ms: int) -> None:
+        """Delete containers and TTL nodes that are due, so many a minute."""
+        options = self.config.tree
+        if now_ms >= self._next_reap_ms:
+            self._next_reap_ms = now_ms + options.container_check_ms
+            most = max(1, options.container_max_per_minute * options.container_check_ms // 60_000)
+            self._reap_queue = reaping.due(
+                self.tree, wall_ms(), options.container_never_used_ms, most
+            )
+        for path in self._reap_queue[:REAPED_PER_TICK_MAX]:
+            body = BytesWriter()
+            write_buffer(body, path)
+            self.authority.submit(
+                WriteRequest(0, 0, codes.OP_DELETE_CONTAINER, reader_of(body.getvalue()), [])
+            )
+        del self._reap_queue[:REAPED_PER_TICK_MAX]
+
+    # Snapshots and purging
+
+    def next_snapshot_at(self) -> int:
+        """Transactions until the next snapshot: spread, so that servers do not do it together."""
+        half = max(1, self.config.storage.snap_count // 2)
+        return half + random.randrange(half)
+
+    def save_snapshot(self) -> None:
+        storage = self.config.storage
+        snapfile.save(
+            self.disk,
+            self.layout,
+            self.tree,
+            storage.compression,
+            storage.digest_enabled,
+            storage.last_zxid_enabled,
+        )
+        self.last_snapshot = (self.tree.last_zxid, time.time())
+
+    def start_snapshot(self) -> bool:
+        """Fork a child that writes the tree as it is now; the log begins a new file."""
+        self.authority.txns_since_snapshot = 0
+        self._snapshot_at = self.next_snapshot_at()
+        started = self.snapshotter.start(self.loop, self.tree.last_zxid, self.save_snapshot)
+        if started:
+            self.authority.batch.roll = True
+        return started
+
+    def on_snapshot(self, zxid: int, took_s: float, ok: bool) -> None:
+        if ok:
+            self.last_snapshot = (zxid, time.time())
+            self.stats.snapshot_ms.record(int(took_s * 1_000))
+
+    def start_purge(self, now_ms: int) -> None:
+        """Purging reads snapshots to verify them: not on the loop's thread."""
+        self._next_purge_ms = now_ms + self.config.storage.purge_hours * 3_600_000
+        self.loop.run_in_executor(None, self.purge)
+
+    def purge(self) -> None:
+        try:
+            removed = purge.purge(self.disk, self.layout, self.config.storage.purge_retain)
+        except StorageError as error:
+            log.error("purge failed: %s", error)
+            return
+        if removed:
+            log.info("purged %d files, the last one %s", len(removed), removed[-1])
+
+    # What the port asks
+
+    def answer_word(self, first: bytes, conn: Connection) -> bytes | None:
+        """A four-letter word's answer, or None where the bytes are none."""
+        return four_letter.answer(self, first)
+
+    def identify(self, host: str, sock: ssl.SSLSocket | None) -> list[Id]:
+        return self.door.identify(host, None if sock is None else subject_of(sock))
+
+    def on_refused(self, host: str, reason: str) -> None:
+        """Count every closed connection, log so many a second."""
+        self.stats.connections_dropped += 1
+        second = monotonic_ms() // 1_000
+        if second != self._refusals_second:
+            self._refusals_second = second
+            self._refusals_logged = 0
+        self._refusals_logged += 1
+        if self._refusals_logged <= REFUSALS_LOGGED_PER_S_MAX:
+            log.info("closed connection of %s: %s", host, reason)
+
+    def uptime_ms(self) -> int:
+        return monotonic_ms() - self.started_ms
+
+
+def first_session_id(server_id: int, now_ms: int) -> int:
+    """Server id in the top byte, five bytes of clock, two of counter (client.md 3.4), signed."""
+    id = ((now_ms << 24) & 0xFFFFFFFFFFFFFFFF) >> 8
+    id |= server_id << 56
+    return id - (1 << 64) if id >= 1 << 63 else id
+
+
+def hex_id(session_id: int) -> str:
+    return f"{session_id & 0xFFFFFFFFFFFFFFFF:#x}"
