@@ -1,7 +1,7 @@
 """ACLs: lists kept once, the table that numbers them for snapshots, schemes, the decision.
 
-Source: auth.md sections 2 and 3, storage.md 4.1. Nearly all znodes share a handful of lists, so a node
-points to an `AclList`, and whether everybody may do something is one comparison of bits.
+Source: auth.md sections 2 and 3, storage.md 4.1. Nearly all znodes share a handful of lists, so a
+node points to an `AclList`, and whether everybody may do something is one comparison of bits.
 """
 
 from typing import Final, final
@@ -9,6 +9,7 @@ from typing import Final, final
 from mypy_extensions import i64, mypyc_attr
 
 from ensemble.errors import KeeperError
+from ensemble.tree.addresses import parse_address, parse_network
 from ensemble.wire import codes
 from ensemble.wire.jute import reader_of
 from ensemble.wire.records import ACL_VECTOR_COUNT_MAX, Acl, Id, read_acl_vector
@@ -30,9 +31,9 @@ RAW_CACHE_BYTES_MAX: Final = 512  # longer ones are decoded each time
 class AclList:
     """One ACL, shared by every node that carries it. Not changed after it is made.
 
-    `world_perms`: the bits that world:anyone has; all bits for an empty list, which grants everything.
-    `id` and `users` belong to the table: the number in snapshots (0: not in a table), and how many
-    nodes carry the list. `wire_bytes`: the size of the encoded vector.
+    `world_perms`: the bits that world:anyone has; all bits for an empty list, which grants
+    everything. `id` and `users` belong to the table: the number in snapshots (0: not in a table),
+    and how many nodes carry the list. `wire_bytes`: the size of the encoded vector.
     """
 
     __slots__ = ("entries", "id", "users", "wire_bytes", "world_perms")
@@ -124,7 +125,7 @@ class AclTable:
             acl.id = 0
 
     def load(self, acl_id: int, entries: list[Acl]) -> AclList:
-        """A numbered list of a snapshot; no node carries it yet. `prune` when all nodes are read."""
+        """A numbered list of a snapshot, without nodes yet. `prune` when all nodes are read."""
         known = AclList(entries)
         self._add(known, acl_id)
         self.next_id = max(self.next_id, acl_id + 1)
@@ -160,7 +161,8 @@ class AclTable:
 class Scheme:
     """A kind of identity. Subclass it to add one; `authenticating` ids are what `auth` stands for.
 
-    How somebody comes to hold an id is the business of `server.auth`. Subclasses need not be compiled.
+    How somebody comes to hold an id is the business of `server.auth`. Subclasses need not be
+    compiled.
     """
 
     name: str = ""
@@ -236,68 +238,6 @@ class IpScheme(Scheme):
 
     def needs_id(self) -> bool:
         return True
-
-
-def parse_network(text: str) -> tuple[bytes, int] | None:
-    """`address[/bits]` as bytes and a number of bits; None if it is neither."""
-    host, slash, bits_text = text.partition("/")
-    address = parse_address(host)
-    if address is None:
-        return None
-    bits_max = 8 * len(address)
-    if not slash:
-        return address, bits_max
-    if not _is_decimal(bits_text, 3) or int(bits_text) > bits_max:
-        return None
-    return address, int(bits_text)
-
-
-def _is_decimal(text: str, digits_max: int) -> bool:
-    return 0 < len(text) <= digits_max and text.isascii() and text.isdigit()
-
-
-def parse_address(text: str) -> bytes | None:
-    """An IPv4 or IPv6 address as 4 or 16 bytes; None if it is neither. No zone, no embedded IPv4."""
-    if ":" in text:
-        return _parse_ipv6(text)
-    parts = text.split(".")
-    if len(parts) != 4:
-        return None
-    numbers: list[int] = []
-    for part in parts:
-        if not _is_decimal(part, 3) or int(part) > 255:
-            return None
-        numbers.append(int(part))
-    return bytes(numbers)
-
-
-def _parse_ipv6(text: str) -> bytes | None:
-    halves = text.split("::")
-    if len(halves) > 2:
-        return None
-    head = _parse_groups(halves[0])
-    tail = _parse_groups(halves[1]) if len(halves) == 2 else []
-    if head is None or tail is None:
-        return None
-    missing = 8 - len(head) - len(tail)
-    if missing < (1 if len(halves) == 2 else 0) or (len(halves) == 1 and missing != 0):
-        return None
-    out = b""
-    for group in head + [0] * missing + tail:
-        out += group.to_bytes(2, "big")
-    return out
-
-
-def _parse_groups(text: str) -> list[int] | None:
-    """Hex groups between colons; the empty text has none."""
-    groups: list[int] = []
-    if not text:
-        return groups
-    for group in text.split(":"):
-        if not 0 < len(group) <= 4 or not all(c in "0123456789abcdefABCDEF" for c in group):
-            return None
-        groups.append(int(group, 16))
-    return groups
 
 
 @final

@@ -45,7 +45,7 @@ class Change:
 
 @final
 class OpResult:
-    """The outcome of one operation. `op` -1: it failed with `error`. `path` is final for creates."""
+    """The outcome of one operation. `op` -1: it failed with `error`. `path` is the final one."""
 
     __slots__ = ("error", "op", "path", "stat")
 

@@ -150,7 +150,8 @@ class DataTree:
     def remove(self, path: bytes, node: Znode, parent: Znode) -> None:
         """Take a node and all that is below it out of the tree. The parent's stat stays."""
         children = parent.children
-        assert children is not None and path in children, path
+        assert children is not None, path
+        assert path in children, path
         if len(children) == 1:
             parent.children = None
         else:
@@ -248,7 +249,7 @@ class DataTree:
     # Quota accounting (quotas.md section 4)
 
     def usage_of(self, quota: Quota) -> bool:
-        """Make `quota.count` and `.size` valid. False: it has no stats node, so nothing is counted."""
+        """Make `quota.count` and `.size` valid. False: without a stats node nothing is counted."""
         if quota.known:
             return True
         node = self.nodes.get(quota.stats_path)
@@ -262,7 +263,7 @@ class DataTree:
         return True
 
     def charge(self, quota: Quota, count: i64, size: i64) -> None:
-        """A change has happened: its share of the usage, which changes the stats node's data alone."""
+        """Account for a change that has happened. Of the stats node only the data changes."""
         node = self.nodes.get(quota.stats_path)
         if node is None:
             return

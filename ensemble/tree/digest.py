@@ -1,7 +1,7 @@
 """The digest of a znode, and so of the tree: a replica that differs shows itself.
 
-Source: storage.md 6.4, version 2. A node's digest is the CRC-32 of path, data and stat; the tree's is
-their sum. Nodes below `/zookeeper/` count 0, because servers change some of them on their own.
+Source: storage.md 6.4, version 2. A node's digest is the CRC-32 of path, data and stat; the tree's
+is their sum. Nodes below `/zookeeper/` count 0, because servers change some of them on their own.
 """
 
 import zlib
@@ -22,7 +22,7 @@ def is_counted(path: bytes) -> bool:
 
 
 def content_crc(path: bytes, data: bytes | None) -> i64:
-    """The first part of a node's CRC, kept with it: a parent's data is not read again for each child."""
+    """The first part of a node's CRC, kept so that a parent's data is not read for each child."""
     crc = 0 if len(path) == 1 else zlib.crc32(path)  # the root's path is the empty string
     return zlib.crc32(data, crc) if data else crc
 

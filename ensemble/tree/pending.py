@@ -1,8 +1,8 @@
 """Changes that are proposed and not applied yet: what a request sees on top of the tree.
 
-Requests are checked against the tree plus everything that is ahead of them in the pipeline. Each change
-is a `ChangeRecord`, kept until its transaction is applied. Inside a multi every change is journaled, so
-that a failing part can undo those before it.
+Requests are checked against the tree plus everything that is ahead of them in the pipeline. Each
+change is a `ChangeRecord`, kept until its transaction is applied. Inside a multi every change is
+journaled, so that a failing part can undo those before it.
 """
 
 from collections import deque
@@ -96,9 +96,7 @@ def record_of(path: bytes, node: Znode) -> ChangeRecord:
 
 def successor(record: ChangeRecord, zxid: i64) -> ChangeRecord:
     """A copy that the transaction `zxid` may change."""
-    copy = ChangeRecord(
-        record.path, record.data, record.acl, zxid, record.ctime, record.owner
-    )
+    copy = ChangeRecord(record.path, record.data, record.acl, zxid, record.ctime, record.owner)
     copy.num_children = record.num_children
     copy.czxid = record.czxid
     copy.mzxid = record.mzxid
@@ -361,7 +359,8 @@ class PendingChanges:
 
     def begin_multi(self) -> Mark:
         """Journal from here on, until `end_multi` or `roll_back`."""
-        assert not self.journaling and not self.journal
+        assert not self.journaling
+        assert not self.journal
         self.journaling = True
         return Mark(len(self.records), len(self.charges), self.digest)
 

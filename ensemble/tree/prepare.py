@@ -1,8 +1,8 @@
 """Request -> transaction: every check, against the tree and all that is proposed ahead.
 
-Source: client.md sections 7, 11, 12, 20; the order of the checks is the protocol's, since clients see
-which one comes first. A refused request becomes an error transaction: it has a zxid and no effect.
-Whatever could fail while a transaction is applied is refused here.
+Source: client.md sections 7, 11, 12, 20; the order of the checks is the protocol's, since clients
+see which one comes first. A refused request becomes an error transaction: it has a zxid and no
+effect. Whatever could fail while a transaction is applied is refused here.
 """
 
 from typing import Final, final
@@ -11,16 +11,17 @@ from mypy_extensions import i64
 
 from ensemble.errors import KeeperError
 from ensemble.tree import quota as quotas
-from ensemble.tree.acl import AclList, AclSchemes
+from ensemble.tree.acl import AclSchemes
+from ensemble.tree.checks import Checks, check_version, session_closed, shown
 from ensemble.tree.datatree import SYSTEM_PATHS, DataTree
 from ensemble.tree.digest import content_crc, is_counted
-from ensemble.tree.paths import ROOT, is_legal_name, is_legal
+from ensemble.tree.paths import ROOT, is_legal_name
 from ensemble.tree.pending import ChangeRecord, PendingChanges
 from ensemble.tree.proposals import Prepared, PrepareOptions, WriteRequest, encode
 from ensemble.tree.znode import (
     CONTAINER,
-    OWNER_CONTAINER,
     EPHEMERAL,
+    OWNER_CONTAINER,
     TTL,
     TTL_MAX,
     kind_of_owner,
@@ -71,14 +72,14 @@ PATH_SHOWN_MAX: Final = 200  # of a path in an error's text
 class Preparer:
     """Turns requests into transactions, one zxid each.
 
-    The caller gives zxids in ascending order, tells `on_applied` after each applied transaction, and
-    `discard`s when what is proposed will not be committed here.
+    The caller gives zxids in ascending order, tells `on_applied` after each applied transaction,
+    and `discard`s when what is proposed will not be committed here.
     """
 
     __slots__ = (
+        "checks",
         "now_ms",
         "options",
-        "part_bytes",
         "pending",
         "request",
         "schemes",
@@ -95,11 +96,11 @@ class Preparer:
         self.options: Final = options
         self.with_digest: Final = options.digest_enabled and tree.digest_enabled
         self.pending: Final = PendingChanges(tree)
+        self.checks: Final = Checks(tree, self.pending, schemes, options)
         self.request = WriteRequest(0, 0, 0, reader_of(b""), [])
         self.zxid: i64 = tree.last_zxid
         self.now_ms: i64 = 0
         self.sub_type: i64 = 0  # the type of the transaction that `_create` made
-        self.part_bytes: i64 = 0  # the size of what `_check_size` let pass
 
     def on_applied(self, zxid: i64, header: TxnHeader) -> None:
         """The tree has everything up to this transaction: forget what was pending of it."""
@@ -124,6 +125,7 @@ class Preparer:
             pending.digest = self.tree.digest
         pending.zxid = zxid
         self.request = request
+        self.checks.request = request
         self.now_ms = now_ms
         op = request.op
         txn: Txn
@@ -180,29 +182,29 @@ class Preparer:
             read_reconfig(reader)
             if not self.options.reconfig_enabled:
                 raise KeeperError(codes.RECONFIG_DISABLED, "reconfigEnabled is not set")
-            self._check_session()
+            self.checks.session()
             raise KeeperError(codes.UNIMPLEMENTED, "a standalone server has no configuration")
         raise KeeperError(codes.UNIMPLEMENTED, f"{codes.name_of_op(op)} makes no transaction")
 
     # One method per operation: the checks in the protocol's order, then the changes
 
     def _set_data(self, request: SetDataRequest) -> SetDataTxn:
-        self._check_session()
+        self.checks.session()
         path = request.path
         data = request.data
         record = self.pending.find(path)
         if record is None:
             # A node that exists has a valid path: only a missing one is looked at.
-            self._check_path(path)
-            raise KeeperError(codes.NO_NODE, f"no node {_shown(path)}")
-        self._check_acl(record, codes.PERM_WRITE)
+            self.checks.legal(path)
+            raise KeeperError(codes.NO_NODE, f"no node {shown(path)}")
+        self.checks.permission(record, codes.PERM_WRITE)
         size = 0 if data is None else len(data)
         difference = size - record.data_bytes()
         owner: quotas.Quota | None = None
         if self.options.enforce_quota:
-            owner = self._check_quota(path, 0, difference)
-        _check_version(path, request.version, record.version)
-        self._check_size(len(path) + size)
+            owner = self.checks.quota(path, 0, difference)
+        check_version(path, request.version, record.version)
+        self.checks.size(len(path) + size)
         txn = SetDataTxn(path, data, wrap32(record.version + 1))
         record = self.pending.own(record)
         record.version = txn.version
@@ -225,7 +227,7 @@ class Preparer:
         ephemeral = not container and (
             flags == codes.CREATE_EPHEMERAL or flags == codes.CREATE_EPHEMERAL_SEQUENTIAL
         )
-        self._check_session()
+        self.checks.session()
         if ephemeral and not self.request.may_ephemeral:
             code = codes.EPHEMERAL_ON_LOCAL_SESSION
             if self.pending.journaling:
@@ -234,13 +236,13 @@ class Preparer:
         path = request.path
         at = path.rfind(b"/")
         if at < 0 or b"\0" in path:
-            raise KeeperError(codes.BAD_ARGUMENTS, f"not a path: {_shown(path)}")
-        acl = self._fix_acl(request.acl)
+            raise KeeperError(codes.BAD_ARGUMENTS, f"not a path: {shown(path)}")
+        acl = self.checks.fixed_acl(request.acl)
         parent_path = ROOT if at == 0 else path[:at]
         parent = self.pending.find(parent_path)
         if parent is None:
-            raise KeeperError(codes.NO_NODE, f"no node {_shown(parent_path)}")
-        self._check_acl(parent, codes.PERM_CREATE)
+            raise KeeperError(codes.NO_NODE, f"no node {shown(parent_path)}")
+        self.checks.permission(parent, codes.PERM_CREATE)
         sequence = parent.sequence if parent.zxid == self.pending.zxid else parent.cversion
         if (
             flags == codes.CREATE_PERSISTENT_SEQUENTIAL
@@ -252,21 +254,21 @@ class Preparer:
         if len(path) > 1 and (
             (at > 0 and len(parent_path) == 1) or not is_legal_name(path[at + 1 :])
         ):
-            raise KeeperError(codes.BAD_ARGUMENTS, f"not a legal path: {_shown(path)}")
+            raise KeeperError(codes.BAD_ARGUMENTS, f"not a legal path: {shown(path)}")
         if self.pending.exists(path):
-            raise KeeperError(codes.NODE_EXISTS, f"{_shown(path)} exists")
+            raise KeeperError(codes.NODE_EXISTS, f"{shown(path)} exists")
         if kind_of_owner(parent.owner, self.tree.extended_types) == EPHEMERAL:
             raise KeeperError(
-                codes.NO_CHILDREN_FOR_EPHEMERALS, f"{_shown(parent_path)} is ephemeral"
+                codes.NO_CHILDREN_FOR_EPHEMERALS, f"{shown(parent_path)} is ephemeral"
             )
         data = request.data
         size = 0 if data is None else len(data)
         quota: quotas.Quota | None = None
         if self.options.enforce_quota:
-            quota = self._check_quota(path, 1, size)
+            quota = self.checks.quota(path, 1, size)
         if ephemeral:
-            self._check_ephemerals(len(path))
-        self._check_size(len(path) + size + acl.wire_bytes)
+            self.checks.ephemerals(len(path))
+        self.checks.size(len(path) + size + acl.wire_bytes)
         owner: i64 = 0
         self.sub_type = op
         if container:
@@ -318,25 +320,23 @@ class Preparer:
             self.pending.redigest(parent)
 
     def _delete(self, request: DeleteRequest) -> DeleteTxn:
-        self._check_session()
+        self.checks.session()
         path = request.path
         at = path.rfind(b"/")
         if at < 0 or b"\0" in path or path in SYSTEM_PATHS:
-            raise KeeperError(codes.BAD_ARGUMENTS, f"cannot delete {_shown(path)}")
+            raise KeeperError(codes.BAD_ARGUMENTS, f"cannot delete {shown(path)}")
         parent_path = ROOT if at == 0 else path[:at]
         parent = self.pending.find(parent_path)
         if parent is None:
-            raise KeeperError(codes.NO_NODE, f"no node {_shown(parent_path)}")
-        self._check_acl(parent, codes.PERM_DELETE)
+            raise KeeperError(codes.NO_NODE, f"no node {shown(parent_path)}")
+        self.checks.permission(parent, codes.PERM_DELETE)
         record = self.pending.find(path)
         if record is None:
-            raise KeeperError(codes.NO_NODE, f"no node {_shown(path)}")
-        _check_version(path, request.version, record.version)
+            raise KeeperError(codes.NO_NODE, f"no node {shown(path)}")
+        check_version(path, request.version, record.version)
         if record.num_children > 0:
-            raise KeeperError(
-                codes.NOT_EMPTY, f"{_shown(path)} has {record.num_children} children"
-            )
-        self._check_size(len(path))
+            raise KeeperError(codes.NOT_EMPTY, f"{shown(path)} has {record.num_children} children")
+        self.checks.size(len(path))
         self._remove(record, parent)
         return DeleteTxn(path)
 
@@ -356,17 +356,17 @@ class Preparer:
                 pending.charge(owner.path, -1, -record.data_bytes())
 
     def _set_acl(self, request: SetAclRequest) -> SetAclTxn:
-        self._check_session()
+        self.checks.session()
         path = request.path
         record = self.pending.find(path)
         if record is None:
-            self._check_path(path)
-        acl = self._fix_acl(request.acl)
+            self.checks.legal(path)
+        acl = self.checks.fixed_acl(request.acl)
         if record is None:
-            raise KeeperError(codes.NO_NODE, f"no node {_shown(path)}")
-        self._check_acl(record, codes.PERM_ADMIN)
-        _check_version(path, request.version, record.aversion)
-        self._check_size(len(path) + acl.wire_bytes)
+            raise KeeperError(codes.NO_NODE, f"no node {shown(path)}")
+        self.checks.permission(record, codes.PERM_ADMIN)
+        check_version(path, request.version, record.aversion)
+        self.checks.size(len(path) + acl.wire_bytes)
         txn = SetAclTxn(path, acl.entries, wrap32(record.aversion + 1))
         record = self.pending.own(record)
         record.acl = acl
@@ -376,27 +376,27 @@ class Preparer:
 
     def _check(self, request: DeleteRequest) -> CheckTxn:
         """check, inside a multi."""
-        self._check_session()
+        self.checks.session()
         path = request.path
         record = self.pending.find(path)
         if record is None:
-            self._check_path(path)
-            raise KeeperError(codes.NO_NODE, f"no node {_shown(path)}")
-        self._check_acl(record, codes.PERM_READ)
-        _check_version(path, request.version, record.version)
-        self._check_size(len(path))
+            self.checks.legal(path)
+            raise KeeperError(codes.NO_NODE, f"no node {shown(path)}")
+        self.checks.permission(record, codes.PERM_READ)
+        check_version(path, request.version, record.version)
+        self.checks.size(len(path))
         return CheckTxn(path, wrap32(record.version + 1))
 
     def _close_session(self) -> CloseSessionTxn:
         """Ephemerals by name, so that every server deletes the same ones.
 
-        A list that no log record can hold is left out: then each server deletes what it knows, which
-        is the same at the same place in the log.
+        A list that no log record can hold is left out: then each server deletes what it knows,
+        which is the same at the same place in the log.
         """
         pending = self.pending
         session_id = self.request.session_id
         if session_id in pending.closing:
-            raise KeeperError(codes.SESSION_EXPIRED, f"session {format_session(session_id)} is closed")
+            raise session_closed(session_id)
         paths: list[bytes] = []
         size: i64 = TXN_HEADER_BYTES
         for record in pending.ephemerals_of(session_id):
@@ -416,21 +416,19 @@ class Preparer:
         """The server's own sweep; a candidate may have changed since it was found."""
         at = path.rfind(b"/")
         if at < 0 or path in SYSTEM_PATHS:
-            raise KeeperError(codes.BAD_ARGUMENTS, f"cannot delete {_shown(path)}")
+            raise KeeperError(codes.BAD_ARGUMENTS, f"cannot delete {shown(path)}")
         record = self.pending.find(path)
         parent = self.pending.find(ROOT if at == 0 else path[:at])
         if record is None or parent is None:
-            raise KeeperError(codes.NO_NODE, f"no node {_shown(path)}")
+            raise KeeperError(codes.NO_NODE, f"no node {shown(path)}")
         if record.num_children > 0:
-            raise KeeperError(
-                codes.NOT_EMPTY, f"{_shown(path)} has {record.num_children} children"
-            )
+            raise KeeperError(codes.NOT_EMPTY, f"{shown(path)} has {record.num_children} children")
         kind = kind_of_owner(record.owner, self.tree.extended_types)
         if kind == TTL:
             if self.now_ms - record.mtime <= ttl_of(record.owner):
-                raise KeeperError(codes.BAD_VERSION, f"{_shown(path)} was written meanwhile")
+                raise KeeperError(codes.BAD_VERSION, f"{shown(path)} was written meanwhile")
         elif kind != CONTAINER:
-            raise KeeperError(codes.BAD_VERSION, f"{_shown(path)} is no container")
+            raise KeeperError(codes.BAD_VERSION, f"{shown(path)} is no container")
         self._remove(record, parent)
         return DeleteTxn(path)
 
@@ -457,7 +455,7 @@ class Preparer:
             except KeeperError as error:
                 failed = error.code
                 break
-            size += SUB_TXN_BYTES + self.part_bytes
+            size += SUB_TXN_BYTES + self.checks.part_bytes
             if size > self.options.txn_bytes_max:
                 pending.roll_back(mark)
                 return self._refused(zxid, codes.BAD_ARGUMENTS)
@@ -484,83 +482,6 @@ class Preparer:
             return self._delete(request)
         return self._check(request)
 
-    # What the checks have in common
-
-    def _check_session(self) -> None:
-        request = self.request
-        if not self.pending.is_alive(request.session_id) and (
-            request.may_ephemeral or request.session_id in self.pending.closing
-        ):
-            raise KeeperError(
-                codes.SESSION_EXPIRED,
-                f"session {format_session(request.session_id)} is closed",
-            )
-
-    def _check_path(self, path: bytes) -> None:
-        if not is_legal(path):
-            raise KeeperError(codes.BAD_ARGUMENTS, f"not a legal path: {_shown(path)}")
-
-    def _check_acl(self, record: ChangeRecord, perm: i64) -> None:
-        if not self.schemes.check(record.acl, perm, self.request.ids):
-            raise KeeperError(codes.NO_AUTH, f"permission {perm} on {_shown(record.path)}")
-
-    def _check_size(self, variable_bytes: i64) -> None:
-        """Refuse what would not fit into the log, before anything is changed (trust.md D2)."""
-        size = variable_bytes + TXN_HEADER_BYTES + FIXED_BYTES_MAX
-        self.part_bytes = variable_bytes + FIXED_BYTES_MAX
-        if size > self.options.txn_bytes_max:
-            raise KeeperError(
-                codes.BAD_ARGUMENTS,
-                f"a transaction of {size} bytes, the limit is {self.options.txn_bytes_max}",
-            )
-
-    def _check_ephemerals(self, path_bytes: i64) -> None:
-        """Refuse an ephemeral whose session could not be closed in one transaction any more."""
-        size = self.pending.close_bytes(self.request.session_id) + 4 + path_bytes
-        if size > self.options.ephemeral_bytes_max:
-            raise KeeperError(
-                codes.QUOTA_EXCEEDED,
-                f"paths of ephemerals of {size} bytes for one session, "
-                f"the limit is {self.options.ephemeral_bytes_max}",
-            )
-
-    def _check_quota(self, path: bytes, count: i64, size: i64) -> quotas.Quota | None:
-        """The quota that owns `path`, after making sure that the change fits (quotas.md section 5).
-
-        Counts what is proposed and not applied yet, so the limit is exact in multis and pipelines.
-        """
-        quota = self.tree.quotas.owner_of(path)
-        if quota is None:
-            return None
-        record = self.pending.find(quota.limits_path)
-        if record is None or not self.tree.usage_of(quota):
-            return quota
-        limits = quota.limits_of(record.data)
-        usage = self.pending.usage.get(quota.path)
-        # Python's integers: a hand-written usage may stand near the end of 64 bits.
-        used_count = int(quota.count)
-        used_size = int(quota.size)
-        if usage is not None:
-            used_count += usage.count
-            used_size += usage.size
-        if count > 0 and limits.count_hard > -1 and used_count + count > limits.count_hard:
-            raise KeeperError(
-                codes.QUOTA_EXCEEDED,
-                f"{_shown(quota.path)} has {used_count} nodes, the limit is {limits.count_hard}",
-            )
-        if size != 0 and limits.bytes_hard > -1 and used_size + size > limits.bytes_hard:
-            raise KeeperError(
-                codes.QUOTA_EXCEEDED,
-                f"{_shown(quota.path)} has {used_size} bytes, the limit is {limits.bytes_hard}",
-            )
-        return quota
-
-    def _fix_acl(self, raw: bytes) -> AclList:
-        """The validated ACL, the tree's own object where a node carries it already."""
-        entries = self.schemes.fix(raw, self.request.ids)
-        acl = self.tree.acls.find(entries)
-        return AclList(entries) if acl is None else acl
-
 
 def _check_flags(item: MultiItem) -> None:
     """Create flags that refuse a multi as a whole: unknown ones, and a TTL's without a ttl."""
@@ -574,23 +495,6 @@ def _check_flags(item: MultiItem) -> None:
             raise MarshallingError(f"{name} in a multi with flags {request.flags}, 0 to {known}")
 
 
-def _check_version(path: bytes, expected: i64, current: i64) -> None:
-    if expected != codes.VERSION_ANY and expected != current:
-        raise KeeperError(
-            codes.BAD_VERSION, f"{_shown(path)} has version {current}, not {expected}"
-        )
-
-
 def sequence_suffix(sequence: i64) -> bytes:
-    """Ten digits; a negative number has its sign in front of nine or more (client.md section 11)."""
+    """Ten digits; a negative number has its sign in front of nine (client.md section 11)."""
     return b"%010d" % int(sequence)
-
-
-def format_session(session_id: int) -> str:
-    """Unsigned hex, as everywhere."""
-    return f"{session_id & 0xFFFFFFFFFFFFFFFF:#x}"
-
-
-def _shown(path: bytes) -> str:
-    text = path[:PATH_SHOWN_MAX].decode("utf-8", "replace")
-    return text if len(path) <= PATH_SHOWN_MAX else text + "..."

@@ -119,7 +119,16 @@ def limited_path(path: bytes, suffix: bytes) -> bytes | None:
 class Quota:
     """One limited path. `count` and `size` repeat the text of its stats node, where `known`."""
 
-    __slots__ = ("count", "known", "limits", "limits_data", "limits_path", "path", "size", "stats_path")
+    __slots__ = (
+        "count",
+        "known",
+        "limits",
+        "limits_data",
+        "limits_path",
+        "path",
+        "size",
+        "stats_path",
+    )
 
     def __init__(self, path: bytes) -> None:
         self.path: Final = path

@@ -1,8 +1,8 @@
 """One znode: data, ACL, children and the numbers of its stat.
 
 Source: client.md section 9, storage.md section 5. A million of them fit into half a gigabyte, so
-integers are unboxed, a leaf has no set of children, and a child in that set is the very object that is
-the key of `DataTree.nodes`.
+integers are unboxed, a leaf has no set of children, and a child in that set is the very object that
+is the key of `DataTree.nodes`.
 """
 
 from typing import Final, final
@@ -38,7 +38,7 @@ def ttl_of(owner: i64) -> i64:
 
 
 def kind_of_owner(owner: i64, extended_types: bool) -> int:
-    """PERSISTENT, EPHEMERAL, CONTAINER or TTL; without extended types a TTL looks like a session."""
+    """PERSISTENT, EPHEMERAL, CONTAINER or, with extended types, TTL."""
     if owner == 0:
         return PERSISTENT
     if owner == OWNER_CONTAINER:
