@@ -92,6 +92,7 @@ class Bench:
         self.hold = False
         self.held: list[Prepared] = []
         self.log: list[bytes] = []
+        self.applied = Applied(False)
         self.open_session(SESSION)
 
     # Requests: each gives what was prepared; `error` of it is the client's
@@ -163,11 +164,16 @@ class Bench:
         return self.submit(codes.OP_DELETE, out.getvalue(), ids, session_id)
 
     def set_acl(
-        self, path: bytes, acl: bytes, version: int = -1, ids: Sequence[Id] = (ADDRESS,)
+        self,
+        path: bytes,
+        acl: bytes,
+        version: int = -1,
+        ids: Sequence[Id] = (ADDRESS,),
+        session_id: int = SESSION,
     ) -> Prepared:
         out = BytesWriter()
         write_set_acl(out, SetAclRequest(path, acl, version))
-        return self.submit(codes.OP_SET_ACL, out.getvalue(), ids)
+        return self.submit(codes.OP_SET_ACL, out.getvalue(), ids, session_id)
 
     def multi(
         self,
