@@ -268,22 +268,24 @@ class Answers:
         ):
             return codes.MARSHALLING_ERROR
         recursive = request.kind == codes.ADD_WATCH_PERSISTENT_RECURSIVE
-        self.watches.add_persistent(conn.id, request.path or b"/", recursive)
+        self.watches.add_persistent(conn.id, request.path, recursive)
         start = begin_reply(conn.out, xid, self.tree.last_zxid, 0)
         write_i32_be(conn.out, 0)
         end_frame(conn.out, start)
         return 0
 
     def find_watch(self, conn: Connection, xid: i64, op: i64, reader: Reader) -> int:
-        """checkWatches and removeWatches."""
-        request = read_watch_request(reader)
-        if not codes.WATCHER_CHILDREN <= request.kind <= codes.WATCHER_PERSISTENT_RECURSIVE:
+        """checkWatches and removeWatches. A null path is one that nobody watches."""
+        path = reader.read_buffer()
+        kind = reader.read_int()
+        if not codes.WATCHER_CHILDREN <= kind <= codes.WATCHER_PERSISTENT_RECURSIVE:
             return codes.MARSHALLING_ERROR
-        path = request.path
+        if path is None:
+            return codes.NO_WATCHER
         if op == codes.OP_CHECK_WATCHES:
-            found = self.watches.check(conn.id, path, request.kind)
+            found = self.watches.check(conn.id, path, kind)
         else:
-            found = self.watches.remove(conn.id, path, request.kind)
+            found = self.watches.remove(conn.id, path, kind)
         if not found:
             return codes.NO_WATCHER
         write_header_only(conn.out, xid, self.tree.last_zxid, 0)

@@ -1,41 +1,39 @@
-"""The tree itself: state, invariants, and the few ways in which it changes.
+"""The tree: every znode and session that is committed and applied, and what is indexed about them.
 
-Source: storage.md section 5. All paths in `nodes` are legal or came from a server's own files. A
-znode's children are the keys of `nodes` themselves. Nothing here decides whether a change is
-allowed.
+Source: storage.md sections 5 and 6, quotas.md. Only `apply` and the snapshot reader change it.
 """
 
 from typing import Final, final
 
 from mypy_extensions import i64
 
-from ensemble.tree.acl import AclList, AclTable
-from ensemble.tree.digest import node_digest
-from ensemble.tree.paths import ROOT, parent_of
-from ensemble.tree.quota import (
-    LIMITS_NAME,
-    LIMITS_SUFFIX,
-    QUOTA_PREFIX,
-    STATS_SUFFIX,
-    Quota,
-    QuotaIndex,
-    limited_path,
+from ensemble.tree import quota as quotas
+from ensemble.tree.acl import AclList, AclTable, read_only_entries
+from ensemble.tree.digest import content_crc, is_counted, node_digest
+from ensemble.tree.paths import CONFIG, QUOTA, ROOT, ZOOKEEPER
+from ensemble.tree.quota import Quota, QuotaIndex
+from ensemble.tree.znode import (
+    CONTAINER,
+    EPHEMERAL,
+    TTL,
+    Znode,
+    kind_of_owner,
+    wrap32,
 )
-from ensemble.tree.znode import OWNER_CONTAINER, Znode, is_ttl_owner
-from ensemble.wire import codes
-from ensemble.wire.records import Acl, Id, Stat
+from ensemble.wire.records import Stat
 
-SYSTEM_PATHS: Final = (b"/", b"/zookeeper", b"/zookeeper/quota", b"/zookeeper/config")
+SYSTEM_PATHS: Final = (ROOT, ZOOKEEPER, QUOTA, CONFIG)
 
 
 @final
 class DataTree:
-    """Committed and applied state.
+    """State: committed and applied.
 
-    Invariants: every path but the root has its parent in `nodes` (but while a fuzzy snapshot is
-    being caught up with); `ephemerals`, `containers` and `ttls` hold exactly the znodes with such
-    owners; `digest` is the sum of the znodes' digests, `data_bytes` of path and data lengths.
-    `sessions` maps global session ids to timeouts in milliseconds.
+    Invariants:
+      - every node but the root is in its parent's `children`, and there is nothing else in them;
+      - `ephemerals`, `containers`, `ttls` hold exactly the nodes of that kind, `ephemeral_bytes`
+        the lengths of a session's paths;
+      - `digest` is the sum of the nodes' digests, `data_bytes` that of path and data lengths.
     """
 
     __slots__ = (
@@ -43,6 +41,7 @@ class DataTree:
         "containers",
         "data_bytes",
         "digest",
+        "digest_enabled",
         "ephemeral_bytes",
         "ephemerals",
         "extended_types",
@@ -53,227 +52,63 @@ class DataTree:
         "ttls",
     )
 
-    def __init__(self, extended_types: bool = False) -> None:
+    def __init__(self, extended_types: bool = False, digest_enabled: bool = True) -> None:
         self.extended_types: Final = extended_types
+        self.digest_enabled: Final = digest_enabled
         self.nodes: Final[dict[bytes, Znode]] = {}
         self.sessions: Final[dict[int, int]] = {}
         self.ephemerals: Final[dict[int, set[bytes]]] = {}
         self.ephemeral_bytes: Final[dict[int, int]] = {}
         self.containers: Final[set[bytes]] = set()
         self.ttls: Final[set[bytes]] = set()
-        self.acls: Final = AclTable()
+        self.acls: AclTable = AclTable()
         self.quotas: Final = QuotaIndex()
         self.last_zxid: i64 = 0
         self.digest: i64 = 0
         self.data_bytes: i64 = 0
-        self.add_built_in()
+        self._add_built_in()
 
-    def add_built_in(self) -> None:
+    def _add_built_in(self) -> None:
         """The four znodes of an empty tree (storage.md 5.1)."""
-        acl = self.acls.open_list
-        self.insert(ROOT, Znode(b"", acl, 0, 0, 0))
-        self.insert(b"/zookeeper", Znode(b"", acl, 0, 0, 0))
-        self.insert(b"/zookeeper/quota", Znode(b"", acl, 0, 0, 0))
-        readable = self.acls.intern([Acl(codes.PERM_READ, Id("world", "anyone"))])
-        config = Znode(b"", readable, 0, 0, 0)
+        acls = self.acls
+        root = Znode(b"", acls.take(acls.open_list.entries), 0, 0, 0)
+        self.insert(ROOT, root, None)
+        top = Znode(b"", acls.take(acls.open_list.entries), 0, 0, 0)
+        self.insert(ZOOKEEPER, top, root)
+        self.insert(QUOTA, Znode(b"", acls.take(acls.open_list.entries), 0, 0, 0), top)
+        config = Znode(b"", acls.take(read_only_entries()), 0, 0, 0)
         config.aversion = -1
-        self.insert(b"/zookeeper/config", config)
+        self.insert(CONFIG, config, top)
 
-    # Changes
-
-    def insert(self, path: bytes, node: Znode) -> None:
-        """Add a znode and enter it at its parent, if that exists."""
-        assert path not in self.nodes
-        self.nodes[path] = node
-        if path != ROOT:
-            parent = self.nodes.get(parent_of(path))
-            if parent is not None:
-                children = parent.children
-                if children is None:
-                    children = set()
-                    parent.children = children
-                children.add(path)
-        self.index(path, node)
-
-    def index(self, path: bytes, node: Znode) -> None:
-        """Count a znode that has just been put into `nodes`."""
-        self.data_bytes += len(path) + node.data_bytes()
-        node.digest = self.digest_of(path, node)
-        self.digest += node.digest
-        owner = node.owner
-        if owner == 0:
-            return
-        if owner == OWNER_CONTAINER:
-            self.containers.add(path)
-        elif self.extended_types and is_ttl_owner(owner):
-            self.ttls.add(path)
-        else:
-            paths = self.ephemerals.get(owner)
-            if paths is None:
-                paths = set()
-                self.ephemerals[owner] = paths
-            paths.add(path)
-            self.ephemeral_bytes[owner] = self.ephemeral_bytes.get(owner, 0) + len(path)
-
-    def remove(self, path: bytes, node: Znode) -> None:
-        """Take a znode out, and out of its parent's children."""
-        del self.nodes[path]
-        parent = self.nodes.get(parent_of(path))
-        if parent is not None:
-            children = parent.children
-            if children is not None:
-                children.discard(path)
-                if not children:
-                    parent.children = None
-        self.data_bytes -= len(path) + node.data_bytes()
-        self.digest -= node.digest
-        owner = node.owner
-        if owner == 0:
-            return
-        if owner == OWNER_CONTAINER:
-            self.containers.discard(path)
-        elif self.extended_types and is_ttl_owner(owner):
-            self.ttls.discard(path)
-        else:
-            paths = self.ephemerals.get(owner)
-            if paths is not None and path in paths:
-                paths.discard(path)
-                self.ephemeral_bytes[owner] -= len(path)
-                if not paths:
-                    del self.ephemerals[owner]
-                    del self.ephemeral_bytes[owner]
-
-    def set_data(self, path: bytes, node: Znode, data: bytes | None) -> None:
-        """Replace the data only; `refresh` follows once the stat fields are set."""
-        self.data_bytes -= node.data_bytes()
-        node.data = data
-        self.data_bytes += node.data_bytes()
-
-    def refresh(self, path: bytes, node: Znode) -> None:
-        """Bring the digest up to date after a znode's data or stat changed."""
-        self.digest -= node.digest
-        node.digest = self.digest_of(path, node)
-        self.digest += node.digest
-
-    def digest_of(self, path: bytes, node: Znode) -> i64:
-        return node_digest(
-            path,
-            node.data,
-            node.czxid,
-            node.mzxid,
-            node.pzxid,
-            node.ctime,
-            node.mtime,
-            node.version,
-            node.cversion,
-            node.aversion,
-            node.owner,
-        )
-
-    # Quotas (quotas.md sections 3 and 4)
-
-    def quota_created(self, path: bytes, node: Znode) -> None:
-        """A znode below /zookeeper/quota was created: it may start a quota or show its usage."""
-        limited = limited_path(path, LIMITS_SUFFIX)
-        if limited is not None:
-            quota = Quota(limited)
-            quota.set_limits(node.data)
-            self.count_usage(quota)
-            self.quotas.quotas[limited] = quota
-            return
-        limited = limited_path(path, STATS_SUFFIX)
-        if limited is not None:
-            shown = self.quotas.quotas.get(limited)
-            if shown is None:
-                shown = Quota(limited)
-                self.count_usage(shown)
-            else:
-                self.count_usage(shown)
-            self.set_data(path, node, shown.usage_text())
-
-    def quota_data_set(self, path: bytes, node: Znode) -> None:
-        """Limits take effect at once; usage written by hand becomes the base of later changes."""
-        limited = limited_path(path, LIMITS_SUFFIX)
-        if limited is not None:
-            quota = self.quotas.quotas.get(limited)
-            if quota is not None:
-                quota.set_limits(node.data)
-            return
-        limited = limited_path(path, STATS_SUFFIX)
-        if limited is not None:
-            quota = self.quotas.quotas.get(limited)
-            if quota is not None:
-                self.read_usage(quota, node.data)
-
-    def read_usage(self, quota: Quota, text: bytes | None) -> None:
-        from_text = parse_usage(text)
-        if from_text is None:
-            self.count_usage(quota)
-        else:
-            quota.count = from_text[0]
-            quota.bytes = from_text[1]
-
-    def quota_deleted(self, path: bytes) -> None:
-        limited = limited_path(path, LIMITS_SUFFIX)
-        if limited is not None:
-            self.quotas.quotas.pop(limited, None)
-
-    def charge(self, path: bytes, count: i64, size: i64) -> None:
-        """Account for a change below a limited path, and show it in the stats znode."""
-        quota = self.quotas.owner_of(path)
-        if quota is None:
-            return
-        stats_path = QUOTA_PREFIX[:-1] + quota.path + STATS_SUFFIX
-        stats = self.nodes.get(stats_path)
-        if stats is None:
-            return
-        quota.count += count
-        quota.bytes += size
-        self.set_data(stats_path, stats, quota.usage_text())
-
-    def count_usage(self, quota: Quota) -> None:
-        """Walk the subtree: count includes the limited znode itself, bytes are data only."""
-        quota.count = 0
-        quota.bytes = 0
-        if quota.path not in self.nodes:
-            return
-        todo = [quota.path]
-        while todo:
-            path = todo.pop()
-            node = self.nodes[path]
-            quota.count += 1
-            quota.bytes += node.data_bytes()
-            children = node.children
-            if children is not None:
-                todo.extend(children)
-
-    def rebuild_quotas(self) -> None:
-        """After a snapshot: find every limits znode by name and recount all usage."""
-        self.quotas.quotas.clear()
-        todo = [b"/zookeeper/quota"]
-        while todo:
-            path = todo.pop()
-            node = self.nodes.get(path)
-            if node is None:
-                continue
-            if path.endswith(LIMITS_SUFFIX) and path.rpartition(b"/")[2] == LIMITS_NAME:
-                self.quota_created(path, node)
-            children = node.children
-            if children is not None:
-                todo.extend(children)
-        for quota in self.quotas.quotas.values():
-            stats_path = QUOTA_PREFIX[:-1] + quota.path + STATS_SUFFIX
-            stats = self.nodes.get(stats_path)
-            if stats is not None:
-                self.set_data(stats_path, stats, quota.usage_text())
+    def clear(self) -> None:
+        """Nothing is left, not even the built-in znodes: a snapshot brings all of its own."""
+        self.nodes.clear()
+        self.sessions.clear()
+        self.ephemerals.clear()
+        self.ephemeral_bytes.clear()
+        self.containers.clear()
+        self.ttls.clear()
+        self.quotas.clear()
+        # A new table: the numbers of a snapshot's ACLs must not meet those of the built-in znodes.
+        self.acls = AclTable()
+        self.last_zxid = 0
+        self.digest = 0
+        self.data_bytes = 0
 
     # Queries
 
+    def ephemerals_count(self) -> int:
+        """How many ephemeral nodes there are."""
+        count = 0
+        for paths in self.ephemerals.values():
+            count += len(paths)
+        return count
+
     def visible_owner(self, owner: i64) -> i64:
-        """What clients see: containers and TTL nodes have no owner."""
-        if owner == OWNER_CONTAINER or (self.extended_types and is_ttl_owner(owner)):
+        """`ephemeralOwner` as clients see it: containers and TTL nodes have none."""
+        if owner == 0:
             return 0
-        return owner
+        return owner if kind_of_owner(owner, self.extended_types) == EPHEMERAL else 0
 
     def stat_of(self, node: Znode) -> Stat:
         """The stat that clients see (client.md section 9)."""
@@ -284,7 +119,7 @@ class DataTree:
             node.ctime,
             node.mtime,
             node.version,
-            visible_cversion(node.cversion, num_children),
+            wrap32(2 * node.cversion - num_children),
             node.aversion,
             self.visible_owner(node.owner),
             node.data_bytes(),
@@ -292,35 +127,217 @@ class DataTree:
             node.pzxid,
         )
 
-    def acl_list(self, entries: list[Acl]) -> AclList:
-        return self.acls.intern(entries)
+    # Changing nodes. Callers set a node's fields, then tell what they touched.
 
-    def ephemerals_count(self) -> int:
-        return sum(len(paths) for paths in self.ephemerals.values())
+    def insert(self, path: bytes, node: Znode, parent: Znode | None) -> None:
+        """Add a node below its parent, which is not touched otherwise; None for the root."""
+        assert path not in self.nodes, path
+        if parent is not None:
+            children = parent.children
+            if children is None:
+                children = set()
+                parent.children = children
+            children.add(path)
+        self.nodes[path] = node
+        data = node.data
+        self.data_bytes += len(path) + (0 if data is None else len(data))
+        if self.digest_enabled and is_counted(path):
+            node.content_crc = content_crc(path, data)
+            self.refresh(path, node)
+        if node.owner != 0:
+            self._index(path, node.owner)
+
+    def remove(self, path: bytes, node: Znode, parent: Znode) -> None:
+        """Take a node and all that is below it out of the tree. The parent's stat stays."""
+        children = parent.children
+        assert children is not None, path
+        assert path in children, path
+        if len(children) == 1:
+            parent.children = None
+        else:
+            children.remove(path)
+        if node.children is None:
+            self._drop(path, node)
+            return
+        # Only a replay over a fuzzy snapshot deletes a node with children: they belong to a later
+        # incarnation, whose creates follow in the log.
+        doomed = [path]
+        while doomed:
+            path = doomed.pop()
+            node = self.nodes[path]
+            if node.children is not None:
+                doomed.extend(node.children)
+            self._drop(path, node)
+
+    def refresh(self, path: bytes, node: Znode) -> None:
+        """Numbers of a node have changed: bring the digest up to date."""
+        if self.digest_enabled and is_counted(path):
+            digest = node_digest(
+                node.content_crc,
+                node.czxid,
+                node.mzxid,
+                node.pzxid,
+                node.ctime,
+                node.mtime,
+                node.version,
+                node.cversion,
+                node.aversion,
+                node.owner,
+            )
+            self.digest += digest - node.digest
+            node.digest = digest
+
+    def set_data(self, path: bytes, node: Znode, data: bytes | None) -> None:
+        """Replace a node's data; `refresh` is called afterwards by whoever sets its numbers."""
+        old = node.data
+        self.data_bytes += (0 if data is None else len(data)) - (0 if old is None else len(old))
+        node.data = data
+        if self.digest_enabled and is_counted(path):
+            node.content_crc = content_crc(path, data)
+
+    def set_acl(self, node: Znode, acl: AclList) -> None:
+        """Replace a node's ACL by a list that was taken from the table for it."""
+        self.acls.release(node.acl)
+        node.acl = acl
+
+    def _drop(self, path: bytes, node: Znode) -> None:
+        del self.nodes[path]
+        data = node.data
+        self.data_bytes -= len(path) + (0 if data is None else len(data))
+        self.digest -= node.digest
+        node.digest = 0
+        self.acls.release(node.acl)
+        if node.owner != 0:
+            self._unindex(path, node.owner)
+        if path.startswith(quotas.QUOTA_PREFIX):
+            target = quotas.limited_path(path, quotas.LIMITS_SUFFIX)
+            if target is not None:
+                self.quotas.remove(target)
+            target = quotas.limited_path(path, quotas.STATS_SUFFIX)
+            if target is not None:
+                self.quotas.forget_usage(target)
+
+    def _index(self, path: bytes, owner: i64) -> None:
+        kind = kind_of_owner(owner, self.extended_types)
+        if kind == EPHEMERAL:
+            paths = self.ephemerals.get(owner)
+            if paths is None:
+                paths = set()
+                self.ephemerals[owner] = paths
+            paths.add(path)
+            self.ephemeral_bytes[owner] = self.ephemeral_bytes.get(owner, 0) + len(path)
+        elif kind == CONTAINER:
+            self.containers.add(path)
+        elif kind == TTL:
+            self.ttls.add(path)
+
+    def _unindex(self, path: bytes, owner: i64) -> None:
+        kind = kind_of_owner(owner, self.extended_types)
+        if kind == EPHEMERAL:
+            paths = self.ephemerals.get(owner)
+            if paths is not None and path in paths:
+                paths.remove(path)
+                self.ephemeral_bytes[owner] -= len(path)
+                if not paths:
+                    del self.ephemerals[owner]
+                    del self.ephemeral_bytes[owner]
+        elif kind == CONTAINER:
+            self.containers.discard(path)
+        elif kind == TTL:
+            self.ttls.discard(path)
+
+    # Quota accounting (quotas.md section 4)
+
+    def usage_of(self, quota: Quota) -> bool:
+        """Make `quota.count` and `.size` valid. False: without a stats node nothing is counted."""
+        if quota.known:
+            return True
+        node = self.nodes.get(quota.stats_path)
+        if node is None:
+            return False
+        usage = quotas.parse_usage(node.data)
+        if usage is None:
+            usage = self.measure(quota.path)
+        quota.count, quota.size = usage
+        quota.known = True
+        return True
+
+    def charge(self, quota: Quota, count: i64, size: i64) -> None:
+        """Account for a change that has happened. Of the stats node only the data changes."""
+        node = self.nodes.get(quota.stats_path)
+        if node is None:
+            return
+        if not quota.known:
+            usage = quotas.parse_usage(node.data)
+            if usage is None:
+                # Nothing to add to: what is there now includes the change.
+                usage = self.measure(quota.path)
+                count = 0
+                size = 0
+            quota.count, quota.size = usage
+            quota.known = True
+        quota.count = _clamp(int(quota.count) + count)
+        quota.size = _clamp(int(quota.size) + size)
+        self._write_usage(quota)
+
+    def measure(self, path: bytes) -> tuple[int, int]:
+        """Count the nodes and data bytes of a subtree, its top included."""
+        count = 0
+        size = 0
+        waiting = [path] if path in self.nodes else []
+        while waiting:
+            node = self.nodes[waiting.pop()]
+            count += 1
+            if node.data is not None:
+                size += len(node.data)
+            if node.children is not None:
+                waiting.extend(node.children)
+        return count, size
+
+    def reset_usage(self, target: bytes, stats_path: bytes) -> None:
+        """A stats node was created: whatever its creator wrote, it holds what is there."""
+        count, size = self.measure(target)
+        quota = self.quotas.by_path.get(target)
+        if quota is not None:
+            quota.count = count
+            quota.size = size
+            quota.known = True
+            self._write_usage(quota)
+        else:
+            node = self.nodes[stats_path]
+            self.set_data(stats_path, node, quotas.format_usage(count, size))
+
+    def rebuild_quotas(self) -> None:
+        """Index every limits node anew and count all usages in one pass over the tree.
+
+        For the end of a snapshot, and again for the end of a replay over a fuzzy one.
+        """
+        index = self.quotas
+        index.clear()
+        for path in self.nodes:
+            target = quotas.limited_path(path, quotas.LIMITS_SUFFIX)
+            if target is not None:
+                index.add(target)
+        if not index.by_path:
+            return
+        for path, node in self.nodes.items():
+            size = 0 if node.data is None else len(node.data)
+            end = len(path)
+            while end > 0:
+                quota = index.by_path.get(path[:end]) if end <= index.longest else None
+                if quota is not None:
+                    quota.count += 1
+                    quota.size += size
+                end = path.rfind(b"/", 0, end)
+        for quota in index.by_path.values():
+            quota.known = quota.stats_path in self.nodes
+            if quota.known:
+                self._write_usage(quota)
+
+    def _write_usage(self, quota: Quota) -> None:
+        node = self.nodes[quota.stats_path]
+        self.set_data(quota.stats_path, node, quotas.format_usage(quota.count, quota.size))
 
 
-def visible_cversion(cversion: i64, num_children: i64) -> i64:
-    """Creations plus deletions, from creations and what is left of them; wraps at 32 bits."""
-    value = (2 * cversion - num_children) & 0xFFFFFFFF
-    return value - 0x100000000 if value >= 0x80000000 else value
-
-
-def parse_usage(text: bytes | None) -> tuple[int, int] | None:
-    """`count=2,bytes=8`, or None where it does not parse."""
-    if text is None:
-        return None
-    count: int | None = None
-    size: int | None = None
-    for piece in text.split(b","):
-        key, _, value = piece.partition(b"=")
-        try:
-            number = int(value)
-        except ValueError:
-            return None
-        if not -(1 << 62) < number < 1 << 62:
-            return None
-        if key == b"count":
-            count = number
-        elif key == b"bytes":
-            size = number
-    return None if count is None or size is None else (count, size)
+def _clamp(value: int) -> int:
+    return max(quotas.I64_MIN, min(quotas.I64_MAX, value))

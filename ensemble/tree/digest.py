@@ -1,23 +1,34 @@
-"""The tree digest: a sum over all znodes that equal trees have in common.
+"""The digest of a znode, and so of the tree: a replica that differs shows itself.
 
-Source: storage.md 6.4. Per node a CRC-32 over path, data and ten stat fields; the tree's digest is
-the sum modulo 2**64. Nodes below /zookeeper/ do not count; /zookeeper itself does.
+Source: storage.md 6.4, version 2. A node's digest is the CRC-32 of path, data and stat; the tree's
+is their sum. Nodes below `/zookeeper/` count 0, because servers change some of them on their own.
 """
 
+import zlib
 from typing import Final
-from zlib import crc32
 
 from librt.strings import BytesWriter, write_i32_be, write_i64_be
 from mypy_extensions import i64
 
-SYSTEM_PREFIX: Final = b"/zookeeper/"
-DIGEST_MASK: Final = 0xFFFFFFFFFFFFFFFF
+from ensemble.tree.paths import ZOOKEEPER_PREFIX
+
 EMPTY_TREE_DIGEST: Final = 1_371_985_504
+DIGEST_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+def is_counted(path: bytes) -> bool:
+    """Whether a node takes part in the digest."""
+    return not path.startswith(ZOOKEEPER_PREFIX)
+
+
+def content_crc(path: bytes, data: bytes | None) -> i64:
+    """The first part of a node's CRC, kept so that a parent's data is not read for each child."""
+    crc = 0 if len(path) == 1 else zlib.crc32(path)  # the root's path is the empty string
+    return zlib.crc32(data, crc) if data else crc
 
 
 def node_digest(
-    path: bytes,
-    data: bytes | None,
+    crc: i64,
     czxid: i64,
     mzxid: i64,
     pzxid: i64,
@@ -28,14 +39,8 @@ def node_digest(
     aversion: i64,
     owner: i64,
 ) -> i64:
-    """A znode's share, unsigned 32 bit. The root's path counts as the empty string."""
-    if path.startswith(SYSTEM_PREFIX):
-        return 0
+    """The digest of a node that counts, from the CRC of its content and its stored stat."""
     out = BytesWriter()
-    if len(path) > 1:
-        out.write(path)
-    if data is not None:
-        out.write(data)
     write_i64_be(out, czxid)
     write_i64_be(out, mzxid)
     write_i64_be(out, pzxid)
@@ -45,7 +50,7 @@ def node_digest(
     write_i32_be(out, int(cversion))
     write_i32_be(out, int(aversion))
     write_i64_be(out, owner)
-    return crc32(out.getvalue())
+    return zlib.crc32(out.getvalue(), crc)
 
 
 def signed64(digest: int) -> int:

@@ -1,8 +1,8 @@
-"""What has been proposed and not yet applied: the tree as the next request must see it.
+"""Changes that are proposed and not applied yet: what a request sees on top of the tree.
 
-Between preparing a transaction and applying it lies a disk sync or a quorum. A request that arrives
-meanwhile is checked against the tree plus these records, so pipelined requests see each other's
-effects, as if each had been applied at once.
+Requests are checked against the tree plus everything that is ahead of them in the pipeline. Each
+change is a `ChangeRecord`, kept until its transaction is applied. Inside a multi every change is
+journaled, so that a failing part can undo those before it.
 """
 
 from collections import deque
@@ -12,50 +12,62 @@ from mypy_extensions import i64, mypyc_attr
 
 from ensemble.tree.acl import AclList
 from ensemble.tree.datatree import DataTree
-from ensemble.tree.digest import node_digest
-from ensemble.tree.znode import Znode
+from ensemble.tree.digest import is_counted, node_digest
+from ensemble.tree.znode import EPHEMERAL, Znode, kind_of_owner
+
+FRESH: Final[i64] = 0  # the zxid of a record that only repeats what is applied
 
 
 @final
 @mypyc_attr(acyclic=True)
 class ChangeRecord:
-    """A znode as it will be once everything up to `zxid` is applied; or that it will be gone."""
+    """A znode as it will be after the transaction `zxid`.
+
+    `sequence`: what the next sequential child is numbered with inside the same transaction. It runs
+    past the largest cversion, where `cversion` itself sticks (client.md section 11).
+    """
 
     __slots__ = (
         "acl",
         "aversion",
+        "content_crc",
         "ctime",
         "cversion",
         "czxid",
         "data",
+        "deleted",
         "digest",
-        "exists",
         "mtime",
         "mzxid",
         "num_children",
         "owner",
         "path",
         "pzxid",
+        "sequence",
         "version",
         "zxid",
     )
 
-    def __init__(self, path: bytes, zxid: i64, acl: AclList) -> None:
+    def __init__(
+        self, path: bytes, data: bytes | None, acl: AclList, zxid: i64, time_ms: i64, owner: i64
+    ) -> None:
         self.path: Final = path
-        self.zxid: Final = zxid
+        self.data: bytes | None = data
         self.acl: AclList = acl
-        self.exists = True
-        self.data: bytes | None = None
-        self.czxid: i64 = 0
-        self.mzxid: i64 = 0
-        self.pzxid: i64 = 0
-        self.ctime: i64 = 0
-        self.mtime: i64 = 0
+        self.zxid: i64 = zxid
+        self.deleted = False
+        self.num_children: i64 = 0
+        self.czxid: i64 = zxid
+        self.mzxid: i64 = zxid
+        self.pzxid: i64 = zxid
+        self.ctime: i64 = time_ms
+        self.mtime: i64 = time_ms
+        self.owner: i64 = owner
         self.version: i64 = 0
         self.cversion: i64 = 0
         self.aversion: i64 = 0
-        self.owner: i64 = 0
-        self.num_children: i64 = 0
+        self.sequence: i64 = 0
+        self.content_crc: i64 = 0
         self.digest: i64 = 0
 
     def data_bytes(self) -> i64:
@@ -64,104 +76,169 @@ class ChangeRecord:
 
 
 def record_of(path: bytes, node: Znode) -> ChangeRecord:
-    """The applied state of a znode, as a record to read. Zxid 0: nothing is pending."""
-    record = ChangeRecord(path, 0, node.acl)
-    record.data = node.data
+    """A fresh record of an applied node."""
+    record = ChangeRecord(path, node.data, node.acl, FRESH, node.ctime, node.owner)
+    children = node.children
+    if children is not None:
+        record.num_children = len(children)
     record.czxid = node.czxid
     record.mzxid = node.mzxid
     record.pzxid = node.pzxid
-    record.ctime = node.ctime
     record.mtime = node.mtime
     record.version = node.version
     record.cversion = node.cversion
     record.aversion = node.aversion
-    record.owner = node.owner
-    record.num_children = node.num_children()
+    record.sequence = node.cversion
+    record.content_crc = node.content_crc
     record.digest = node.digest
     return record
 
 
-def successor(old: ChangeRecord, zxid: i64) -> ChangeRecord:
-    """A copy to be changed by the transaction `zxid`."""
-    record = ChangeRecord(old.path, zxid, old.acl)
-    record.data = old.data
-    record.czxid = old.czxid
-    record.mzxid = old.mzxid
-    record.pzxid = old.pzxid
-    record.ctime = old.ctime
-    record.mtime = old.mtime
-    record.version = old.version
-    record.cversion = old.cversion
-    record.aversion = old.aversion
-    record.owner = old.owner
-    record.num_children = old.num_children
-    record.digest = old.digest
-    return record
+def successor(record: ChangeRecord, zxid: i64) -> ChangeRecord:
+    """A copy that the transaction `zxid` may change."""
+    copy = ChangeRecord(record.path, record.data, record.acl, zxid, record.ctime, record.owner)
+    copy.num_children = record.num_children
+    copy.czxid = record.czxid
+    copy.mzxid = record.mzxid
+    copy.pzxid = record.pzxid
+    copy.mtime = record.mtime
+    copy.version = record.version
+    copy.cversion = record.cversion
+    copy.aversion = record.aversion
+    copy.sequence = record.sequence if record.zxid == zxid else record.cversion
+    copy.content_crc = record.content_crc
+    copy.digest = record.digest
+    return copy
 
 
 @final
-class PendingUsage:
-    """What proposals will add to a quota's usage once they are applied."""
+class Charge:
+    """A proposed change of a limited path's usage."""
 
-    __slots__ = ("bytes", "count", "path", "zxid")
+    __slots__ = ("count", "path", "size", "zxid")
 
-    def __init__(self, path: bytes, zxid: i64, count: i64, size: i64) -> None:
-        self.path: Final = path
+    def __init__(self, zxid: i64, path: bytes, count: i64, size: i64) -> None:
         self.zxid: Final = zxid
+        self.path: Final = path
         self.count: Final = count
-        self.bytes: Final = size
+        self.size: Final = size
+
+
+@final
+class Usage:
+    """The sum of the charges of one limited path, and how many they are."""
+
+    __slots__ = ("charges", "count", "size")
+
+    def __init__(self) -> None:
+        self.charges: i64 = 0
+        self.count: i64 = 0
+        self.size: i64 = 0
+
+
+@final
+class SessionChange:
+    """A session that was opened or closed by a proposed transaction."""
+
+    __slots__ = ("session_id", "zxid")
+
+    def __init__(self, zxid: i64, session_id: i64) -> None:
+        self.zxid: Final = zxid
+        self.session_id: Final = session_id
+
+
+@final
+class Mark:
+    """A point to go back to."""
+
+    __slots__ = ("charges", "digest", "records")
+
+    def __init__(self, records: i64, charges: i64, digest: i64) -> None:
+        self.records: Final = records
+        self.charges: Final = charges
+        self.digest: Final = digest
 
 
 @final
 class PendingChanges:
-    """The records in order of their zxids, the newest one of each path, and the digest to come.
+    """The overlay. Bounded by the pipeline: it holds what is proposed and not yet applied.
 
-    Invariants: `latest[p]` is the last record of `p` in `queue`; `digest` is the tree's digest once
-    all of `queue` is applied, the tree's own where nothing is pending.
+    Invariant: `by_path[p]` is the newest of the records of `p` in `records`.
     """
 
     __slots__ = (
+        "by_path",
+        "charges",
+        "closing",
         "digest",
         "ephemeral_bytes",
-        "ephemeral_queue",
-        "latest",
-        "queue",
+        "ephemerals",
+        "journal",
+        "journaling",
+        "opening",
+        "records",
+        "session_changes",
         "tree",
         "usage",
-        "usage_queue",
+        "zxid",
     )
 
     def __init__(self, tree: DataTree) -> None:
         self.tree: Final = tree
-        self.queue: Final[deque[ChangeRecord]] = deque()
-        self.latest: Final[dict[bytes, ChangeRecord]] = {}
-        self.usage_queue: Final[deque[PendingUsage]] = deque()
-        self.usage: Final[dict[bytes, tuple[int, int]]] = {}
-        # Ephemerals proposed: (zxid, session id, bytes in its closeSession), and the sums by session.
-        self.ephemeral_queue: Final[deque[tuple[int, int, int]]] = deque()
-        self.ephemeral_bytes: Final[dict[int, int]] = {}
-        self.digest: i64 = tree.digest
+        self.zxid: i64 = 0  # of the transaction that is being prepared
+        self.digest: i64 = tree.digest  # the tree's digest after everything proposed
+        self.by_path: Final[dict[bytes, ChangeRecord]] = {}
+        self.records: Final[deque[ChangeRecord]] = deque()
+        self.ephemerals: Final[dict[int, dict[bytes, ChangeRecord]]] = {}
+        self.ephemeral_bytes: Final[dict[int, int]] = {}  # the lengths of these paths
+        self.opening: Final[dict[int, int]] = {}  # session id -> zxid of its createSession
+        self.closing: Final[dict[int, int]] = {}  # session id -> zxid of its closeSession
+        self.session_changes: Final[deque[SessionChange]] = deque()
+        self.usage: Final[dict[bytes, Usage]] = {}
+        self.charges: Final[deque[Charge]] = deque()
+        self.journaling = False
+        self.journal: list[ChangeRecord | None] = []  # what each record since the mark replaced
 
-    def get(self, path: bytes) -> ChangeRecord | None:
-        """The znode as the next request must see it, or None. Not to be changed."""
-        if self.latest:
-            record = self.latest.get(path)
-            if record is not None:
-                return record if record.exists else None
+    # Nodes
+
+    def find(self, path: bytes) -> ChangeRecord | None:
+        """The node as the next request sees it."""
+        record = self.by_path.get(path)
+        if record is not None:
+            return None if record.deleted else record
         node = self.tree.nodes.get(path)
         return None if node is None else record_of(path, node)
 
     def exists(self, path: bytes) -> bool:
-        """Whether the next request must see a znode there."""
-        record = self.latest.get(path)
-        return path in self.tree.nodes if record is None else record.exists
+        record = self.by_path.get(path)
+        if record is not None:
+            return not record.deleted
+        return path in self.tree.nodes
 
-    def put(self, record: ChangeRecord, before: i64) -> None:
-        """Enter a change whose fields are final; `before` is the znode's digest until now, or 0."""
-        if record.exists:
-            record.digest = node_digest(
-                record.path,
-                record.data,
+    def own(self, record: ChangeRecord) -> ChangeRecord:
+        """A record of the current transaction for what `find` gave; the caller changes it."""
+        zxid = self.zxid
+        if record.zxid == FRESH:
+            record.zxid = zxid
+        elif record.zxid == zxid and not self.journaling:
+            return record
+        else:
+            record = successor(record, zxid)
+        self._store(record)
+        return record
+
+    def add(self, record: ChangeRecord) -> None:
+        """A node that the current transaction creates."""
+        self._store(record)
+        self.redigest(record)
+        if record.owner != 0:
+            self._index(record)
+
+    def redigest(self, record: ChangeRecord) -> None:
+        """Numbers of a record have changed: predict the digest."""
+        if self.tree.digest_enabled and is_counted(record.path):
+            digest = node_digest(
+                record.content_crc,
                 record.czxid,
                 record.mzxid,
                 record.pzxid,
@@ -172,85 +249,174 @@ class PendingChanges:
                 record.aversion,
                 record.owner,
             )
-        else:
-            record.digest = 0
-        self.digest += record.digest - before
-        self.queue.append(record)
-        self.latest[record.path] = record
+            self.digest += digest - record.digest
+            record.digest = digest
 
-    def charge(self, path: bytes, zxid: i64, count: i64, size: i64) -> None:
-        """Remember what a change below a limited path will add to its usage."""
-        quota = self.tree.quotas.owner_of(path)
-        if quota is None:
+    def delete(self, record: ChangeRecord) -> None:
+        """The current transaction deletes this node."""
+        record = self.own(record)
+        record.deleted = True
+        self.digest -= record.digest
+        record.digest = 0
+
+    def ephemerals_of(self, session_id: i64) -> list[ChangeRecord]:
+        """Every ephemeral that the session will own when the next transaction is applied."""
+        owned: list[ChangeRecord] = []
+        applied = self.tree.ephemerals.get(session_id)
+        if applied is not None:
+            for path in applied:
+                record = self.find(path)
+                if record is not None and record.owner == session_id:
+                    owned.append(record)
+        proposed = self.ephemerals.get(session_id)
+        if proposed is not None:
+            for path in proposed:
+                if applied is None or path not in applied:
+                    record = self.find(path)
+                    if record is not None and record.owner == session_id:
+                        owned.append(record)
+        return owned
+
+    def _store(self, record: ChangeRecord) -> None:
+        if self.journaling:
+            self.journal.append(self.by_path.get(record.path))
+        self.by_path[record.path] = record
+        self.records.append(record)
+
+    def _index(self, record: ChangeRecord) -> None:
+        owner = record.owner
+        if kind_of_owner(owner, self.tree.extended_types) != EPHEMERAL:
             return
-        self.usage_queue.append(PendingUsage(quota.path, zxid, count, size))
-        had = self.usage.get(quota.path, (0, 0))
-        self.usage[quota.path] = (had[0] + count, had[1] + size)
+        paths = self.ephemerals.get(owner)
+        if paths is None:
+            paths = {}
+            self.ephemerals[owner] = paths
+            self.ephemeral_bytes[owner] = 0
+        if record.path not in paths:
+            self.ephemeral_bytes[owner] += len(record.path)
+        paths[record.path] = record
+
+    def _unindex(self, record: ChangeRecord) -> None:
+        paths = self.ephemerals.get(record.owner)
+        if paths is not None and paths.get(record.path) is record:
+            del paths[record.path]
+            self.ephemeral_bytes[record.owner] -= len(record.path)
+            if not paths:
+                del self.ephemerals[record.owner]
+                del self.ephemeral_bytes[record.owner]
+
+    def close_bytes(self, session_id: i64) -> i64:
+        """The size of the list in the session's closeSession, if it were proposed now; or more."""
+        size: i64 = 0
+        applied = self.tree.ephemerals.get(session_id)
+        if applied is not None:
+            size += self.tree.ephemeral_bytes[session_id] + 4 * len(applied)
+        proposed = self.ephemerals.get(session_id)
+        if proposed is not None:
+            size += self.ephemeral_bytes[session_id] + 4 * len(proposed)
+        return size
+
+    # Sessions
+
+    def open_session(self, session_id: i64) -> None:
+        self.closing.pop(session_id, None)
+        self.opening[session_id] = self.zxid
+        self.session_changes.append(SessionChange(self.zxid, session_id))
+
+    def close_session(self, session_id: i64) -> None:
+        self.opening.pop(session_id, None)
+        self.closing[session_id] = self.zxid
+        self.session_changes.append(SessionChange(self.zxid, session_id))
+
+    def is_alive(self, session_id: i64) -> bool:
+        """Whether a global session is open, or will be, and no close of it is on its way."""
+        if self.closing and session_id in self.closing:
+            return False
+        return session_id in self.tree.sessions or session_id in self.opening
+
+    # Usage of limited paths
+
+    def charge(self, path: bytes, count: i64, size: i64) -> None:
+        """The current transaction changes the usage of a limited path."""
+        usage = self.usage.get(path)
+        if usage is None:
+            usage = Usage()
+            self.usage[path] = usage
+        usage.charges += 1
+        usage.count += count
+        usage.size += size
+        self.charges.append(Charge(self.zxid, path, count, size))
+
+    def _uncharge(self, charge: Charge) -> None:
+        usage = self.usage[charge.path]
+        usage.charges -= 1
+        usage.count -= charge.count
+        usage.size -= charge.size
+        if usage.charges == 0:
+            del self.usage[charge.path]
+
+    # All or nothing
+
+    def begin_multi(self) -> Mark:
+        """Journal from here on, until `end_multi` or `roll_back`."""
+        assert not self.journaling
+        assert not self.journal
+        self.journaling = True
+        return Mark(len(self.records), len(self.charges), self.digest)
+
+    def end_multi(self) -> None:
+        """Keep what has been changed since the mark."""
+        self.journaling = False
+        self.journal = []
+
+    def roll_back(self, mark: Mark) -> None:
+        """Undo everything since the mark, newest first."""
+        while len(self.records) > mark.records:
+            record = self.records.pop()
+            before = self.journal.pop()
+            if record.owner != 0:
+                self._unindex(record)
+            if before is None:
+                del self.by_path[record.path]
+            else:
+                self.by_path[record.path] = before
+                if before.owner != 0 and not before.deleted:
+                    self._index(before)
+        while len(self.charges) > mark.charges:
+            self._uncharge(self.charges.pop())
+        self.digest = mark.digest
+        self.end_multi()
+
+    # Transactions are applied, or never will be
 
     def on_applied(self, zxid: i64) -> None:
-        """Forget what the tree now shows by itself."""
-        queue = self.queue
-        while queue and queue[0].zxid <= zxid:
-            record = queue.popleft()
-            if self.latest.get(record.path) is record:
-                del self.latest[record.path]
-        usage_queue = self.usage_queue
-        while usage_queue and usage_queue[0].zxid <= zxid:
-            self.uncharge(usage_queue.popleft())
-        ephemeral_queue = self.ephemeral_queue
-        while ephemeral_queue and ephemeral_queue[0][0] <= zxid:
-            _, session_id, size = ephemeral_queue.popleft()
-            self.uncount_ephemeral(session_id, size)
+        """The tree has everything up to `zxid`."""
+        records = self.records
+        while records and records[0].zxid <= zxid:
+            record = records.popleft()
+            if self.by_path.get(record.path) is record:
+                del self.by_path[record.path]
+            if record.owner != 0:
+                self._unindex(record)
+        while self.charges and self.charges[0].zxid <= zxid:
+            self._uncharge(self.charges.popleft())
+        while self.session_changes and self.session_changes[0].zxid <= zxid:
+            change = self.session_changes.popleft()
+            for table in (self.opening, self.closing):
+                if table.get(change.session_id) == change.zxid:
+                    del table[change.session_id]
 
-    def uncharge(self, pending: PendingUsage) -> None:
-        had = self.usage[pending.path]
-        left = (had[0] - pending.count, had[1] - pending.bytes)
-        if left == (0, 0):
-            del self.usage[pending.path]
-        else:
-            self.usage[pending.path] = left
-
-    def count_ephemeral(self, session_id: int, zxid: int, size: int) -> None:
-        """Remember how much a proposed ephemeral will add to its session's closeSession."""
-        self.ephemeral_queue.append((zxid, session_id, size))
-        self.ephemeral_bytes[session_id] = self.ephemeral_bytes.get(session_id, 0) + size
-
-    def uncount_ephemeral(self, session_id: int, size: int) -> None:
-        left = self.ephemeral_bytes[session_id] - size
-        if left:
-            self.ephemeral_bytes[session_id] = left
-        else:
-            del self.ephemeral_bytes[session_id]
-
-    def mark(self) -> tuple[int, int, int, int]:
-        """A place to come back to, for a multi that may fail half-way."""
-        return len(self.queue), len(self.usage_queue), len(self.ephemeral_queue), self.digest
-
-    def roll_back(self, mark: tuple[int, int, int, int]) -> None:
-        """Undo everything after `mark`, newest first."""
-        while len(self.ephemeral_queue) > mark[2]:
-            _, session_id, size = self.ephemeral_queue.pop()
-            self.uncount_ephemeral(session_id, size)
-        while len(self.usage_queue) > mark[1]:
-            self.uncharge(self.usage_queue.pop())
-        undone: set[bytes] = set()
-        while len(self.queue) > mark[0]:
-            undone.add(self.queue.pop().path)
-        for path in undone:
-            del self.latest[path]
-        if undone:
-            # What was the latest before this multi is the latest again.
-            for record in self.queue:
-                if record.path in undone:
-                    self.latest[record.path] = record
-        self.digest = mark[3]
-
-    def clear(self) -> None:
-        """Leadership is lost: nothing that was proposed here is known to come."""
-        self.queue.clear()
-        self.latest.clear()
-        self.usage_queue.clear()
-        self.usage.clear()
-        self.ephemeral_queue.clear()
+    def discard(self) -> None:
+        """What is proposed will not be applied: only the tree counts."""
+        self.by_path.clear()
+        self.records.clear()
+        self.ephemerals.clear()
         self.ephemeral_bytes.clear()
+        self.opening.clear()
+        self.closing.clear()
+        self.session_changes.clear()
+        self.usage.clear()
+        self.charges.clear()
+        self.journal = []
+        self.journaling = False
         self.digest = self.tree.digest

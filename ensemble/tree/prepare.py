@@ -1,28 +1,41 @@
-"""A request becomes a transaction, or the error that the client gets.
+"""Request -> transaction: every check, against the tree and all that is proposed ahead.
 
-Source: client.md section 7 (the order of checks decides which error wins), 11, 12; storage.md 3.3.
-A refused request has a transaction too, without effect. Requests are prepared in the order of their
-zxids, against the tree plus everything proposed before them (`pending`).
+Source: client.md sections 7, 11, 12, 20; the order of the checks is the protocol's, since clients
+see which one comes first. A refused request becomes an error transaction: it has a zxid and no
+effect. Whatever could fail while a transaction is applied is refused here.
 """
 
 from typing import Final, final
 
-from librt.strings import BytesWriter
 from mypy_extensions import i64
 
 from ensemble.errors import KeeperError
+from ensemble.tree import quota as quotas
 from ensemble.tree.acl import AclSchemes
+from ensemble.tree.checks import Checks, check_version, session_closed, shown
 from ensemble.tree.datatree import SYSTEM_PATHS, DataTree
-from ensemble.tree.paths import has_no_slash_or_nul, is_legal, parent_of
-from ensemble.tree.pending import ChangeRecord, PendingChanges, successor
-from ensemble.tree.znode import OWNER_CONTAINER, TTL_MAX, is_ttl_owner, ttl_owner, wrap32
+from ensemble.tree.digest import content_crc, is_counted
+from ensemble.tree.paths import ROOT, is_legal_name
+from ensemble.tree.pending import ChangeRecord, PendingChanges
+from ensemble.tree.proposals import Prepared, PrepareOptions, WriteRequest, encode
+from ensemble.tree.znode import (
+    CONTAINER,
+    EPHEMERAL,
+    OWNER_CONTAINER,
+    TTL,
+    TTL_MAX,
+    kind_of_owner,
+    ttl_of,
+    ttl_owner,
+    wrap32,
+)
 from ensemble.wire import codes
-from ensemble.wire.jute import MarshallingError, Reader
-from ensemble.wire.records import Id
+from ensemble.wire.jute import MarshallingError, reader_of
 from ensemble.wire.requests import (
     CreateRequest,
     DeleteRequest,
     MultiItem,
+    SetAclRequest,
     SetDataRequest,
     read_create,
     read_delete,
@@ -32,6 +45,7 @@ from ensemble.wire.requests import (
     read_set_data,
 )
 from ensemble.wire.txns import (
+    TXN_HEADER_BYTES,
     CheckTxn,
     CloseSessionTxn,
     CreateSessionTxn,
@@ -44,491 +58,443 @@ from ensemble.wire.txns import (
     SubTxn,
     Txn,
     TxnHeader,
-    write_digest,
-    write_txn_body,
-    write_txn_header,
 )
 
-INT32_MAX: Final = 0x7FFFFFFF
+__all__ = ["PrepareOptions", "Prepared", "Preparer", "WriteRequest"]
 
-
-@final
-class PrepareOptions:
-    """Settings that decide what is refused (zoo.cfg names in docs/configuration.md)."""
-
-    __slots__ = (
-        "close_session_txn",
-        "digest_enabled",
-        "enforce_quota",
-        "ephemeral_bytes_max",
-        "extended_types",
-        "reconfig_enabled",
-        "txn_bytes_max",
-    )
-
-    def __init__(
-        self,
-        extended_types: bool = False,
-        enforce_quota: bool = False,
-        close_session_txn: bool = True,
-        digest_enabled: bool = True,
-        reconfig_enabled: bool = False,
-        txn_bytes_max: int = 2 * 0xFFFFF,
-        ephemeral_bytes_max: int = 0xFFFFF,
-    ) -> None:
-        self.extended_types: Final = extended_types
-        self.enforce_quota: Final = enforce_quota
-        self.close_session_txn: Final = close_session_txn
-        self.digest_enabled: Final = digest_enabled
-        self.reconfig_enabled: Final = reconfig_enabled
-        # A log record above it could not be read back, by us or by a peer (trust.md D2).
-        self.txn_bytes_max: Final = txn_bytes_max
-        # Path bytes of one session's ephemerals: their closeSession must fit too (trust.md C2).
-        self.ephemeral_bytes_max: Final = ephemeral_bytes_max
-
-
-@final
-class WriteRequest:
-    """A write as it arrives: who, with which identities, what. `body` stands at the request's body."""
-
-    __slots__ = ("body", "cxid", "ids", "op", "session_id")
-
-    def __init__(self, session_id: i64, cxid: i64, op: i64, body: Reader, ids: list[Id]) -> None:
-        self.session_id: Final = session_id
-        self.cxid: Final = cxid
-        self.op: Final = op
-        self.body: Final = body
-        self.ids: Final = ids
-
-
-@final
-class Prepared:
-    """A transaction ready to be logged. `payload` is what the log and the quorum carry.
-
-    `error` is what the client gets, 0 for success; for a failed multi it is 0, since its reply
-    lists the failures. `digest` is the tree's digest after it.
-    """
-
-    __slots__ = ("digest", "error", "header", "payload", "txn")
-
-    def __init__(
-        self, header: TxnHeader, txn: Txn, error: i64, payload: bytes, digest: i64
-    ) -> None:
-        self.header: Final = header
-        self.txn: Final = txn
-        self.error: Final = error
-        self.payload: Final = payload
-        self.digest: Final = digest
-
-
-@final
-class SubPrepared:
-    """One prepared operation: the type that the log gives it, and its body."""
-
-    __slots__ = ("txn", "type")
-
-    def __init__(self, type: i64, txn: SubTxn) -> None:
-        self.type: Final = type
-        self.txn: Final = txn
+SUB_TXN_BYTES: Final = 8  # type and length in front of a part of a multi
+ERROR_PART_BYTES: Final = 12
+FIXED_BYTES_MAX: Final = 32  # of a transaction's body: everything but path, data and ACL
+PATH_SHOWN_MAX: Final = 200  # of a path in an error's text
 
 
 @final
 class Preparer:
-    """Turns requests into transactions. Call `prepare` with rising zxids, `on_applied` in order."""
+    """Turns requests into transactions, one zxid each.
+
+    The caller gives zxids in ascending order, tells `on_applied` after each applied transaction,
+    and `discard`s when what is proposed will not be committed here.
+    """
 
     __slots__ = (
-        "closing",
+        "checks",
+        "now_ms",
         "options",
         "pending",
+        "request",
         "schemes",
+        "sub_type",
         "tree",
+        "with_digest",
+        "zxid",
     )
 
     def __init__(self, tree: DataTree, schemes: AclSchemes, options: PrepareOptions) -> None:
+        assert tree.extended_types == options.extended_types
         self.tree: Final = tree
         self.schemes: Final = schemes
         self.options: Final = options
+        self.with_digest: Final = options.digest_enabled and tree.digest_enabled
         self.pending: Final = PendingChanges(tree)
-        self.closing: Final[set[int]] = set()
-
-    def prepare(self, request: WriteRequest, zxid: i64, now_ms: i64) -> Prepared:
-        """The transaction of a request, under a zxid that nothing else has.
-
-        Raises:
-            MarshallingError: the body cannot be decoded (not for multi); the zxid is still free.
-        """
-        op = request.op
-        mark = self.pending.mark()
-        error: i64 = 0
-        type = op
-        txn: Txn
-        try:
-            if op == codes.OP_MULTI:
-                txn = self.multi(request, zxid, now_ms)
-            elif op == codes.OP_CREATE_SESSION:
-                txn = CreateSessionTxn(request.body.read_int())
-            elif op == codes.OP_CLOSE_SESSION:
-                txn = self.close_session(request, zxid)
-            else:
-                part = self.single(request, zxid, now_ms)
-                if isinstance(part, SetAclTxn):
-                    txn = part
-                else:
-                    txn = part.txn
-                    type = part.type
-        except MarshallingError:
-            self.pending.roll_back(mark)
-            if op != codes.OP_MULTI:
-                raise
-            error = codes.MARSHALLING_ERROR
-            type = codes.OP_ERROR
-            txn = ErrorTxn(error)
-        except KeeperError as refused:
-            self.pending.roll_back(mark)
-            error = refused.code
-            type = codes.OP_ERROR
-            txn = ErrorTxn(error)
-        header = TxnHeader(request.session_id, request.cxid, zxid, now_ms, type)
-        payload = self.encode(header, txn)
-        if len(payload) > self.options.txn_bytes_max and op != codes.OP_CLOSE_SESSION:
-            self.pending.roll_back(mark)
-            error = codes.BAD_ARGUMENTS
-            txn = ErrorTxn(error)
-            header = TxnHeader(request.session_id, request.cxid, zxid, now_ms, codes.OP_ERROR)
-            payload = self.encode(header, txn)
-        return Prepared(header, txn, error, payload, self.pending.digest)
-
-    def encode(self, header: TxnHeader, txn: Txn) -> bytes:
-        out = BytesWriter()
-        write_txn_header(out, header)
-        write_txn_body(out, header.type, txn)
-        if self.options.digest_enabled and header.type != codes.OP_ERROR:
-            write_digest(out, self.pending.digest)
-        return out.getvalue()
+        self.checks: Final = Checks(tree, self.pending, schemes, options)
+        self.request = WriteRequest(0, 0, 0, reader_of(b""), [])
+        self.zxid: i64 = tree.last_zxid
+        self.now_ms: i64 = 0
+        self.sub_type: i64 = 0  # the type of the transaction that `_create` made
 
     def on_applied(self, zxid: i64, header: TxnHeader) -> None:
-        """The tree has caught up with this transaction."""
+        """The tree has everything up to this transaction: forget what was pending of it."""
+        assert header.zxid == zxid
         self.pending.on_applied(zxid)
-        if header.type == codes.OP_CLOSE_SESSION:
-            self.closing.discard(header.session_id)
 
     def discard(self) -> None:
-        """Forget everything proposed: this server orders writes no longer."""
-        self.pending.clear()
-        self.closing.clear()
+        """Nothing that is pending will be committed."""
+        self.pending.discard()
+        self.zxid = self.tree.last_zxid
 
-    # One operation
+    def prepare(self, request: WriteRequest, zxid: i64, now_ms: i64) -> Prepared:
+        """Check a request and make its transaction. A refused one becomes an error transaction.
 
-    def single(self, request: WriteRequest, zxid: i64, now_ms: i64) -> SubPrepared | SetAclTxn:
-        op = request.op
-        body = request.body
-        session_id = request.session_id
-        ids = request.ids
-        if op == codes.OP_SET_DATA:
-            set_request = read_set_data(body)
-            self.check_session(session_id)
-            return self.set_data(set_request, ids, zxid, now_ms)
-        if op == codes.OP_DELETE:
-            delete_request = read_delete(body)
-            self.check_session(session_id)
-            return self.delete(delete_request, ids, zxid)
-        if op == codes.OP_SET_ACL:
-            return self.set_acl(request, zxid)
-        if op == codes.OP_DELETE_CONTAINER:
-            return self.delete_container(body.read_path(), zxid)
-        if op == codes.OP_RECONFIG:
-            read_reconfig(body)
-            if not self.options.reconfig_enabled:
-                raise KeeperError(codes.RECONFIG_DISABLED)
-            self.check_session(session_id)
-            raise KeeperError(codes.UNIMPLEMENTED, "reconfig needs an ensemble")
-        create_request = read_create(body, op)
-        return self.create(create_request, op, session_id, ids, zxid, now_ms, False)
-
-    def check_session(self, session_id: i64) -> None:
-        """Refuse requests of a session whose end is proposed already, or that does not exist."""
-        if session_id in self.closing or session_id not in self.tree.sessions:
-            raise KeeperError(codes.SESSION_EXPIRED)
-
-    def create(
-        self,
-        request: CreateRequest,
-        op: i64,
-        session_id: i64,
-        ids: list[Id],
-        zxid: i64,
-        now_ms: i64,
-        in_multi: bool,
-    ) -> SubPrepared:
-        flags = request.flags
-        self.check_mode(op, flags, request.ttl)
-        if not in_multi:
-            self.check_session(session_id)
-        path = request.path
-        if has_no_slash_or_nul(path):
-            raise KeeperError(codes.BAD_ARGUMENTS, "a path without a slash, or with NUL")
-        acl = self.schemes.fix(request.acl, ids)
-        parent_path = parent_of(path)
+        Raises:
+            MarshallingError: the body cannot be decoded; the zxid was not used. Not for a multi,
+                whose failure takes its zxid (client.md section 4).
+        """
+        assert zxid > self.zxid, f"zxid {zxid:#x} is not after {self.zxid:#x}"
         pending = self.pending
-        parent = pending.get(parent_path)
-        if parent is None:
-            raise KeeperError(codes.NO_NODE)
-        if not self.schemes.check(parent.acl, codes.PERM_CREATE, ids):
-            raise KeeperError(codes.NO_AUTH)
+        if not pending.records:
+            pending.digest = self.tree.digest
+        pending.zxid = zxid
+        self.request = request
+        self.checks.request = request
+        self.now_ms = now_ms
+        op = request.op
+        txn: Txn
+        try:
+            if op == codes.OP_SET_DATA:
+                txn = self._set_data(read_set_data(request.body))
+                type = op
+            elif (
+                op == codes.OP_CREATE
+                or op == codes.OP_CREATE2
+                or op == codes.OP_CREATE_CONTAINER
+                or op == codes.OP_CREATE_TTL
+            ):
+                txn = self._create(read_create(request.body, op), op)
+                type = self.sub_type
+            elif op == codes.OP_DELETE:
+                txn = self._delete(read_delete(request.body))
+                type = op
+            elif op == codes.OP_MULTI:
+                return self._multi(zxid)
+            else:
+                txn = self._other(op)
+                type = op
+        except MarshallingError:
+            raise
+        except KeeperError as error:
+            return self._refused(zxid, error.code)
+        return self._prepared(zxid, type, txn, 0)
+
+    def _prepared(self, zxid: i64, type: i64, txn: Txn, error: i64) -> Prepared:
+        self.zxid = zxid
+        request = self.request
+        header = TxnHeader(request.session_id, request.cxid, zxid, self.now_ms, type)
+        digest = self.pending.digest
+        return Prepared(header, txn, error, encode(header, txn, self.with_digest, digest), digest)
+
+    def _refused(self, zxid: i64, code: i64) -> Prepared:
+        return self._prepared(zxid, codes.OP_ERROR, ErrorTxn(code), code)
+
+    def _other(self, op: i64) -> Txn:
+        """The rarer operations."""
+        reader = self.request.body
+        if op == codes.OP_SET_ACL:
+            return self._set_acl(read_set_acl(reader))
+        if op == codes.OP_CREATE_SESSION:
+            timeout_ms = reader.read_int()
+            self.pending.open_session(self.request.session_id)
+            return CreateSessionTxn(timeout_ms)
+        if op == codes.OP_CLOSE_SESSION:
+            return self._close_session()
+        if op == codes.OP_DELETE_CONTAINER:
+            return self._delete_container(reader.read_path())
+        if op == codes.OP_RECONFIG:
+            read_reconfig(reader)
+            if not self.options.reconfig_enabled:
+                raise KeeperError(codes.RECONFIG_DISABLED, "reconfigEnabled is not set")
+            self.checks.session()
+            raise KeeperError(codes.UNIMPLEMENTED, "a standalone server has no configuration")
+        raise KeeperError(codes.UNIMPLEMENTED, f"{codes.name_of_op(op)} makes no transaction")
+
+    # One method per operation: the checks in the protocol's order, then the changes
+
+    def _set_data(self, request: SetDataRequest) -> SetDataTxn:
+        self.checks.session()
+        path = request.path
+        data = request.data
+        record = self.pending.find(path)
+        if record is None:
+            # A node that exists has a valid path: only a missing one is looked at.
+            self.checks.legal(path)
+            raise KeeperError(codes.NO_NODE, f"no node {shown(path)}")
+        self.checks.permission(record, codes.PERM_WRITE)
+        size = 0 if data is None else len(data)
+        difference = size - record.data_bytes()
+        owner: quotas.Quota | None = None
+        if self.options.enforce_quota:
+            owner = self.checks.quota(path, 0, difference)
+        check_version(path, request.version, record.version)
+        self.checks.size(len(path) + size)
+        txn = SetDataTxn(path, data, wrap32(record.version + 1))
+        record = self.pending.own(record)
+        record.version = txn.version
+        record.mzxid = self.pending.zxid
+        record.mtime = self.now_ms
+        record.data = data
+        if self.tree.digest_enabled and is_counted(path):
+            record.content_crc = content_crc(path, data)
+            self.pending.redigest(record)
+        if owner is not None and difference != 0:
+            self.pending.charge(owner.path, 0, difference)
+        return txn
+
+    def _create(self, request: CreateRequest, op: i64) -> CreateTxn:
+        flags = request.flags
+        if flags < codes.CREATE_PERSISTENT or flags > codes.CREATE_PERSISTENT_SEQUENTIAL_WITH_TTL:
+            raise KeeperError(codes.BAD_ARGUMENTS, f"create flags {flags}, known are 0 to 6")
+        ttl = self._check_ttl(request, op)
         container = op == codes.OP_CREATE_CONTAINER or flags == codes.CREATE_CONTAINER
+        ephemeral = not container and (
+            flags == codes.CREATE_EPHEMERAL or flags == codes.CREATE_EPHEMERAL_SEQUENTIAL
+        )
+        self.checks.session()
+        if ephemeral and not self.request.may_ephemeral:
+            code = codes.EPHEMERAL_ON_LOCAL_SESSION
+            if self.pending.journaling:
+                code = codes.SESSION_EXPIRED
+            raise KeeperError(code, "a local session owns no ephemerals")
+        path = request.path
+        at = path.rfind(b"/")
+        if at < 0 or b"\0" in path:
+            raise KeeperError(codes.BAD_ARGUMENTS, f"not a path: {shown(path)}")
+        acl = self.checks.fixed_acl(request.acl)
+        parent_path = ROOT if at == 0 else path[:at]
+        parent = self.pending.find(parent_path)
+        if parent is None:
+            raise KeeperError(codes.NO_NODE, f"no node {shown(parent_path)}")
+        self.checks.permission(parent, codes.PERM_CREATE)
+        sequence = parent.sequence if parent.zxid == self.pending.zxid else parent.cversion
         if (
             flags == codes.CREATE_PERSISTENT_SEQUENTIAL
             or flags == codes.CREATE_EPHEMERAL_SEQUENTIAL
             or flags == codes.CREATE_PERSISTENT_SEQUENTIAL_WITH_TTL
         ):
-            path = path + b"%010d" % int(parent.cversion)
-        if not is_legal(path):
-            raise KeeperError(codes.BAD_ARGUMENTS, "an illegal path")
-        if pending.exists(path):
-            raise KeeperError(codes.NODE_EXISTS)
-        if self.is_ephemeral(parent.owner):
-            raise KeeperError(codes.NO_CHILDREN_FOR_EPHEMERALS)
-        size: i64 = 0 if request.data is None else len(request.data)
+            path += sequence_suffix(sequence)
+        # The parent exists, so its path is valid; `//a` is the exception, as `/` is the root.
+        if len(path) > 1 and (
+            (at > 0 and len(parent_path) == 1) or not is_legal_name(path[at + 1 :])
+        ):
+            raise KeeperError(codes.BAD_ARGUMENTS, f"not a legal path: {shown(path)}")
+        if self.pending.exists(path):
+            raise KeeperError(codes.NODE_EXISTS, f"{shown(path)} exists")
+        if kind_of_owner(parent.owner, self.tree.extended_types) == EPHEMERAL:
+            raise KeeperError(
+                codes.NO_CHILDREN_FOR_EPHEMERALS, f"{shown(parent_path)} is ephemeral"
+            )
+        data = request.data
+        size = 0 if data is None else len(data)
+        quota: quotas.Quota | None = None
         if self.options.enforce_quota:
-            self.check_quota(path, 1, size)
-        ephemeral = not container and (
-            flags == codes.CREATE_EPHEMERAL or flags == codes.CREATE_EPHEMERAL_SEQUENTIAL
-        )
+            quota = self.checks.quota(path, 1, size)
+        if ephemeral:
+            self.checks.ephemerals(len(path))
+        self.checks.size(len(path) + size + acl.wire_bytes)
         owner: i64 = 0
-        type = op
+        self.sub_type = op
         if container:
             owner = OWNER_CONTAINER
-            type = codes.OP_CREATE_CONTAINER
+            self.sub_type = codes.OP_CREATE_CONTAINER
         elif op == codes.OP_CREATE_TTL:
-            owner = ttl_owner(request.ttl)
+            owner = ttl_owner(ttl)
         elif ephemeral:
-            owner = session_id
-            self.count_ephemeral(session_id, zxid, len(path))
-        cversion = wrap32(parent.cversion + 1)
-        if cversion < parent.cversion:
-            cversion = parent.cversion  # the counter sticks at its highest value
-        changed = successor(parent, zxid)
-        changed.cversion = cversion
-        changed.pzxid = zxid
-        changed.num_children += 1
-        pending.put(changed, parent.digest)
-        record = ChangeRecord(path, zxid, self.tree.acl_list(acl))
-        record.data = request.data
-        record.czxid = zxid
-        record.mzxid = zxid
-        record.pzxid = zxid
-        record.ctime = now_ms
-        record.mtime = now_ms
-        record.owner = owner
-        pending.put(record, 0)
-        pending.charge(path, zxid, 1, size)
-        ttl: i64 = request.ttl if op == codes.OP_CREATE_TTL else 0
-        return SubPrepared(type, CreateTxn(path, request.data, acl, ephemeral, cversion, ttl))
+            owner = self.request.session_id
+        counted = wrap32(sequence + 1)
+        self._count_create(parent, counted)
+        record = ChangeRecord(path, data, acl, self.pending.zxid, self.now_ms, owner)
+        if self.tree.digest_enabled and is_counted(path):
+            record.content_crc = content_crc(path, data)
+        self.pending.add(record)
+        if quota is not None:
+            self.pending.charge(quota.path, 1, size)
+        return CreateTxn(path, data, acl.entries, ephemeral, counted, ttl)
 
-    def check_mode(self, op: i64, flags: i64, ttl: i64) -> None:
-        if not codes.CREATE_PERSISTENT <= flags <= codes.CREATE_PERSISTENT_SEQUENTIAL_WITH_TTL:
-            raise KeeperError(codes.BAD_ARGUMENTS, f"create flags {flags}, 0 to 6 are known")
-        has_ttl = flags >= codes.CREATE_PERSISTENT_WITH_TTL
-        if has_ttl and not self.options.extended_types:
-            raise KeeperError(codes.UNIMPLEMENTED, "TTL nodes need extendedTypesEnabled")
-        if has_ttl != (op == codes.OP_CREATE_TTL):
-            raise KeeperError(codes.BAD_ARGUMENTS, f"create flags {flags} in {op}")
-        if has_ttl and not 1 <= ttl <= TTL_MAX:
-            raise KeeperError(codes.BAD_ARGUMENTS, f"a TTL of {ttl} ms, at most {TTL_MAX}")
+    def _check_ttl(self, request: CreateRequest, op: i64) -> i64:
+        """The ttl that is stored: 0 where there is none."""
+        flags = request.flags
+        with_ttl = flags >= codes.CREATE_PERSISTENT_WITH_TTL
+        if with_ttl and not self.options.extended_types:
+            raise KeeperError(codes.UNIMPLEMENTED, "extendedTypesEnabled is not set")
+        if op != codes.OP_CREATE_TTL:
+            if with_ttl:
+                raise KeeperError(codes.BAD_ARGUMENTS, f"create flags {flags} without a ttl")
+            return 0
+        if not with_ttl:
+            # Java lets negative values pass here and fails when the transaction is applied.
+            raise KeeperError(codes.BAD_ARGUMENTS, f"a ttl with create flags {flags}")
+        if request.ttl < 1 or request.ttl > TTL_MAX:
+            raise KeeperError(
+                codes.BAD_ARGUMENTS, f"a ttl of {request.ttl} ms, allowed are 1 to {TTL_MAX}"
+            )
+        return request.ttl
 
-    def is_ephemeral(self, owner: i64) -> bool:
-        if owner == 0 or owner == OWNER_CONTAINER:
-            return False
-        return not (self.options.extended_types and is_ttl_owner(owner))
+    def _count_create(self, parent: ChangeRecord, counted: i64) -> None:
+        """The parent's share of a create, exactly as `apply` will count it."""
+        parent = self.pending.own(parent)
+        parent.num_children += 1
+        parent.sequence = counted
+        if counted == -1:
+            counted = wrap32(parent.cversion + 1)
+        if counted > parent.cversion:
+            parent.cversion = counted
+            parent.pzxid = self.pending.zxid
+            self.pending.redigest(parent)
 
-    def count_ephemeral(self, session_id: i64, zxid: i64, path_bytes: i64) -> None:
-        """Refuse an ephemeral whose session could not be closed in one transaction any more."""
-        size = 4 + path_bytes
-        names = self.tree.ephemerals.get(session_id)
-        if names is not None:
-            size += self.tree.ephemeral_bytes[session_id] + 4 * len(names)
-        size += self.pending.ephemeral_bytes.get(session_id, 0)
-        if size > self.options.ephemeral_bytes_max:
-            raise KeeperError(codes.QUOTA_EXCEEDED, "too many ephemerals for one session")
-        self.pending.count_ephemeral(session_id, zxid, 4 + path_bytes)
-
-    def check_quota(self, path: bytes, count: i64, size: i64) -> None:
-        quota = self.tree.quotas.owner_of(path)
-        if quota is None:
-            return
-        pending = self.pending.usage.get(quota.path, (0, 0))
-        if quota.refuses(count, size, quota.count + pending[0], quota.bytes + pending[1]):
-            raise KeeperError(codes.QUOTA_EXCEEDED)
-
-    def delete(self, request: DeleteRequest, ids: list[Id], zxid: i64) -> SubPrepared:
+    def _delete(self, request: DeleteRequest) -> DeleteTxn:
+        self.checks.session()
         path = request.path
-        if has_no_slash_or_nul(path) or path in SYSTEM_PATHS:
-            raise KeeperError(codes.BAD_ARGUMENTS, "a path that cannot be deleted")
-        pending = self.pending
-        parent = pending.get(parent_of(path))
+        at = path.rfind(b"/")
+        if at < 0 or b"\0" in path or path in SYSTEM_PATHS:
+            raise KeeperError(codes.BAD_ARGUMENTS, f"cannot delete {shown(path)}")
+        parent_path = ROOT if at == 0 else path[:at]
+        parent = self.pending.find(parent_path)
         if parent is None:
-            raise KeeperError(codes.NO_NODE)
-        if not self.schemes.check(parent.acl, codes.PERM_DELETE, ids):
-            raise KeeperError(codes.NO_AUTH)
-        record = pending.get(path)
+            raise KeeperError(codes.NO_NODE, f"no node {shown(parent_path)}")
+        self.checks.permission(parent, codes.PERM_DELETE)
+        record = self.pending.find(path)
         if record is None:
-            raise KeeperError(codes.NO_NODE)
-        if request.version != codes.VERSION_ANY and request.version != record.version:
-            raise KeeperError(codes.BAD_VERSION)
+            raise KeeperError(codes.NO_NODE, f"no node {shown(path)}")
+        check_version(path, request.version, record.version)
         if record.num_children > 0:
-            raise KeeperError(codes.NOT_EMPTY)
-        self.gone(parent, record, zxid)
-        return SubPrepared(codes.OP_DELETE, DeleteTxn(path))
+            raise KeeperError(codes.NOT_EMPTY, f"{shown(path)} has {record.num_children} children")
+        self.checks.size(len(path))
+        self._remove(record, parent)
+        return DeleteTxn(path)
 
-    def gone(self, parent: ChangeRecord, record: ChangeRecord, zxid: i64) -> None:
-        """Enter a deletion: the parent has a child less, the znode is no more."""
-        changed = successor(parent, zxid)
-        changed.pzxid = zxid
-        changed.num_children -= 1
-        self.pending.put(changed, parent.digest)
-        dead = ChangeRecord(record.path, zxid, record.acl)
-        dead.exists = False
-        self.pending.put(dead, record.digest)
-        self.pending.charge(record.path, zxid, -1, -record.data_bytes())
-
-    def delete_container(self, path: bytes, zxid: i64) -> SubPrepared:
-        """The sweep's own request: it still has to find an empty container or TTL node."""
-        parent = self.pending.get(parent_of(path))
-        record = self.pending.get(path)
-        if parent is None or record is None or path in SYSTEM_PATHS:
-            raise KeeperError(codes.NO_NODE)
-        if record.owner == 0 or self.is_ephemeral(record.owner):
-            raise KeeperError(codes.BAD_VERSION)
-        if record.num_children > 0:
-            raise KeeperError(codes.NOT_EMPTY)
-        self.gone(parent, record, zxid)
-        return SubPrepared(codes.OP_DELETE_CONTAINER, DeleteTxn(path))
-
-    def set_data(
-        self, request: SetDataRequest, ids: list[Id], zxid: i64, now_ms: i64
-    ) -> SubPrepared:
-        path = request.path
-        record = self.pending.get(path)
-        if record is None:
-            # A path that exists is legal: only a missing one has to be looked at.
-            raise KeeperError(codes.NO_NODE if is_legal(path) else codes.BAD_ARGUMENTS)
-        if not self.schemes.check(record.acl, codes.PERM_WRITE, ids):
-            raise KeeperError(codes.NO_AUTH)
-        size: i64 = 0 if request.data is None else len(request.data)
-        more = size - record.data_bytes()
+    def _remove(self, record: ChangeRecord, parent: ChangeRecord) -> None:
+        """Propose that a node goes: the changes of `apply`'s delete."""
+        pending = self.pending
+        zxid = pending.zxid
+        parent = pending.own(parent)
+        parent.num_children -= 1
+        if zxid > parent.pzxid:
+            parent.pzxid = zxid
+            pending.redigest(parent)
+        pending.delete(record)
         if self.options.enforce_quota:
-            self.check_quota(path, 0, more)
-        if request.version != codes.VERSION_ANY and request.version != record.version:
-            raise KeeperError(codes.BAD_VERSION)
-        changed = successor(record, zxid)
-        changed.data = request.data
-        changed.version = wrap32(record.version + 1)
-        changed.mzxid = zxid
-        changed.mtime = now_ms
-        self.pending.put(changed, record.digest)
-        self.pending.charge(path, zxid, 0, more)
-        return SubPrepared(codes.OP_SET_DATA, SetDataTxn(path, request.data, changed.version))
+            owner = self.tree.quotas.owner_of(record.path)
+            if owner is not None:
+                pending.charge(owner.path, -1, -record.data_bytes())
 
-    def set_acl(self, request: WriteRequest, zxid: i64) -> SetAclTxn:
-        wanted = read_set_acl(request.body)
-        self.check_session(request.session_id)
-        path = wanted.path
-        if not is_legal(path):
-            raise KeeperError(codes.BAD_ARGUMENTS, "an illegal path")
-        acl = self.schemes.fix(wanted.acl, request.ids)
-        record = self.pending.get(path)
-        if record is None:
-            raise KeeperError(codes.NO_NODE)
-        if not self.schemes.check(record.acl, codes.PERM_ADMIN, request.ids):
-            raise KeeperError(codes.NO_AUTH)
-        if wanted.version != codes.VERSION_ANY and wanted.version != record.aversion:
-            raise KeeperError(codes.BAD_VERSION)
-        changed = successor(record, zxid)
-        changed.acl = self.tree.acl_list(acl)
-        changed.aversion = wrap32(record.aversion + 1)
-        self.pending.put(changed, record.digest)
-        return SetAclTxn(path, acl, changed.aversion)
-
-    def check(self, request: DeleteRequest, ids: list[Id]) -> SubPrepared:
+    def _set_acl(self, request: SetAclRequest) -> SetAclTxn:
+        self.checks.session()
         path = request.path
-        if not is_legal(path):
-            raise KeeperError(codes.BAD_ARGUMENTS, "an illegal path")
-        record = self.pending.get(path)
+        record = self.pending.find(path)
         if record is None:
-            raise KeeperError(codes.NO_NODE)
-        if not self.schemes.check(record.acl, codes.PERM_READ, ids):
-            raise KeeperError(codes.NO_AUTH)
-        if request.version != codes.VERSION_ANY and request.version != record.version:
-            raise KeeperError(codes.BAD_VERSION)
-        return SubPrepared(codes.OP_CHECK, CheckTxn(path, wrap32(record.version + 1)))
+            self.checks.legal(path)
+        acl = self.checks.fixed_acl(request.acl)
+        if record is None:
+            raise KeeperError(codes.NO_NODE, f"no node {shown(path)}")
+        self.checks.permission(record, codes.PERM_ADMIN)
+        check_version(path, request.version, record.aversion)
+        self.checks.size(len(path) + acl.wire_bytes)
+        txn = SetAclTxn(path, acl.entries, wrap32(record.aversion + 1))
+        record = self.pending.own(record)
+        record.acl = acl
+        record.aversion = txn.version
+        self.pending.redigest(record)
+        return txn
 
-    # Several operations
+    def _check(self, request: DeleteRequest) -> CheckTxn:
+        """check, inside a multi."""
+        self.checks.session()
+        path = request.path
+        record = self.pending.find(path)
+        if record is None:
+            self.checks.legal(path)
+            raise KeeperError(codes.NO_NODE, f"no node {shown(path)}")
+        self.checks.permission(record, codes.PERM_READ)
+        check_version(path, request.version, record.version)
+        self.checks.size(len(path))
+        return CheckTxn(path, wrap32(record.version + 1))
 
-    def multi(self, request: WriteRequest, zxid: i64, now_ms: i64) -> MultiTxn:
-        """All operations, or a transaction that lists why not (storage.md 3.3)."""
-        items = read_multi(request.body)
-        for item in items:
-            part = item.request
-            if isinstance(part, CreateRequest):
-                known = codes.CREATE_PERSISTENT <= part.flags
-                if not known or part.flags > codes.CREATE_PERSISTENT_SEQUENTIAL_WITH_TTL:
-                    raise MarshallingError(f"create flags {part.flags} in a multi")
-        self.check_session(request.session_id)
-        mark = self.pending.mark()
+    def _close_session(self) -> CloseSessionTxn:
+        """Ephemerals by name, so that every server deletes the same ones.
+
+        A list that no log record can hold is left out: then each server deletes what it knows,
+        which is the same at the same place in the log.
+        """
+        pending = self.pending
+        session_id = self.request.session_id
+        if session_id in pending.closing:
+            raise session_closed(session_id)
+        paths: list[bytes] = []
+        size: i64 = TXN_HEADER_BYTES
+        for record in pending.ephemerals_of(session_id):
+            path = record.path
+            at = path.rfind(b"/")
+            parent = pending.find(ROOT if at == 0 else path[:at])
+            assert parent is not None, "a node has a parent"
+            self._remove(record, parent)
+            paths.append(path)
+            size += 4 + len(path)
+        pending.close_session(session_id)
+        if not self.options.close_session_txn or size > self.options.txn_bytes_max:
+            return CloseSessionTxn(None)
+        return CloseSessionTxn(paths)
+
+    def _delete_container(self, path: bytes) -> DeleteTxn:
+        """The server's own sweep; a candidate may have changed since it was found."""
+        at = path.rfind(b"/")
+        if at < 0 or path in SYSTEM_PATHS:
+            raise KeeperError(codes.BAD_ARGUMENTS, f"cannot delete {shown(path)}")
+        record = self.pending.find(path)
+        parent = self.pending.find(ROOT if at == 0 else path[:at])
+        if record is None or parent is None:
+            raise KeeperError(codes.NO_NODE, f"no node {shown(path)}")
+        if record.num_children > 0:
+            raise KeeperError(codes.NOT_EMPTY, f"{shown(path)} has {record.num_children} children")
+        kind = kind_of_owner(record.owner, self.tree.extended_types)
+        if kind == TTL:
+            if self.now_ms - record.mtime <= ttl_of(record.owner):
+                raise KeeperError(codes.BAD_VERSION, f"{shown(path)} was written meanwhile")
+        elif kind != CONTAINER:
+            raise KeeperError(codes.BAD_VERSION, f"{shown(path)} is no container")
+        self._remove(record, parent)
+        return DeleteTxn(path)
+
+    # Multi
+
+    def _multi(self, zxid: i64) -> Prepared:
+        """All parts, or none; a part sees the ones before it (client.md section 12)."""
+        pending = self.pending
+        try:
+            items = read_multi(self.request.body)
+            for item in items:
+                _check_flags(item)
+        except MarshallingError:
+            return self._refused(zxid, codes.MARSHALLING_ERROR)
         types: list[int] = []
         txns: list[SubTxn] = []
-        failed = False
+        failed: i64 = 0
+        size: i64 = TXN_HEADER_BYTES + 4 + ERROR_PART_BYTES * len(items)
+        mark = pending.begin_multi()
         for item in items:
-            if failed:
-                types.append(codes.OP_ERROR)
-                txns.append(ErrorTxn(codes.RUNTIME_INCONSISTENCY))
-                continue
             try:
-                prepared = self.multi_part(item, request, zxid, now_ms)
-            except MarshallingError:
-                raise
-            except KeeperError as refused:
-                failed = True
-                self.pending.roll_back(mark)
+                txns.append(self._part(item))
+                types.append(self.sub_type)
+            except KeeperError as error:
+                failed = error.code
+                break
+            size += SUB_TXN_BYTES + self.checks.part_bytes
+            if size > self.options.txn_bytes_max:
+                pending.roll_back(mark)
+                return self._refused(zxid, codes.BAD_ARGUMENTS)
+        if failed == 0:
+            pending.end_multi()
+        else:
+            pending.roll_back(mark)
+            txns.append(ErrorTxn(failed))
+            while len(txns) < len(items):
+                txns.append(ErrorTxn(codes.RUNTIME_INCONSISTENCY))
+            while len(types) < len(items):
                 types.append(codes.OP_ERROR)
-                txns.append(ErrorTxn(refused.code))
-                continue
-            types.append(prepared.type)
-            txns.append(prepared.txn)
-        return MultiTxn(types, txns)
+        return self._prepared(zxid, codes.OP_MULTI, MultiTxn(types, txns), 0)
 
-    def multi_part(
-        self, item: MultiItem, request: WriteRequest, zxid: i64, now_ms: i64
-    ) -> SubPrepared:
-        part = item.request
-        if isinstance(part, CreateRequest):
-            return self.create(part, item.op, request.session_id, request.ids, zxid, now_ms, True)
-        if isinstance(part, SetDataRequest):
-            return self.set_data(part, request.ids, zxid, now_ms)
-        if item.op == codes.OP_CHECK:
-            return self.check(part, request.ids)
-        return self.delete(part, request.ids, zxid)
+    def _part(self, item: MultiItem) -> SubTxn:
+        """One operation of a multi; its transaction's type is left in `sub_type`."""
+        request = item.request
+        self.sub_type = item.op
+        if isinstance(request, CreateRequest):
+            return self._create(request, item.op)
+        if isinstance(request, SetDataRequest):
+            return self._set_data(request)
+        if item.op == codes.OP_DELETE:
+            return self._delete(request)
+        return self._check(request)
 
-    def close_session(self, request: WriteRequest, zxid: i64) -> CloseSessionTxn:
-        """Every ephemeral that the session has or is about to have goes with it."""
-        session_id = request.session_id
-        if session_id in self.closing:
-            raise KeeperError(codes.SESSION_EXPIRED)
-        pending = self.pending
-        owned = self.tree.ephemerals.get(session_id)
-        paths: set[bytes] = set() if owned is None else set(owned)
-        for path, record in pending.latest.items():
-            if record.exists and record.owner == session_id:
-                paths.add(path)
-            else:
-                paths.discard(path)
-        ordered = sorted(paths)
-        for path in ordered:
-            parent = pending.get(parent_of(path))
-            record_now = pending.get(path)
-            if parent is not None and record_now is not None:
-                self.gone(parent, record_now, zxid)
-        self.closing.add(session_id)
-        if not self.options.close_session_txn:
-            return CloseSessionTxn(None)
-        return CloseSessionTxn(ordered)
+
+def _check_flags(item: MultiItem) -> None:
+    """Create flags that refuse a multi as a whole: unknown ones, and a TTL's without a ttl."""
+    request = item.request
+    if isinstance(request, CreateRequest):
+        known = codes.CREATE_CONTAINER
+        if item.op == codes.OP_CREATE_TTL:
+            known = codes.CREATE_PERSISTENT_SEQUENTIAL_WITH_TTL
+        if request.flags < codes.CREATE_PERSISTENT or request.flags > known:
+            name = codes.name_of_op(item.op)
+            raise MarshallingError(f"{name} in a multi with flags {request.flags}, 0 to {known}")
+
+
+def sequence_suffix(sequence: i64) -> bytes:
+    """Ten digits; a negative number has its sign in front of nine (client.md section 11)."""
+    return b"%010d" % int(sequence)

@@ -13,21 +13,27 @@ def ephemerals_of(tree: DataTree, session_id: int, prefix: bytes) -> list[bytes]
     if paths is None:
         return []
     if not prefix.strip() or prefix == ROOT:
-        return sorted(paths)
-    return sorted(path for path in paths if path.startswith(prefix))
+        return list(paths)
+    return [path for path in paths if path.startswith(prefix)]
 
 
 def count_descendants(tree: DataTree, path: bytes) -> int:
     """Znodes below `path` at any depth; the cost is that of the subtree, not of the tree."""
-    if path == ROOT:
-        return len(tree.nodes) - 1
+    nodes = tree.nodes
+    if len(path) <= 1:
+        return len(nodes) - 1
+    top = nodes.get(path)
+    if top is None or top.children is None:
+        return 0
     count = 0
-    todo = [path]
-    while todo:
-        children = tree.nodes[todo.pop()].children
-        if children is not None:
-            count += len(children)
-            todo.extend(children)
+    waiting = [top.children]
+    while waiting:
+        children = waiting.pop()
+        count += len(children)
+        for child in children:
+            below = nodes[child].children
+            if below is not None:
+                waiting.append(below)
     return count
 
 

@@ -12,7 +12,7 @@ from librt.strings import BytesWriter, write_i32_be, write_i64_be
 from mypy_extensions import i64
 
 from ensemble.errors import StorageError
-from ensemble.tree.acl import OPEN_ACL_ID, AclList
+from ensemble.tree.acl import OPEN_ACL_ID
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.digest import signed64
 from ensemble.tree.paths import ROOT
@@ -115,7 +115,7 @@ class SnapshotWriter:
             write_i64_be(out, node.pzxid)
             children = node.children
             if children is not None:
-                paths.extend(children)
+                paths.extend(sorted(children, reverse=True))
 
 
 def write_snapshot(tree: DataTree, digest: bool = True, last_zxid: bool = True) -> Iterator[bytes]:
@@ -149,14 +149,14 @@ def read_snapshot(data: bytes, zxid: int, extended_types: bool = False) -> Snaps
         raise StorageError(f"no snapshot header, it begins with {data[:8].hex() or 'nothing'}")
     reader = Reader(data, len(FILE_HEADER), len(data))
     tree = DataTree(extended_types)
-    clear(tree)
+    tree.clear()
     try:
         for _ in range(reader.read_count()):
             session_id = reader.read_long()
             tree.sessions[session_id] = reader.read_int()
         for _ in range(reader.read_count()):
             acl_id = reader.read_long()
-            tree.acls.add(acl_id, read_acl_vector(reader))
+            tree.acls.load(acl_id, read_acl_vector(reader))
         read_nodes(reader, tree)
         check_seal(reader, data)
         digest_zxid = -1
@@ -174,22 +174,15 @@ def read_snapshot(data: bytes, zxid: int, extended_types: bool = False) -> Snaps
     except MarshallingError as error:
         raise StorageError(f"at offset {reader.at}: {error}") from None
     tree.last_zxid = zxid
+    tree.acls.prune()
     tree.rebuild_quotas()
     return Snapshot(tree, digest_zxid, digest)
-
-
-def clear(tree: DataTree) -> None:
-    """An empty tree has four znodes of its own; a snapshot brings all of its znodes."""
-    tree.nodes.clear()
-    tree.digest = 0
-    tree.data_bytes = 0
 
 
 def read_nodes(reader: Reader, tree: DataTree) -> None:
     """All znodes up to the end mark. Parents come before their children."""
     nodes = tree.nodes
-    by_id = tree.acls.by_id
-    buf = reader.buf
+    acls = tree.acls
     while True:
         raw = reader.read_buffer()
         if raw is None:
@@ -199,10 +192,7 @@ def read_nodes(reader: Reader, tree: DataTree) -> None:
         path = raw or ROOT
         data = reader.read_buffer()
         acl_id = reader.read_long()
-        acl = by_id.get(acl_id)
-        if acl is None:
-            acl = missing_acl(tree, acl_id)
-        node = Znode(data, acl, 0, 0, 0)
+        node = Znode(data, acls.take_by_id(acl_id), 0, 0, 0)
         node.czxid = reader.read_long()
         node.mzxid = reader.read_long()
         node.ctime = reader.read_long()
@@ -214,17 +204,12 @@ def read_nodes(reader: Reader, tree: DataTree) -> None:
         node.pzxid = reader.read_long()
         if path in nodes:
             raise StorageError(f"{path!r} comes twice, at offset {reader.at}")
-        if len(path) > 1 and path[: max(1, path.rfind(b"/"))] not in nodes:
-            raise StorageError(f"{path!r} comes before its parent, at offset {reader.at}")
-        tree.insert(path, node)
-        assert reader.buf is buf
-
-
-def missing_acl(tree: DataTree, acl_id: i64) -> AclList:
-    """A fuzzy file may use an ACL that its table does not have yet; replay repairs it (B8)."""
-    acl = AclList([], acl_id)
-    tree.acls.by_id[acl_id] = acl
-    return acl
+        parent: Znode | None = None
+        if len(path) > 1:
+            parent = nodes.get(path[: max(1, path.rfind(b"/"))])
+            if parent is None:
+                raise StorageError(f"{path!r} comes before its parent, at offset {reader.at}")
+        tree.insert(path, node, parent)
 
 
 def check_seal(reader: Reader, data: bytes) -> None:

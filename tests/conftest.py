@@ -1,0 +1,35 @@
+"""Fixtures shared by all tests."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Node
+
+
+@pytest.fixture
+def start_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
+    """Start servers of our own; they are killed when the test ends."""
+    nodes: list[Node] = []
+
+    def start(
+        config: dict[str, object] | None = None,
+        properties: dict[str, str] | None = None,
+        name: str = "node",
+        wrapper: list[str] | None = None,
+        wait: bool = True,
+    ) -> Node:
+        node = Node(tmp_path / name, config or {}, properties or {}, wrapper or [])
+        nodes.append(node)
+        return node.start(wait)
+
+    yield start
+    for node in nodes:
+        node.kill9()
+
+
+@pytest.fixture
+def node(start_node: Callable[..., Node]) -> Node:
+    """One server with default settings."""
+    return start_node()
