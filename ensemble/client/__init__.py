@@ -27,7 +27,7 @@ from ensemble.client.errors import (
 from ensemble.client.four_letter import four_letter
 from ensemble.client.modes import CreateMode
 from ensemble.client.sasl import DigestMd5
-from ensemble.client.session import State
+from ensemble.client.state import State
 from ensemble.client.transaction import MultiRead, Transaction
 from ensemble.client.trees import delete_tree, ensure_path, walk
 from ensemble.client.watches import EventStream, EventType, WatchEvent, WatchKind

@@ -15,7 +15,8 @@ from ensemble.client.hosts import Host, HostRing, parse_hosts
 from ensemble.client.operations import Operations, body_of
 from ensemble.client.paths import check_path
 from ensemble.client.sasl import SaslMechanism
-from ensemble.client.session import Session, SessionOptions, State
+from ensemble.client.session import Session
+from ensemble.client.state import SessionOptions, State
 from ensemble.client.watches import EVENTS_MAX, EventStream, Watcher, WatchKind, WatchTable
 from ensemble.wire import codes
 from ensemble.wire.framing import FRAME_BYTES_MAX_DEFAULT

@@ -8,12 +8,9 @@ at most for a session timeout.
 
 import asyncio
 import contextlib
-import enum
 import logging
-import ssl
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from ensemble.client.connection import Call, Connection, Request, check
@@ -28,6 +25,7 @@ from ensemble.client.errors import (
 from ensemble.client.four_letter import four_letter
 from ensemble.client.hosts import Host, HostRing
 from ensemble.client.sasl import SaslMechanism
+from ensemble.client.state import SessionOptions, State
 from ensemble.client.watches import WatchTable
 from ensemble.errors import ProtocolError
 from ensemble.wire import codes
@@ -41,34 +39,6 @@ PROBE_FIRST_S: Final = 0.1  # from a read-only server, look for one that writes:
 PROBE_MAX_S: Final = 60.0
 
 log = logging.getLogger("ensemble.client")
-
-
-class State(enum.Enum):
-    """Where a session stands. The last three are final."""
-
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    READ_ONLY = "read-only"
-    CLOSED = "closed"
-    EXPIRED = "expired"
-    AUTH_FAILED = "auth-failed"
-
-    @property
-    def is_final(self) -> bool:
-        return self in (State.CLOSED, State.EXPIRED, State.AUTH_FAILED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionOptions:
-    """What a session needs to know; checked by the client."""
-
-    timeout_s: float
-    sasl: SaslMechanism | None
-    tls: ssl.SSLContext | None
-    read_only: bool
-    requests_max: int
-    requests_bytes_max: int
-    reply_bytes_max: int
 
 
 class Session:
