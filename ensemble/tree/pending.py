@@ -105,7 +105,7 @@ def successor(record: ChangeRecord, zxid: i64) -> ChangeRecord:
     copy.version = record.version
     copy.cversion = record.cversion
     copy.aversion = record.aversion
-    copy.sequence = record.sequence if record.zxid == zxid else record.cversion
+    copy.sequence = record.cversion
     copy.content_crc = record.content_crc
     copy.digest = record.digest
     return copy
@@ -220,8 +220,8 @@ class PendingChanges:
         zxid = self.zxid
         if record.zxid == FRESH:
             record.zxid = zxid
-        elif record.zxid == zxid and not self.journaling:
-            return record
+        elif record.zxid == zxid:
+            return record  # what it replaced is in the journal already
         else:
             record = successor(record, zxid)
         self._store(record)
