@@ -260,21 +260,22 @@ class PendingChanges:
         record.digest = 0
 
     def ephemerals_of(self, session_id: i64) -> list[ChangeRecord]:
-        """Every ephemeral that the session will own when the next transaction is applied."""
-        owned: list[ChangeRecord] = []
+        """Every ephemeral that the session will own when the next transaction is applied.
+
+        In the order of their paths: equal histories give equal logs, whatever the hash seed is.
+        """
         applied = self.tree.ephemerals.get(session_id)
-        if applied is not None:
-            for path in applied:
-                record = self.find(path)
-                if record is not None and record.owner == session_id:
-                    owned.append(record)
         proposed = self.ephemerals.get(session_id)
+        paths: set[bytes] = set()
+        if applied is not None:
+            paths.update(applied)
         if proposed is not None:
-            for path in proposed:
-                if applied is None or path not in applied:
-                    record = self.find(path)
-                    if record is not None and record.owner == session_id:
-                        owned.append(record)
+            paths.update(proposed)
+        owned: list[ChangeRecord] = []
+        for path in sorted(paths):
+            record = self.find(path)
+            if record is not None and record.owner == session_id:
+                owned.append(record)
         return owned
 
     def _store(self, record: ChangeRecord) -> None:

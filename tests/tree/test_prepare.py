@@ -372,7 +372,7 @@ def test_closing_a_session_names_what_is_proposed_for_it() -> None:
     bench.create(b"/again", flags=1)
     prepared = bench.close_session()
     assert isinstance(prepared.txn, CloseSessionTxn)
-    assert sorted(prepared.txn.paths or []) == [b"/again", b"/applied", b"/pending"]
+    assert prepared.txn.paths == [b"/again", b"/applied", b"/pending"], "in order"
     bench.commit()
     assert prepared.digest == bench.tree.digest
     assert len(bench.tree.nodes) == 4
