@@ -1,7 +1,7 @@
 """A tree as the bytes of a snapshot, and back.
 
-Source: storage.md section 4. The stream is cut into chunks of about a quarter of a megabyte; the caller
-compresses, writes and renames. Seals are Adler-32 sums over everything before them.
+Source: storage.md section 4. The stream is cut into chunks of about a quarter of a megabyte; the
+caller compresses, writes and renames. Seals are Adler-32 sums over everything before them.
 """
 
 from collections.abc import Iterator
