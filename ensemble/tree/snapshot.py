@@ -1,14 +1,14 @@
 """A tree as the bytes of a snapshot, and back.
 
-Source: storage.md section 4. The stream is cut into chunks of about a quarter of a megabyte; the caller
-compresses, writes and renames. Seals are Adler-32 sums over everything before them.
+Source: storage.md section 4. Both directions work chunk by chunk and know nothing of files: whoever
+calls compresses, writes and renames. A seal is the Adler-32 of everything before it.
 """
 
 from collections.abc import Iterator
 from typing import Final, final
 from zlib import adler32
 
-from librt.strings import BytesWriter, write_i32_be, write_i64_be
+from librt.strings import BytesWriter, read_i32_be, read_i64_be, write_i32_be, write_i64_be
 from mypy_extensions import i64
 
 from ensemble.errors import StorageError
@@ -23,7 +23,12 @@ from ensemble.wire.txns import DIGEST_VERSION
 
 FILE_HEADER: Final = b"ZKSN\x00\x00\x00\x02\xff\xff\xff\xff\xff\xff\xff\xff"
 END_MARK: Final = b"\x00\x00\x00\x01/"
+SEAL_BYTES: Final = 13
 CHUNK_BYTES: Final = 1 << 18
+STAT_BYTES: Final = 68  # ACL number and stat fields of one znode
+SESSION_BYTES: Final = 12
+ITEM_BYTES_MAX: Final = 1 << 30  # one znode
+ACL_BYTES_MAX: Final = 1 << 24
 
 
 @final
@@ -41,46 +46,51 @@ class SnapshotWriter:
     def next_chunk(self) -> bytes:
         """The next piece of the stream; empty at its end."""
         out = BytesWriter()
-        if self.stage == 0:
-            self.write_head(out)
+        stage = self.stage
+        if stage == 0:
             self.stage = 1
-        elif self.stage == 1:
+            self.write_head(out)
+        elif stage == 1:
             self.write_nodes(out)
             if not self.paths:
                 self.stage = 2
-        elif self.stage == 2:
-            out.write(END_MARK)
+        elif stage == 2:
             self.stage = 3
-            return self.sealed(out.getvalue())
-        elif self.stage == 3:
-            self.stage = 4
-            if self.digest:
-                write_long(out, self.tree.last_zxid)
-                write_int(out, DIGEST_VERSION)
-                write_long(out, signed64(self.tree.digest))
-                return self.sealed(out.getvalue())
-            return self.next_chunk()
-        elif self.stage == 4:
-            self.stage = 5
-            if self.last_zxid:
-                write_long(out, self.tree.last_zxid)
-                return self.sealed(out.getvalue())
-            return b""
+            self.write_trailers(out)
+            return out.getvalue()
         else:
             return b""
         chunk = out.getvalue()
         self.sum = adler32(chunk, int(self.sum))
         return chunk
 
-    def sealed(self, part: bytes) -> bytes:
-        """A part and the seal behind it; the sum goes on over both."""
-        total = adler32(part, int(self.sum))
-        out = BytesWriter()
-        write_long(out, total)
-        out.write(END_MARK)
-        seal = out.getvalue()
-        self.sum = adler32(seal, total)
-        return part + seal
+    def write_trailers(self, out: BytesWriter) -> None:
+        """The end mark, the digest, the last zxid, each with the seal behind it."""
+        tree = self.tree
+        part = BytesWriter()
+        part.write(END_MARK)
+        self.seal(out, part)
+        if self.digest:
+            part = BytesWriter()
+            write_long(part, tree.last_zxid)
+            write_int(part, DIGEST_VERSION)
+            write_long(part, signed64(tree.digest))
+            self.seal(out, part)
+        if self.last_zxid:
+            part = BytesWriter()
+            write_long(part, tree.last_zxid)
+            self.seal(out, part)
+
+    def seal(self, out: BytesWriter, part: BytesWriter) -> None:
+        """Write a part and its seal; the sum goes on over both."""
+        data = part.getvalue()
+        total = adler32(data, int(self.sum))
+        seal = BytesWriter()
+        write_long(seal, total)
+        seal.write(END_MARK)
+        self.sum = adler32(seal.getvalue(), total)
+        out.write(data)
+        out.write(seal.getvalue())
 
     def write_head(self, out: BytesWriter) -> None:
         tree = self.tree
@@ -96,6 +106,7 @@ class SnapshotWriter:
             write_acl_vector(out, acl.entries)
 
     def write_nodes(self, out: BytesWriter) -> None:
+        """Znodes in pre-order, siblings by name: equal trees give equal nodes, byte for byte."""
         paths = self.paths
         nodes = self.tree.nodes
         while paths and len(out) < CHUNK_BYTES:
@@ -126,7 +137,7 @@ def write_snapshot(tree: DataTree, digest: bool = True, last_zxid: bool = True) 
 
 @final
 class Snapshot:
-    """A tree that was read. `digest_zxid` -1: the file carries no digest.
+    """A tree that was read. `digest_zxid` -1: the file carries no digest that can be compared.
 
     A fuzzy file's digest belongs to `digest_zxid`, which may be larger than the zxid in its name.
     """
@@ -139,84 +150,291 @@ class Snapshot:
         self.digest: Final = digest  # signed 64 bit
 
 
-def read_snapshot(data: bytes, zxid: int, extended_types: bool = False) -> Snapshot:
-    """Read an uncompressed snapshot; the tree's last zxid becomes `zxid`, that of the file's name.
+# What the reader expects next
+HEADER: Final = 0
+SESSION_COUNT: Final = 1
+SESSIONS: Final = 2
+ACL_COUNT: Final = 3
+ACLS: Final = 4
+NODES: Final = 5
+NODES_SEAL: Final = 6
+DIGEST: Final = 7
+DIGEST_SEAL: Final = 8
+LAST_ZXID: Final = 9
+LAST_ZXID_SEAL: Final = 10
+BEHIND: Final = 11  # parts that we do not know, of a later version
+
+
+@final
+class SnapshotReader:
+    """Builds a tree from the stream: `feed` chunk after chunk, then `finish`.
+
+    Errors are StorageErrors that say what does not fit and where, without the file's name.
+    """
+
+    def __init__(self, extended_types: bool = False, digest_enabled: bool = True) -> None:
+        self.tree: Final = DataTree(extended_types, digest_enabled)
+        self.tree.clear()
+        self.digest_zxid: i64 = -1
+        self.digest: i64 = 0
+        self.stage: i64 = HEADER
+        self.left: i64 = 0  # sessions or ACLs still to come
+        self.parts: list[bytes] = []  # fed, and not enough yet
+        self.parts_bytes: i64 = 0
+        self.wanted: i64 = 0  # this many bytes make the next item complete
+        self.buf = b""
+        self.at: i64 = 0
+        self.base: i64 = 0  # offset of buf[0] in the stream
+        self.sum: i64 = 1  # Adler-32 of what lies before `summed`
+        self.summed: i64 = 0  # position in buf
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next piece of the stream, of any length."""
+        self.parts.append(chunk)
+        self.parts_bytes += len(chunk)
+        if self.parts_bytes < self.wanted:
+            return
+        self.buf = chunk if len(self.parts) == 1 else b"".join(self.parts)
+        self.at = 0
+        self.summed = 0
+        self.wanted = 0
+        try:
+            while self.read_item():
+                pass
+        except MarshallingError as error:
+            raise self.wrong(str(error)) from None
+        self.add_to_sum()
+        rest = self.buf[self.at :]
+        self.base += self.at
+        self.buf = b""
+        self.parts = [rest] if rest else []
+        self.parts_bytes = len(rest)
+        if self.wanted > ITEM_BYTES_MAX:
+            raise self.wrong(f"an item of {self.wanted} bytes, {ITEM_BYTES_MAX} at most")
+
+    def finish(self, zxid: int) -> Snapshot:
+        """The end of the stream. The tree's last zxid becomes `zxid`, that of the file's name."""
+        whole = self.stage == DIGEST or self.stage == LAST_ZXID or self.stage == BEHIND
+        if not whole or self.parts_bytes > 0:
+            raise StorageError(f"it ends too early, at offset {self.base + self.parts_bytes}")
+        if self.tree.nodes.get(ROOT) is None:
+            raise StorageError("it holds no root")
+        self.tree.last_zxid = zxid
+        self.tree.acls.prune()
+        self.tree.rebuild_quotas()
+        return Snapshot(self.tree, int(self.digest_zxid), int(self.digest))
+
+    def wrong(self, what: str) -> StorageError:
+        return StorageError(f"{what}, at offset {self.base + self.at}")
+
+    def has(self, count: i64) -> bool:
+        """Whether `count` bytes lie behind the position; if not, they are asked for."""
+        if len(self.buf) - self.at >= count:
+            return True
+        self.wanted = count
+        return False
+
+    def add_to_sum(self) -> None:
+        if self.at > self.summed:
+            part = memoryview(self.buf)[int(self.summed) : int(self.at)]
+            self.sum = adler32(part, int(self.sum))
+            self.summed = self.at
+
+    def read_item(self) -> bool:
+        """Read one session, one ACL, all znodes that are there, ... False: more bytes are needed."""
+        stage = self.stage
+        if stage == NODES:
+            return self.read_nodes()
+        if stage == SESSIONS:
+            return self.read_session()
+        if stage == ACLS:
+            return self.read_acl()
+        if stage == HEADER:
+            return self.read_header()
+        if stage == SESSION_COUNT or stage == ACL_COUNT:
+            return self.read_count()
+        if stage == DIGEST:
+            return self.read_digest()
+        if stage == LAST_ZXID:
+            if not self.has(8):
+                return False
+            self.at += 8  # the name's zxid counts (storage.md 4.2)
+            self.stage = LAST_ZXID_SEAL
+            return True
+        if stage == BEHIND:
+            self.at = len(self.buf)
+            return False
+        return self.read_seal()
+
+    def read_header(self) -> bool:
+        if not self.has(len(FILE_HEADER)):
+            return False
+        if self.buf[:8] != FILE_HEADER[:8]:
+            raise self.wrong(f"no snapshot header, it begins with {self.buf[:8].hex()}")
+        self.at = len(FILE_HEADER)
+        self.stage = SESSION_COUNT
+        return True
+
+    def read_count(self) -> bool:
+        if not self.has(4):
+            return False
+        count = read_i32_be(self.buf, self.at)
+        if count < 0:
+            what = "sessions" if self.stage == SESSION_COUNT else "ACLs"
+            raise self.wrong(f"a table of {count} {what}")
+        self.at += 4
+        self.left = i64(count)
+        self.stage += 1
+        return True
+
+    def read_session(self) -> bool:
+        while self.left > 0:
+            if not self.has(SESSION_BYTES):
+                return False
+            session_id = read_i64_be(self.buf, self.at)
+            self.tree.sessions[session_id] = int(read_i32_be(self.buf, self.at + 8))
+            self.at += SESSION_BYTES
+            self.left -= 1
+        self.stage = ACL_COUNT
+        return True
+
+    def read_acl(self) -> bool:
+        if self.left == 0:
+            self.stage = NODES
+            return True
+        if not self.has(12):
+            return False
+        # An ACL does not say its length in bytes: walk over its entries until it is all there.
+        size: i64 = 12
+        strings = 2 * i64(read_i32_be(self.buf, self.at + 8))
+        while strings > 0:
+            if size > ACL_BYTES_MAX:
+                raise self.wrong(f"an ACL of more than {ACL_BYTES_MAX} bytes")
+            if strings % 2 == 0:
+                size += 4
+            if not self.has(size + 4):
+                return False
+            length = i64(read_i32_be(self.buf, self.at + size))
+            size += 4 + (length if length > 0 else 0)
+            strings -= 1
+        if not self.has(size):
+            return False
+        acl_id = read_i64_be(self.buf, self.at)
+        reader = Reader(self.buf, self.at + 8, self.at + size)
+        entries = read_acl_vector(reader)
+        if acl_id in self.tree.acls.by_id:
+            raise self.wrong(f"the ACL number {acl_id} comes twice")
+        self.tree.acls.load(acl_id, entries)
+        self.at += size
+        self.left -= 1
+        return True
+
+    def read_nodes(self) -> bool:
+        """All znodes up to the end mark. Parents come before their children."""
+        tree = self.tree
+        nodes = tree.nodes
+        acls = tree.acls
+        buf = self.buf
+        end = len(buf)
+        at = self.at
+        while True:
+            self.at = at
+            if end - at < 4:
+                self.wanted = 4
+                return False
+            path_bytes = i64(read_i32_be(buf, at))
+            if path_bytes == 1:
+                if end - at < 5:
+                    self.wanted = 5
+                    return False
+                if buf[at + 4] == 0x2F:
+                    self.at = at + 5
+                    self.stage = NODES_SEAL
+                    return True
+            if path_bytes < 0:
+                raise self.wrong(f"a path of {path_bytes} bytes")
+            begin = at + 4 + path_bytes
+            if end - begin < 4:
+                self.wanted = 8 + path_bytes
+                return False
+            data_bytes = i64(read_i32_be(buf, begin))
+            stat = begin + 4
+            if data_bytes > 0:
+                stat += data_bytes
+            elif data_bytes < -1:
+                raise self.wrong(f"data of {data_bytes} bytes")
+            if end - stat < STAT_BYTES:
+                self.wanted = stat + STAT_BYTES - at
+                return False
+            path = ROOT if path_bytes == 0 else buf[at + 4 : begin]
+            data = None if data_bytes < 0 else buf[begin + 4 : stat]
+            parent: Znode | None = None
+            if path_bytes > 0:
+                slash = path.rfind(b"/")
+                parent = nodes.get(ROOT if slash == 0 else path[:slash])
+                # Also refused: no slash at all, an empty name, `//name`.
+                if parent is None or slash < 0 or slash == 1 or slash + 1 == path_bytes:
+                    raise self.wrong(f"{path[:80]!r} has no parent before it")
+            if path in nodes:
+                raise self.wrong(f"{path[:80]!r} comes twice")
+            node = Znode(data, acls.take_by_id(read_i64_be(buf, stat)), 0, 0, 0)
+            node.czxid = read_i64_be(buf, stat + 8)
+            node.mzxid = read_i64_be(buf, stat + 16)
+            node.ctime = read_i64_be(buf, stat + 24)
+            node.mtime = read_i64_be(buf, stat + 32)
+            node.version = i64(read_i32_be(buf, stat + 40))
+            node.cversion = i64(read_i32_be(buf, stat + 44))
+            node.aversion = i64(read_i32_be(buf, stat + 48))
+            node.owner = read_i64_be(buf, stat + 52)
+            node.pzxid = read_i64_be(buf, stat + 60)
+            tree.insert(path, node, parent)
+            at = stat + STAT_BYTES
+
+    def read_digest(self) -> bool:
+        """The digest of the tree at some zxid; an older version is text, and is passed over."""
+        if not self.has(16):
+            return False
+        version = read_i32_be(self.buf, self.at + 8)
+        if version < DIGEST_VERSION:
+            length = i64(read_i32_be(self.buf, self.at + 12))
+            if not 0 <= length <= 64:
+                raise self.wrong(f"a digest of version {version}, {length} bytes long")
+            if not self.has(16 + length):
+                return False
+            self.at += 16 + length
+        else:
+            if not self.has(20):
+                return False
+            if version == DIGEST_VERSION:
+                self.digest_zxid = read_i64_be(self.buf, self.at)
+                self.digest = read_i64_be(self.buf, self.at + 12)
+            self.at += 20
+        self.stage = DIGEST_SEAL
+        return True
+
+    def read_seal(self) -> bool:
+        if not self.has(SEAL_BYTES):
+            return False
+        self.add_to_sum()
+        wanted = read_i64_be(self.buf, self.at)
+        mark = self.buf[self.at + 8 : self.at + SEAL_BYTES]
+        if wanted != self.sum or mark != END_MARK:
+            raise self.wrong(
+                f"the seal does not match: {wanted:#x} is written, {self.sum:#x} found"
+            )
+        self.at += SEAL_BYTES
+        self.stage += 1
+        return True
+
+
+def read_snapshot(
+    data: bytes, zxid: int, extended_types: bool = False, digest_enabled: bool = True
+) -> Snapshot:
+    """A whole uncompressed stream at once.
 
     Raises:
-        StorageError: the text says what does not fit, without the file's name.
+        StorageError: what does not fit, and where.
     """
-    if data[:8] != FILE_HEADER[:8]:
-        raise StorageError(f"no snapshot header, it begins with {data[:8].hex() or 'nothing'}")
-    reader = Reader(data, len(FILE_HEADER), len(data))
-    tree = DataTree(extended_types)
-    tree.clear()
-    try:
-        for _ in range(reader.read_count()):
-            session_id = reader.read_long()
-            tree.sessions[session_id] = reader.read_int()
-        for _ in range(reader.read_count()):
-            acl_id = reader.read_long()
-            tree.acls.load(acl_id, read_acl_vector(reader))
-        read_nodes(reader, tree)
-        check_seal(reader, data)
-        digest_zxid = -1
-        digest = 0
-        if reader.remaining() > 0:
-            digest_zxid = reader.read_long()
-            version = reader.read_int()
-            if version < DIGEST_VERSION:
-                raise StorageError(f"a digest of version {version}")
-            digest = reader.read_long()
-            check_seal(reader, data)
-        if reader.remaining() > 0:
-            reader.read_long()
-            check_seal(reader, data)
-    except MarshallingError as error:
-        raise StorageError(f"at offset {reader.at}: {error}") from None
-    tree.last_zxid = zxid
-    tree.acls.prune()
-    tree.rebuild_quotas()
-    return Snapshot(tree, digest_zxid, digest)
-
-
-def read_nodes(reader: Reader, tree: DataTree) -> None:
-    """All znodes up to the end mark. Parents come before their children."""
-    nodes = tree.nodes
-    acls = tree.acls
-    while True:
-        raw = reader.read_buffer()
-        if raw is None:
-            raise StorageError(f"a znode without a path at offset {reader.at}")
-        if len(raw) == 1 and raw == ROOT:
-            return
-        path = raw or ROOT
-        data = reader.read_buffer()
-        acl_id = reader.read_long()
-        node = Znode(data, acls.take_by_id(acl_id), 0, 0, 0)
-        node.czxid = reader.read_long()
-        node.mzxid = reader.read_long()
-        node.ctime = reader.read_long()
-        node.mtime = reader.read_long()
-        node.version = reader.read_int()
-        node.cversion = reader.read_int()
-        node.aversion = reader.read_int()
-        node.owner = reader.read_long()
-        node.pzxid = reader.read_long()
-        if path in nodes:
-            raise StorageError(f"{path!r} comes twice, at offset {reader.at}")
-        parent: Znode | None = None
-        if len(path) > 1:
-            parent = nodes.get(path[: max(1, path.rfind(b"/"))])
-            if parent is None:
-                raise StorageError(f"{path!r} comes before its parent, at offset {reader.at}")
-        tree.insert(path, node, parent)
-
-
-def check_seal(reader: Reader, data: bytes) -> None:
-    """A seal: the Adler-32 of everything before it, then the end mark."""
-    at = reader.at
-    wanted = reader.read_long()
-    found = adler32(memoryview(data)[:at])
-    mark = reader.read_buffer()
-    if wanted != found or mark != ROOT:
-        raise StorageError(f"the seal at offset {at} does not match: {wanted:#x}, {found:#x} found")
+    reader = SnapshotReader(extended_types, digest_enabled)
+    reader.feed(data)
+    return reader.finish(zxid)
