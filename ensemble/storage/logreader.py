@@ -1,8 +1,8 @@
 """The transaction log's reader: records in order, and what is wrong where they end.
 
-Source: storage.md section 3.6 and its MUSTs. What a crash may leave at the end of the newest file is
-a torn tail: it was never acknowledged, and is dropped. The Java server treats most damage anywhere
-as the end of the file and goes on silently; here the caller hears of it and decides.
+Source: storage.md section 3.6 and its MUSTs. What a crash may leave at the end of the newest file
+is a torn tail: it was never acknowledged, and is dropped. The Java server treats most damage
+anywhere as the end of the file and goes on silently; here the caller hears of it and decides.
 
 A batch that was being written when the power failed may have reached the disk in any subset of its
 512-byte sectors, so whole records can lie behind a torn one. Such a lost sector still holds the

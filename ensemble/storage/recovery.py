@@ -14,7 +14,7 @@ from ensemble.storage.disk import Disk
 from ensemble.storage.layout import Layout
 from ensemble.storage.replay import Replay
 from ensemble.tree.datatree import DataTree
-from ensemble.tree.snapshot import Snapshot
+from ensemble.tree.snapshot_reader import Snapshot
 from ensemble.wire.zxid import format_zxid
 
 

@@ -22,7 +22,7 @@ from ensemble.storage.logreader import (
 )
 from ensemble.tree.apply import apply
 from ensemble.tree.digest import signed64
-from ensemble.tree.snapshot import Snapshot
+from ensemble.tree.snapshot_reader import Snapshot
 from ensemble.wire import codes
 from ensemble.wire.jute import MarshallingError
 from ensemble.wire.txns import DIGEST_VERSION, LoggedTxn, read_txn

@@ -14,13 +14,8 @@ from ensemble.storage.compression import Compressor, Expander, looks_whole
 from ensemble.storage.disk import Disk, Source
 from ensemble.storage.layout import TEMPORARY_SUFFIX, Layout, compression_of
 from ensemble.tree.datatree import DataTree
-from ensemble.tree.snapshot import (
-    END_MARK,
-    SEAL_BYTES,
-    Snapshot,
-    SnapshotReader,
-    write_snapshot,
-)
+from ensemble.tree.snapshot import END_MARK, SEAL_BYTES, write_snapshot
+from ensemble.tree.snapshot_reader import Snapshot, SnapshotReader
 
 READ_BYTES: Final = 1 << 20
 HEAD_BYTES: Final = 16
