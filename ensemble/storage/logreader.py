@@ -174,6 +174,8 @@ class LogReader:
             self.stop(TORN, at, why)
         elif len(tail) <= UNSYNCED_BYTES_MAX and has_lost_sector(tail, at, size):
             self.stop(TORN, at, f"{why}; a sector of the last batch was not written")
+        elif len(tail) <= size and find_record(tail, 1, at_end=True) < 0:
+            self.stop(TORN, at, f"{why}; its own data holds a record")
         else:
             self.stop(DAMAGED, at, f"{why}, with a whole record behind it at offset {at + behind}")
         return None
@@ -190,8 +192,12 @@ class LogReader:
         return 0
 
 
-def find_record(data: bytes, begin: int) -> int:
-    """The offset of a whole, valid record anywhere at or after `begin`; -1 where there is none."""
+def find_record(data: bytes, begin: int, at_end: bool = False) -> int:
+    """The offset of a whole, valid record anywhere at or after `begin`; -1 where there is none.
+
+    Args:
+        at_end: only one that ends where the data ends.
+    """
     size = len(data)
     # A checksum is a 32-bit number in a 64-bit field, so four zero bytes come first, and a number
     # that is not zero follows: a record begins with the last few bytes of a run of zeros.
@@ -201,6 +207,8 @@ def find_record(data: bytes, begin: int) -> int:
                 break
             stop = at + RECORD_HEADER_BYTES + int(read_i32_be(data, at + 8))
             if stop - at < RECORD_HEADER_BYTES + TXN_HEADER_BYTES or stop >= size:
+                continue
+            if at_end and stop + 1 != size:
                 continue
             if data[stop] == RECORD_END and adler32(
                 data[at + RECORD_HEADER_BYTES : stop]
