@@ -97,23 +97,12 @@ def load(
 
 
 def check_quickly(source: Source, path: str) -> None:
+    """The test that decides whether a file counts as a snapshot at all; not whether it is whole."""
     size = source.size()
     head = source.read_at(0, HEAD_BYTES)
     last = source.read_at(max(0, size - len(END_MARK)), len(END_MARK))
     if not looks_whole(size, head, last, compression_of(path)):
         raise StorageError(f"incomplete, {size} bytes")
-
-
-def passes_quickly(disk: Disk, path: str) -> bool:
-    """Whether a file counts as a snapshot at all (storage.md 4.1); not whether it is whole."""
-    source = disk.open(path)
-    try:
-        check_quickly(source, path)
-    except StorageError:
-        return False
-    finally:
-        source.close()
-    return True
 
 
 def verify(disk: Disk, path: str) -> None:

@@ -68,7 +68,8 @@ class SnapshotWriter:
             part = BytesWriter()
             write_long(part, tree.last_zxid)
             write_int(part, DIGEST_VERSION)
-            write_long(part, signed64(tree.digest))
+            # Before the first transaction the Java server has no digest to write.
+            write_long(part, 0 if tree.last_zxid == 0 else signed64(tree.digest))
             self.seal(out, part)
         if self.last_zxid:
             part = BytesWriter()

@@ -286,6 +286,10 @@ class SnapshotReader:
         if not self.has(16):
             return False
         version = read_i32_be(self.buf, self.at + 8)
+        if version == 0:
+            # The upper half of a seal: its writer had no digest, this is the last zxid already.
+            self.stage = LAST_ZXID
+            return True
         if version < DIGEST_VERSION:
             length = i64(read_i32_be(self.buf, self.at + 12))
             if not 0 <= length <= 64:
