@@ -50,8 +50,9 @@ class History:
     Data of many kinds: nothing, zeros over whole sectors, whole log records.
     """
 
-    def __init__(self, seed: int, epoch: int = 0) -> None:
+    def __init__(self, seed: int, epoch: int = 0, zeros: bool = True) -> None:
         self.rng = random.Random(seed)
+        self.zeros = zeros
         self.epoch = epoch
         self.payloads: list[bytes] = []
         self.tree = DataTree()
@@ -106,7 +107,7 @@ class History:
         if kind == 0:
             return None
         if kind == 1:
-            return bytes(rng.randrange(1_500))
+            return bytes(rng.randrange(1_500)) if self.zeros else b""
         if kind == 2 and self.payloads:
             return encode_record(rng.choice(self.payloads))
         return rng.randbytes(rng.randrange(1, 40) ** 2)
