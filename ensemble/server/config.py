@@ -205,6 +205,14 @@ class Config:
     unknown: tuple[str, ...] = ()
     system_properties: dict[str, str] = field(default_factory=dict)
 
+    def masked_text(self) -> str:
+        """The file as read, without its secrets."""
+        lines: list[str] = []
+        for line in self.text.splitlines():
+            key = line.partition("=")[0].strip()
+            lines.append(f"{key}=***" if "=" in line and SECRET_KEY.search(key) else line)
+        return "\n".join(lines)
+
 
 class Keys:
     """All settings under the names of zoo.cfg, and the reading of their values."""

@@ -106,13 +106,17 @@ def loop_factory() -> type[asyncio.AbstractEventLoop]:
 
 
 async def run_node(config: Config) -> int:
-    from ensemble.server.node import Node
+    from ensemble.server.node import AdminPortError, Node
 
     node = Node(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.stop)
-    await node.run()
+    try:
+        await node.run()
+    except AdminPortError as error:
+        log.critical("%s", error)
+        return EXIT_ADMIN_PORT
     return EXIT_OK
 
 

@@ -102,18 +102,22 @@ def namespace_gauges(node: "Node") -> dict[str, int]:
     """Quota limits and usage by first path component; capped."""
     found: dict[str, int] = {}
     names: set[str] = set()
-    for quota in node.tree.quotas.quotas.values():
+    tree = node.tree
+    for quota in tree.quotas.by_path.values():
         name = quota.path.split(b"/")[1].decode("utf-8", "replace")
         names.add(name)
         if len(names) > NAMESPACES_MAX:
             break
-        count = quota.count_hard if quota.count_hard > -1 else quota.count_soft
-        size = quota.bytes_hard if quota.bytes_hard > -1 else quota.bytes_soft
+        limits_node = tree.nodes.get(quota.limits_path)
+        limits = quota.limits_of(None if limits_node is None else limits_node.data)
+        tree.usage_of(quota)
+        count = limits.count_hard if limits.count_hard > -1 else limits.count_soft
+        size = limits.bytes_hard if limits.bytes_hard > -1 else limits.bytes_soft
         for key, value in (
             ("count_limit", count),
             ("count_usage", quota.count),
             ("bytes_limit", size),
-            ("bytes_usage", quota.bytes),
+            ("bytes_usage", quota.size),
         ):
             full = f"{name}_quota_{key}_per_namespace"
             found[full] = found.get(full, 0) + int(value)

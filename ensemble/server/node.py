@@ -14,11 +14,11 @@ import random
 import ssl
 import time
 from collections import deque
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from librt.strings import BytesWriter
 
-from ensemble.errors import StorageError
+from ensemble.errors import EnsembleError, StorageError
 from ensemble.server import four_letter
 from ensemble.server.answers import Answers
 from ensemble.server.auth.door import Door
@@ -46,6 +46,9 @@ from ensemble.wire import codes
 from ensemble.wire.jute import reader_of, write_buffer
 from ensemble.wire.records import Id
 
+if TYPE_CHECKING:
+    from ensemble.server.admin_port import AdminPort
+
 log = logging.getLogger("ensemble.node")
 
 TICKS_PER_SECOND_MAX: Final = 10
@@ -54,6 +57,10 @@ COLLECT_EVERY_S: Final = 60.0
 REFUSALS_LOGGED_PER_S_MAX: Final = 20
 REAPED_PER_TICK_MAX: Final = 500
 LOCK_TIMEOUT_S: Final = 10.0
+
+
+class AdminPortError(EnsembleError):
+    """The admin port cannot be bound: a standalone server does not start without it."""
 
 
 def monotonic_ms() -> int:
@@ -80,6 +87,8 @@ class Node:
         self.trace_mask = 306
         self.digests: Final[deque[tuple[int, int]]] = deque(maxlen=1_024)
         self.last_snapshot: tuple[int, float] = (-1, -1.0)
+        self.admin_port: AdminPort | None = None
+        self._snapshot_done: asyncio.Event | None = None
         self._failure: BaseException | None = None
         self._stopped: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -227,6 +236,7 @@ class Node:
                 self.secure_port_number = self.port.listen(host, ports.secure_port, context)
                 log.info("secure client port %s:%d", host, self.secure_port_number)
             self.begin_sessions()
+            await self.open_admin_port()
             self.serving = True
             self.loop.add_reader(self.port.epoll.fileno(), self.turn)
             self.tick()
@@ -235,6 +245,20 @@ class Node:
             await self.shut_down()
         if self._failure is not None:
             raise self._failure
+
+    async def open_admin_port(self) -> None:
+        """The library for it is loaded here, so that a server without the port does not pay."""
+        options = self.config.admin
+        if not options.enabled and not options.metrics_port:
+            return
+        from ensemble.server.admin_port import AdminPort
+
+        self.admin_port = AdminPort(self)
+        try:
+            await self.admin_port.start()
+        except OSError as error:
+            raise AdminPortError(f"admin port {options.host}:{options.port}: {error}") from None
+        log.info("admin port http://%s:%d%s", options.host, self.admin_port.port, options.command_url)
 
     def stop(self) -> None:
         """End `run`; callable from a signal handler of the loop."""
@@ -261,6 +285,8 @@ class Node:
         while self._failure is None and self.authority.inflight and time.monotonic() < deadline:
             self.turn()
             await asyncio.sleep(0.001)
+        if self.admin_port is not None:
+            await self.admin_port.stop()
         self.snapshotter.stop()
         self.port.close()
         self.log_writer.stop()
@@ -369,7 +395,21 @@ class Node:
             self.authority.batch.roll = True
         return started
 
+    async def take_snapshot(self) -> str | None:
+        """Write a snapshot of now on somebody's request; its path, or None where it failed."""
+        while self.snapshotter.running:
+            await asyncio.sleep(0.05)
+        self._snapshot_done = asyncio.Event()
+        if not self.start_snapshot():
+            return None
+        zxid = self.tree.last_zxid
+        await self._snapshot_done.wait()
+        path = self.layout.snapshot_path(zxid, self.config.storage.compression)
+        return path if self.last_snapshot[0] == zxid and self.disk.exists(path) else None
+
     def on_snapshot(self, zxid: int, took_s: float, ok: bool) -> None:
+        if self._snapshot_done is not None:
+            self._snapshot_done.set()
         if ok:
             self.last_snapshot = (zxid, time.time())
             self.stats.snapshot_ms.record(int(took_s * 1_000))

@@ -8,7 +8,7 @@ from typing import Final, final
 
 from mypy_extensions import i64, mypyc_attr
 
-from ensemble.errors import KeeperError
+from ensemble.errors import ConfigError, KeeperError
 from ensemble.tree.addresses import parse_address, parse_network
 from ensemble.wire import codes
 from ensemble.wire.jute import reader_of
@@ -161,6 +161,9 @@ class AclTable:
 class Scheme:
     """A kind of identity. Subclass it to add one; `authenticating` ids are what `auth` stands for.
 
+    A subclass sets both attributes in `__init__`: as class attributes they are invisible to
+    compiled code.
+
     How somebody comes to hold an id is the business of `server.auth`. Subclasses need not be
     compiled.
     """
@@ -247,7 +250,11 @@ class AclSchemes:
     __slots__ = ("raw_cache", "schemes", "skip_acl")
 
     def __init__(self, schemes: list[Scheme], skip_acl: bool = False) -> None:
-        self.schemes: Final[dict[str, Scheme]] = {scheme.name: scheme for scheme in schemes}
+        self.schemes: Final[dict[str, Scheme]] = {}
+        for scheme in schemes:
+            if not scheme.name:
+                raise ConfigError(f"{type(scheme).__name__} is a scheme without a name")
+            self.schemes[scheme.name] = scheme
         self.skip_acl: Final = skip_acl
         # Validated ACLs that do not depend on who asks, by the bytes in which they came.
         self.raw_cache: Final[dict[bytes, list[Acl]]] = {}

@@ -248,7 +248,7 @@ def _close_session(
             _delete(tree, zxid, codes.OP_DELETE, path, applied)
     left = tree.ephemerals.get(session_id)
     if left is not None:
-        for path in list(left):
+        for path in sorted(left):
             _delete(tree, zxid, codes.OP_DELETE, path, applied)
     tree.sessions.pop(session_id, None)
     applied.error = 0

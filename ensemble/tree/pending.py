@@ -105,7 +105,7 @@ def successor(record: ChangeRecord, zxid: i64) -> ChangeRecord:
     copy.version = record.version
     copy.cversion = record.cversion
     copy.aversion = record.aversion
-    copy.sequence = record.sequence if record.zxid == zxid else record.cversion
+    copy.sequence = record.cversion
     copy.content_crc = record.content_crc
     copy.digest = record.digest
     return copy
@@ -220,8 +220,8 @@ class PendingChanges:
         zxid = self.zxid
         if record.zxid == FRESH:
             record.zxid = zxid
-        elif record.zxid == zxid and not self.journaling:
-            return record
+        elif record.zxid == zxid:
+            return record  # what it replaced is in the journal already
         else:
             record = successor(record, zxid)
         self._store(record)
@@ -260,21 +260,22 @@ class PendingChanges:
         record.digest = 0
 
     def ephemerals_of(self, session_id: i64) -> list[ChangeRecord]:
-        """Every ephemeral that the session will own when the next transaction is applied."""
-        owned: list[ChangeRecord] = []
+        """Every ephemeral that the session will own when the next transaction is applied.
+
+        In the order of their paths: equal histories give equal logs, whatever the hash seed is.
+        """
         applied = self.tree.ephemerals.get(session_id)
-        if applied is not None:
-            for path in applied:
-                record = self.find(path)
-                if record is not None and record.owner == session_id:
-                    owned.append(record)
         proposed = self.ephemerals.get(session_id)
+        paths: set[bytes] = set()
+        if applied is not None:
+            paths.update(applied)
         if proposed is not None:
-            for path in proposed:
-                if applied is None or path not in applied:
-                    record = self.find(path)
-                    if record is not None and record.owner == session_id:
-                        owned.append(record)
+            paths.update(proposed)
+        owned: list[ChangeRecord] = []
+        for path in sorted(paths):
+            record = self.find(path)
+            if record is not None and record.owner == session_id:
+                owned.append(record)
         return owned
 
     def _store(self, record: ChangeRecord) -> None:

@@ -13,8 +13,8 @@ def ephemerals_of(tree: DataTree, session_id: int, prefix: bytes) -> list[bytes]
     if paths is None:
         return []
     if not prefix.strip() or prefix == ROOT:
-        return list(paths)
-    return [path for path in paths if path.startswith(prefix)]
+        return sorted(paths)
+    return sorted([path for path in paths if path.startswith(prefix)])
 
 
 def count_descendants(tree: DataTree, path: bytes) -> int:

@@ -1,7 +1,7 @@
-"""A slow and obvious model of the tree: a dictionary of dictionaries, changed one request at a time.
+"""A slow and obvious model of the tree: a dictionary of dictionaries, one request at a time.
 
-Nothing here is shared with the implementation. It knows no pipeline: it does at once what the real one
-proposes, logs and applies, and both must agree on every error and on every field.
+Nothing here is shared with the implementation. It knows no pipeline: it does at once what the real
+one proposes, logs and applies, and both must agree on every error and on every field.
 """
 
 from copy import deepcopy

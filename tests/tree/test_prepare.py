@@ -1,4 +1,4 @@
-"""Requests become transactions: which check comes first, and what is proposed (client.md 7, 11, 20)."""
+"""Requests become transactions: which check wins, and what is proposed (client.md 7, 11, 20)."""
 
 from collections.abc import Callable
 
@@ -108,7 +108,11 @@ OTHER_ERRORS: list[tuple[str, Callable[[Bench], int], int]] = [
     ("setData: missing", lambda b: b.set_data(b"/none", b"", 9).error, -101),
     ("setData: permission before version", lambda b: b.set_data(b"/shut", b"", 9).error, -102),
     ("setData: version", lambda b: b.set_data(b"/versioned", b"", 0).error, -103),
-    ("setData: the config node is read-only", lambda b: b.set_data(b"/zookeeper/config", b"").error, -102),
+    (
+        "setData: the config node is read-only",
+        lambda b: b.set_data(b"/zookeeper/config", b"").error,
+        -102,
+    ),
     ("setACL: syntax before the ACL", lambda b: b.set_acl(b"/none/", b"\0\0\0\0").error, -8),
     ("setACL: the ACL before existence", lambda b: b.set_acl(b"/none", b"\0\0\0\0").error, -114),
     ("setACL: missing", lambda b: b.set_acl(b"/none", OPEN, 9).error, -101),
@@ -368,7 +372,7 @@ def test_closing_a_session_names_what_is_proposed_for_it() -> None:
     bench.create(b"/again", flags=1)
     prepared = bench.close_session()
     assert isinstance(prepared.txn, CloseSessionTxn)
-    assert sorted(prepared.txn.paths or []) == [b"/again", b"/applied", b"/pending"]
+    assert prepared.txn.paths == [b"/again", b"/applied", b"/pending"], "in order"
     bench.commit()
     assert prepared.digest == bench.tree.digest
     assert len(bench.tree.nodes) == 4

@@ -105,7 +105,9 @@ def test_the_owner_is_the_deepest_limited_path() -> None:
     index = QuotaIndex()
     index.add(b"/a")
     index.add(b"/a/b")
-    owners = [index.owner_of(path) for path in (b"/a", b"/a/bc", b"/a/b", b"/a/b/c/d", b"/ab", b"/")]
+    owners = [
+        index.owner_of(path) for path in (b"/a", b"/a/bc", b"/a/b", b"/a/b/c/d", b"/ab", b"/")
+    ]
     found = [None if owner is None else owner.path for owner in owners]
     assert found == [b"/a", b"/a", b"/a/b", b"/a/b", None, None]
 
@@ -180,7 +182,13 @@ def test_usage_written_by_hand_is_the_base_of_what_follows() -> None:
         assert bench.data(STATS) == b"count=2,bytes=1"
 
 
-@pytest.mark.parametrize("usage", [b"count=9223372036854775807,bytes=9223372036854775807", b"count=-9223372036854775808,bytes=-9223372036854775808"])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        b"count=9223372036854775807,bytes=9223372036854775807",
+        b"count=-9223372036854775808,bytes=-9223372036854775808",
+    ],
+)
 def test_usage_at_the_end_of_64_bits_is_clamped(usage: bytes) -> None:
     """quotas.md 7."""
     bench = limited(b"countHardLimit=5,byteHardLimit=5")

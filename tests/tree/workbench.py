@@ -79,7 +79,7 @@ def checked(path: bytes, version: int = -1) -> MultiItem:
 
 
 class Bench:
-    """A tree and its preparer. Operations are proposed, and applied at once unless `hold` is set."""
+    """A tree and its preparer. What is proposed is applied at once unless `hold` is set."""
 
     def __init__(self, options: PrepareOptions | None = None, skip_acl: bool = False) -> None:
         self.options = options or PrepareOptions()

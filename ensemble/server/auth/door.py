@@ -102,7 +102,7 @@ class Door:
                 f"{name} is not known here; an own one is python:<module>:<class>", "authProvider"
             )
 
-    def load_users(self, path: str) -> dict[str, str]:
+    def load_users(self, path: str) -> dict[str, str] | None:
         try:
             with open(path, encoding="utf-8") as file:
                 users = read_users(file.read(), path)
@@ -110,7 +110,9 @@ class Door:
             raise ConfigError(
                 f"{path}: {error.strerror}", "java.security.auth.login.config"
             ) from None
-        if self.options.sasl_super_password:
+        if users is None:
+            log.warning("%s has no section Server: SASL stays off", path)
+        elif self.options.sasl_super_password:
             users.setdefault("super", self.options.sasl_super_password)
         return users
 

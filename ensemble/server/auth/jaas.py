@@ -39,11 +39,11 @@ def tokens(text: str, source: str) -> list[tuple[int, str, str]]:
     return found
 
 
-def read_users(text: str, source: str, section: str = "Server") -> dict[str, str]:
-    """User name -> password of the section's `user_<name>` entries.
+def read_users(text: str, source: str, section: str = "Server") -> dict[str, str] | None:
+    """User name -> password of the section's `user_<name>` entries; None without such a section.
 
     Raises:
-        ConfigError: with file and line; or the section is missing or names nobody.
+        ConfigError: with file and line.
     """
     users: dict[str, str] = {}
     current = ""
@@ -72,6 +72,4 @@ def read_users(text: str, source: str, section: str = "Server") -> dict[str, str
         previous = token
     if depth != 0:
         raise ConfigError(f"{source}: a section is not closed")
-    if not seen:
-        raise ConfigError(f"{source}: there is no section {section}")
-    return users
+    return users if seen else None
