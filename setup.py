@@ -22,6 +22,8 @@ COMPILED = [
     "ensemble/server/log_writer.py",
     "ensemble/server/standalone.py",
     "ensemble/storage/txnlog.py",
+    "ensemble/storage/logreader.py",
+    "ensemble/storage/replay.py",
 ]
 
 

@@ -129,7 +129,7 @@ def purge(path: str) -> int:
         config = load_config([path], {})
         storage = config.storage
         layout = Layout(storage.data_dir, storage.log_dir)
-        removed = purge_files(OsDisk(), layout, storage.purge_retain, config.tree.extended_types)
+        removed = purge_files(OsDisk(), layout, storage.purge_retain)
     except (ConfigError, StorageError) as error:
         sys.stderr.write(f"ensemble: {error}\n")
         return EXIT_INVALID_INVOCATION

@@ -116,7 +116,6 @@ class Node:
             storage.trust_empty,
             storage.autocreate,
             storage.digest_enabled,
-            record_bytes_max,
         )
         self.layout.make_folders(self.disk)
         self.lock = lock_folder(self.layout.log_folder)

@@ -15,18 +15,38 @@ FOLDER_MODE: Final = 0o700
 
 
 class File(Protocol):
-    """An open file. Writes go to the position behind the last one."""
+    """A new file that is being written. Nothing is safe before `sync`."""
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes) -> None:
+        """Write behind what `write` has written before."""
+        ...
 
-    def write_at(self, offset: int, data: bytes) -> None: ...
+    def write_at(self, offset: int, data: bytes) -> None:
+        """Write somewhere else; the position of `write` does not move."""
+        ...
 
     def extend(self, size: int) -> None:
-        """Make the file at least `size` bytes long, with zeros."""
+        """Reserve space: at least `size` bytes, with zeros behind what was written."""
+        ...
+
+    def shrink(self, size: int) -> None:
+        """Give back the space behind `size` bytes. Not durable, and need not be."""
         ...
 
     def sync(self) -> None:
         """Put all written data on the platter (fdatasync)."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """An existing file that is being read."""
+
+    def size(self) -> int: ...
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """Up to `count` bytes; fewer only at the end of the file."""
         ...
 
     def close(self) -> None: ...
@@ -39,15 +59,19 @@ class Disk(Protocol):
         """Open for writing; an existing file loses its content."""
         ...
 
-    def open_for_cut(self, path: str) -> "Cutter": ...
+    def open(self, path: str) -> Source: ...
 
-    def read(self, path: str) -> bytes: ...
-
-    def names(self, folder: str) -> list[str]:
-        """Names in a folder; empty where there is no such folder."""
+    def read(self, path: str) -> bytes:
+        """All of a small file."""
         ...
 
-    def size(self, path: str) -> int: ...
+    def cut(self, path: str, size: int) -> None:
+        """Shorten a file to `size` bytes; durable when this returns."""
+        ...
+
+    def names(self, folder: str) -> list[str]:
+        """Names in a folder, sorted; empty where there is no such folder."""
+        ...
 
     def exists(self, path: str) -> bool: ...
 
@@ -55,28 +79,27 @@ class Disk(Protocol):
 
     def remove(self, path: str) -> None: ...
 
-    def make_folder(self, path: str) -> None: ...
+    def make_folder(self, path: str) -> None:
+        """Make a folder and those above it, where they are missing; durable when this returns."""
+        ...
 
     def sync_folder(self, path: str) -> None:
         """Put names that were created, renamed or removed on the platter."""
         ...
 
-
-class Cutter(Protocol):
-    """An existing file that is about to be shortened."""
-
-    def cut(self, size: int) -> None: ...
-
-    def close(self) -> None: ...
+    def free_bytes(self, folder: str) -> int:
+        """How much this server may still write there."""
+        ...
 
 
 def failed(what: str, path: str, error: OSError) -> StorageError:
-    return StorageError(f"{what} {path}: {error.strerror} ({error.errno})")
+    """An error of the operating system, with the file it is about."""
+    return StorageError(f"{what} {path}: {error.strerror} (errno {error.errno})")
 
 
 @final
 class OsFile:
-    """A file of the operating system."""
+    """A file of the operating system, open for writing."""
 
     __slots__ = ("at", "fd", "path")
 
@@ -105,6 +128,12 @@ class OsFile:
         except OSError as error:
             raise failed(f"cannot extend to {size} bytes", self.path, error) from error
 
+    def shrink(self, size: int) -> None:
+        try:
+            os.ftruncate(self.fd, size)
+        except OSError as error:
+            raise failed(f"cannot cut to {size} bytes", self.path, error) from error
+
     def sync(self) -> None:
         try:
             os.fdatasync(self.fd)
@@ -112,23 +141,39 @@ class OsFile:
             raise failed("cannot sync", self.path, error) from error
 
     def close(self) -> None:
-        os.close(self.fd)
+        try:
+            os.close(self.fd)
+        except OSError as error:
+            raise failed("cannot close", self.path, error) from error
 
 
 @final
-class OsCutter:
+class OsSource:
+    """A file of the operating system, open for reading."""
+
     __slots__ = ("fd", "path")
 
     def __init__(self, path: str, fd: int) -> None:
         self.path: Final = path
         self.fd: Final = fd
 
-    def cut(self, size: int) -> None:
+    def size(self) -> int:
         try:
-            os.ftruncate(self.fd, size)
-            os.fsync(self.fd)
+            return os.fstat(self.fd).st_size
         except OSError as error:
-            raise failed(f"cannot cut to {size} bytes", self.path, error) from error
+            raise failed("cannot stat", self.path, error) from error
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        try:
+            data = os.pread(self.fd, count, offset)
+            while 0 < len(data) < count:  # one call gives at most 2 GiB, and less after a signal
+                more = os.pread(self.fd, count - len(data), offset + len(data))
+                if not more:
+                    break
+                data += more
+        except OSError as error:
+            raise failed(f"cannot read at offset {offset} of", self.path, error) from error
+        return data
 
     def close(self) -> None:
         os.close(self.fd)
@@ -138,17 +183,23 @@ class OsCutter:
 class OsDisk:
     """The real disk."""
 
+    __slots__ = ()
+
     def create(self, path: str) -> File:
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
-            os.fchmod(fd, FILE_MODE)
         except OSError as error:
+            raise failed("cannot create", path, error) from error
+        try:
+            os.fchmod(fd, FILE_MODE)  # an older file of that name, or a strange umask
+        except OSError as error:
+            os.close(fd)
             raise failed("cannot create", path, error) from error
         return OsFile(path, fd)
 
-    def open_for_cut(self, path: str) -> Cutter:
+    def open(self, path: str) -> Source:
         try:
-            return OsCutter(path, os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+            return OsSource(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         except OSError as error:
             raise failed("cannot open", path, error) from error
 
@@ -159,6 +210,19 @@ class OsDisk:
         except OSError as error:
             raise failed("cannot read", path, error) from error
 
+    def cut(self, path: str, size: int) -> None:
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise failed("cannot open", path, error) from error
+        try:
+            os.ftruncate(fd, size)
+            os.fsync(fd)
+        except OSError as error:
+            raise failed(f"cannot cut to {size} bytes", path, error) from error
+        finally:
+            os.close(fd)
+
     def names(self, folder: str) -> list[str]:
         try:
             return sorted(os.listdir(folder))
@@ -167,14 +231,15 @@ class OsDisk:
         except OSError as error:
             raise failed("cannot list", folder, error) from error
 
-    def size(self, path: str) -> int:
+    def exists(self, path: str) -> bool:
+        # Not os.path.exists: a disk that cannot answer must not pass for a file that is not there.
         try:
-            return os.stat(path).st_size
+            os.stat(path)
+        except FileNotFoundError:
+            return False
         except OSError as error:
             raise failed("cannot stat", path, error) from error
-
-    def exists(self, path: str) -> bool:
-        return os.path.exists(path)
+        return True
 
     def rename(self, old: str, new: str) -> None:
         try:
@@ -189,10 +254,19 @@ class OsDisk:
             raise failed("cannot remove", path, error) from error
 
     def make_folder(self, path: str) -> None:
-        try:
-            os.makedirs(path, FOLDER_MODE, exist_ok=True)
-        except OSError as error:
-            raise failed("cannot make folder", path, error) from error
+        missing: list[str] = []
+        while not self.exists(path):
+            missing.append(path)
+            path = os.path.dirname(path) or "."
+        for folder in reversed(missing):
+            try:
+                os.mkdir(folder, FOLDER_MODE)
+                os.chmod(folder, FOLDER_MODE)
+            except FileExistsError:
+                pass
+            except OSError as error:
+                raise failed("cannot make folder", folder, error) from error
+            self.sync_folder(os.path.dirname(folder) or ".")
 
     def sync_folder(self, path: str) -> None:
         try:
@@ -205,3 +279,10 @@ class OsDisk:
             raise failed("cannot sync", path, error) from error
         finally:
             os.close(fd)
+
+    def free_bytes(self, folder: str) -> int:
+        try:
+            facts = os.statvfs(folder)
+        except OSError as error:
+            raise failed("cannot stat", folder, error) from error
+        return facts.f_bavail * facts.f_frsize

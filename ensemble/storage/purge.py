@@ -1,7 +1,7 @@
 """Removing what no recovery needs any more.
 
-Source: storage.md section 9. Unlike the Java server, only snapshots that have been read and found whole
-count as kept: the recent ones may all be damaged (trust.md B5, ZOOKEEPER-3231).
+Source: storage.md section 9. Unlike the Java server, only snapshots that have been read and found
+whole count as kept: the recent ones may all be damaged (trust.md B5, ZOOKEEPER-3231).
 """
 
 from typing import Final
@@ -14,28 +14,40 @@ from ensemble.storage.layout import Layout
 RETAIN_MIN: Final = 3
 
 
-def purge(disk: Disk, layout: Layout, retain: int, extended_types: bool = False) -> list[str]:
-    """Keep the `retain` newest whole snapshots and the logs that they need; what was removed."""
+def purge(disk: Disk, layout: Layout, retain: int) -> list[str]:
+    """Keep the `retain` newest whole snapshots and the logs that they need; what was removed.
+
+    With fewer whole ones than that, nothing is removed.
+
+    Raises:
+        ConfigError: `retain` is too small.
+        StorageError: the disk refuses; what is left is enough for a recovery all the same.
+    """
     if retain < RETAIN_MIN:
         raise ConfigError(f"{retain}, at least {RETAIN_MIN}", "autopurge.snapRetainCount")
-    kept: list[int] = []
     snapshots = layout.snapshots(disk)
-    for zxid, path in reversed(snapshots):
-        if len(kept) == retain:
-            break
-        try:
-            snapfile.load(disk, path, zxid, extended_types)
-        except StorageError:
-            continue
-        kept.append(zxid)
-    if len(kept) < retain:
+    oldest = oldest_kept(disk, snapshots, retain)
+    if oldest < 0:
         return []
-    oldest = kept[-1]
-    doomed = [path for zxid, path in snapshots if zxid < oldest]
     logs = layout.logs(disk)
-    needed = [zxid for zxid, _ in logs if zxid <= oldest]
-    first_log = max(needed) if needed else oldest
+    # The log that begins at or before the snapshot may hold what comes after it.
+    first_log = max([zxid for zxid, _ in logs if zxid <= oldest], default=oldest)
+    doomed = [path for zxid, path in snapshots if zxid < oldest]
     doomed += [path for zxid, path in logs if zxid < first_log]
     for path in doomed:
         disk.remove(path)
     return doomed
+
+
+def oldest_kept(disk: Disk, snapshots: list[tuple[int, str]], retain: int) -> int:
+    """The zxid of the oldest snapshot to keep; -1 where there are not enough whole ones."""
+    whole: set[int] = set()
+    for zxid, path in reversed(snapshots):
+        try:
+            snapfile.verify(disk, path)
+        except StorageError:
+            continue
+        whole.add(zxid)
+        if len(whole) == retain:
+            return zxid
+    return -1

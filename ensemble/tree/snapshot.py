@@ -1,7 +1,7 @@
-"""A tree as the bytes of a snapshot, and back.
+"""A tree as the bytes of a snapshot; `snapshot_reader` is the way back.
 
-Source: storage.md section 4. The stream is cut into chunks of about a quarter of a megabyte; the
-caller compresses, writes and renames. Seals are Adler-32 sums over everything before them.
+Source: storage.md section 4. Both directions work chunk by chunk and know nothing of files: whoever
+calls compresses, writes and renames. A seal is the Adler-32 of everything before it.
 """
 
 from collections.abc import Iterator
@@ -11,18 +11,17 @@ from zlib import adler32
 from librt.strings import BytesWriter, write_i32_be, write_i64_be
 from mypy_extensions import i64
 
-from ensemble.errors import StorageError
 from ensemble.tree.acl import OPEN_ACL_ID
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.digest import signed64
 from ensemble.tree.paths import ROOT
-from ensemble.tree.znode import Znode
-from ensemble.wire.jute import MarshallingError, Reader, write_buffer, write_int, write_long
-from ensemble.wire.records import read_acl_vector, write_acl_vector
+from ensemble.wire.jute import write_buffer, write_int, write_long
+from ensemble.wire.records import write_acl_vector
 from ensemble.wire.txns import DIGEST_VERSION
 
 FILE_HEADER: Final = b"ZKSN\x00\x00\x00\x02\xff\xff\xff\xff\xff\xff\xff\xff"
 END_MARK: Final = b"\x00\x00\x00\x01/"
+SEAL_BYTES: Final = 13
 CHUNK_BYTES: Final = 1 << 18
 
 
@@ -41,46 +40,52 @@ class SnapshotWriter:
     def next_chunk(self) -> bytes:
         """The next piece of the stream; empty at its end."""
         out = BytesWriter()
-        if self.stage == 0:
-            self.write_head(out)
+        stage = self.stage
+        if stage == 0:
             self.stage = 1
-        elif self.stage == 1:
+            self.write_head(out)
+        elif stage == 1:
             self.write_nodes(out)
             if not self.paths:
                 self.stage = 2
-        elif self.stage == 2:
-            out.write(END_MARK)
+        elif stage == 2:
             self.stage = 3
-            return self.sealed(out.getvalue())
-        elif self.stage == 3:
-            self.stage = 4
-            if self.digest:
-                write_long(out, self.tree.last_zxid)
-                write_int(out, DIGEST_VERSION)
-                write_long(out, signed64(self.tree.digest))
-                return self.sealed(out.getvalue())
-            return self.next_chunk()
-        elif self.stage == 4:
-            self.stage = 5
-            if self.last_zxid:
-                write_long(out, self.tree.last_zxid)
-                return self.sealed(out.getvalue())
-            return b""
+            self.write_trailers(out)
+            return out.getvalue()
         else:
             return b""
         chunk = out.getvalue()
         self.sum = adler32(chunk, int(self.sum))
         return chunk
 
-    def sealed(self, part: bytes) -> bytes:
-        """A part and the seal behind it; the sum goes on over both."""
-        total = adler32(part, int(self.sum))
-        out = BytesWriter()
-        write_long(out, total)
-        out.write(END_MARK)
-        seal = out.getvalue()
-        self.sum = adler32(seal, total)
-        return part + seal
+    def write_trailers(self, out: BytesWriter) -> None:
+        """The end mark, the digest, the last zxid, each with the seal behind it."""
+        tree = self.tree
+        part = BytesWriter()
+        part.write(END_MARK)
+        self.seal(out, part)
+        if self.digest:
+            part = BytesWriter()
+            write_long(part, tree.last_zxid)
+            write_int(part, DIGEST_VERSION)
+            # Before the first transaction the Java server has no digest to write.
+            write_long(part, 0 if tree.last_zxid == 0 else signed64(tree.digest))
+            self.seal(out, part)
+        if self.last_zxid:
+            part = BytesWriter()
+            write_long(part, tree.last_zxid)
+            self.seal(out, part)
+
+    def seal(self, out: BytesWriter, part: BytesWriter) -> None:
+        """Write a part and its seal; the sum goes on over both."""
+        data = part.getvalue()
+        total = adler32(data, int(self.sum))
+        seal = BytesWriter()
+        write_long(seal, total)
+        seal.write(END_MARK)
+        self.sum = adler32(seal.getvalue(), total)
+        out.write(data)
+        out.write(seal.getvalue())
 
     def write_head(self, out: BytesWriter) -> None:
         tree = self.tree
@@ -96,6 +101,7 @@ class SnapshotWriter:
             write_acl_vector(out, acl.entries)
 
     def write_nodes(self, out: BytesWriter) -> None:
+        """Znodes in pre-order, siblings by name: equal trees give equal nodes, byte for byte."""
         paths = self.paths
         nodes = self.tree.nodes
         while paths and len(out) < CHUNK_BYTES:
@@ -122,101 +128,3 @@ def write_snapshot(tree: DataTree, digest: bool = True, last_zxid: bool = True) 
     """The whole stream, chunk by chunk."""
     writer = SnapshotWriter(tree, digest, last_zxid)
     return iter(writer.next_chunk, b"")
-
-
-@final
-class Snapshot:
-    """A tree that was read. `digest_zxid` -1: the file carries no digest.
-
-    A fuzzy file's digest belongs to `digest_zxid`, which may be larger than the zxid in its name.
-    """
-
-    __slots__ = ("digest", "digest_zxid", "tree")
-
-    def __init__(self, tree: DataTree, digest_zxid: int, digest: int) -> None:
-        self.tree: Final = tree
-        self.digest_zxid: Final = digest_zxid
-        self.digest: Final = digest  # signed 64 bit
-
-
-def read_snapshot(data: bytes, zxid: int, extended_types: bool = False) -> Snapshot:
-    """Read an uncompressed snapshot; the tree's last zxid becomes `zxid`, that of the file's name.
-
-    Raises:
-        StorageError: the text says what does not fit, without the file's name.
-    """
-    if data[:8] != FILE_HEADER[:8]:
-        raise StorageError(f"no snapshot header, it begins with {data[:8].hex() or 'nothing'}")
-    reader = Reader(data, len(FILE_HEADER), len(data))
-    tree = DataTree(extended_types)
-    tree.clear()
-    try:
-        for _ in range(reader.read_count()):
-            session_id = reader.read_long()
-            tree.sessions[session_id] = reader.read_int()
-        for _ in range(reader.read_count()):
-            acl_id = reader.read_long()
-            tree.acls.load(acl_id, read_acl_vector(reader))
-        read_nodes(reader, tree)
-        check_seal(reader, data)
-        digest_zxid = -1
-        digest = 0
-        if reader.remaining() > 0:
-            digest_zxid = reader.read_long()
-            version = reader.read_int()
-            if version < DIGEST_VERSION:
-                raise StorageError(f"a digest of version {version}")
-            digest = reader.read_long()
-            check_seal(reader, data)
-        if reader.remaining() > 0:
-            reader.read_long()
-            check_seal(reader, data)
-    except MarshallingError as error:
-        raise StorageError(f"at offset {reader.at}: {error}") from None
-    tree.last_zxid = zxid
-    tree.acls.prune()
-    tree.rebuild_quotas()
-    return Snapshot(tree, digest_zxid, digest)
-
-
-def read_nodes(reader: Reader, tree: DataTree) -> None:
-    """All znodes up to the end mark. Parents come before their children."""
-    nodes = tree.nodes
-    acls = tree.acls
-    while True:
-        raw = reader.read_buffer()
-        if raw is None:
-            raise StorageError(f"a znode without a path at offset {reader.at}")
-        if len(raw) == 1 and raw == ROOT:
-            return
-        path = raw or ROOT
-        data = reader.read_buffer()
-        acl_id = reader.read_long()
-        node = Znode(data, acls.take_by_id(acl_id), 0, 0, 0)
-        node.czxid = reader.read_long()
-        node.mzxid = reader.read_long()
-        node.ctime = reader.read_long()
-        node.mtime = reader.read_long()
-        node.version = reader.read_int()
-        node.cversion = reader.read_int()
-        node.aversion = reader.read_int()
-        node.owner = reader.read_long()
-        node.pzxid = reader.read_long()
-        if path in nodes:
-            raise StorageError(f"{path!r} comes twice, at offset {reader.at}")
-        parent: Znode | None = None
-        if len(path) > 1:
-            parent = nodes.get(path[: max(1, path.rfind(b"/"))])
-            if parent is None:
-                raise StorageError(f"{path!r} comes before its parent, at offset {reader.at}")
-        tree.insert(path, node, parent)
-
-
-def check_seal(reader: Reader, data: bytes) -> None:
-    """A seal: the Adler-32 of everything before it, then the end mark."""
-    at = reader.at
-    wanted = reader.read_long()
-    found = adler32(memoryview(data)[:at])
-    mark = reader.read_buffer()
-    if wanted != found or mark != ROOT:
-        raise StorageError(f"the seal at offset {at} does not match: {wanted:#x}, {found:#x} found")
