@@ -244,7 +244,7 @@ def connection_entry(conn: Connection, short: bool) -> JsonObject:
     entry: JsonObject = {
         "remote_socket_address": four_letter.peer_text(conn)[1:],
         "interest_ops": four_letter.interest(conn),
-        "outstanding_requests": len(conn.pending),
+        "outstanding_requests": int(conn.pending.count),
         "packets_received": int(stats.received),
         "packets_sent": int(stats.sent),
     }

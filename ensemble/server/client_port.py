@@ -10,6 +10,7 @@ import errno
 import select
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable
 from typing import Final, final
 
@@ -37,6 +38,7 @@ class ClientSocket:
     """A socket and its connection. `unsent` is what the kernel did not take yet."""
 
     __slots__ = (
+        "blocked",
         "conn",
         "fd",
         "handshaking",
@@ -56,6 +58,7 @@ class ClientSocket:
         self.unsent = b""
         self.more_frames = False  # whole frames wait in the buffer: look again without receiving
         self.paused_ms: i64 = 0
+        self.blocked = False  # stands in the queue of those that wait for others' requests
 
 
 @final
@@ -123,6 +126,9 @@ class ClientPort:
         self.listeners: Final[dict[int, tuple[socket.socket, ssl.SSLContext | None]]] = {}
         self.extra: Final[dict[int, Callable[[], None]]] = {}
         self.waiting: list[ClientSocket] = []  # with frames to look at in the next turn
+        # Those that more than `outstanding_max` unanswered requests hold up, in the order in which
+        # they came: with less order some would wait for many times as long as others.
+        self.blocked: Final[deque[ClientSocket]] = deque()
         self.next_connection_id: i64 = 1
         self.accepting = True
 
@@ -167,6 +173,8 @@ class ClientPort:
     def on_ready(self) -> bool:
         """One turn. True where another is due at once, because frames wait in buffers."""
         accepts = False
+        if self.blocked:
+            self.admit_blocked()
         if self.waiting:
             # First those that had to wait: else the ones with new input take all the room again.
             waiting = self.waiting
@@ -189,7 +197,18 @@ class ClientPort:
             self.accept()
         self.end_turn()
         self.flush()
-        return bool(self.waiting)
+        return bool(self.waiting) or self.may_admit()
+
+    def may_admit(self) -> bool:
+        """Whether a request that was held up for the sake of the others may be looked at now."""
+        return len(self.blocked) > 0 and self.pipeline.outstanding <= self.limits.outstanding_max
+
+    def admit_blocked(self) -> None:
+        while self.may_admit():
+            client = self.blocked.popleft()
+            client.blocked = False
+            if client.conn.state != CLOSED:
+                self.take_frames(client)
 
     def accept(self) -> None:
         """Take what has connected. New connections are served from the next turn on."""
@@ -333,10 +352,14 @@ class ClientPort:
             if conn.state == NEW and self.take_word(client):
                 return
             for _ in range(FRAMES_PER_TURN_MAX):
-                if not pipeline.may_read(conn) or (
-                    conn.pending and pipeline.outstanding > outstanding_max
-                ):
+                if not pipeline.may_read(conn):
                     self.pause(client)
+                    return
+                if conn.pending.count > 0 and pipeline.outstanding > outstanding_max:
+                    self.pause(client)
+                    if not client.blocked:
+                        client.blocked = True
+                        self.blocked.append(client)
                     return
                 if not frames.next_frame():
                     if client.paused_ms != 0:
@@ -423,8 +446,11 @@ class ClientPort:
             if len(client.unsent) > OUT_BYTES_HARD:
                 self.close_socket(client, f"{len(client.unsent)} bytes unread by the client")
             return
-        if conn.state == DRAINING and not conn.pending:
+        if conn.state == DRAINING and conn.pending.count == 0:
             self.close_socket(client, conn.close_reason)
+        elif client.blocked:
+            if conn.pending.count == 0:
+                self.look_again(client)
         elif client.paused_ms != 0 or conn.frames.pending() > 0:
             self.look_again(client)
 

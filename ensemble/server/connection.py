@@ -1,10 +1,9 @@
 """One client connection as the pipeline sees it: no socket, only bytes in, bytes out and state."""
 
-from collections import deque
 from typing import Final, final
 
 from librt.strings import BytesWriter
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from ensemble.server.stats import ConnectionStats
 from ensemble.tree.sessions import Session
@@ -21,6 +20,7 @@ CLOSED: Final = 4
 
 
 @final
+@mypyc_attr(acyclic=True)
 class Pending:
     """A request of a connection that is not answered yet, in its place among the others.
 
@@ -28,7 +28,7 @@ class Pending:
     overtake the ones before it (`reply`), or a read that waits for the writes before it (`reader`).
     """
 
-    __slots__ = ("arrived_ms", "ids", "op", "reader", "reply", "xid", "zxid")
+    __slots__ = ("arrived_ms", "ids", "next", "op", "reader", "reply", "xid", "zxid")
 
     def __init__(
         self,
@@ -47,6 +47,49 @@ class Pending:
         self.reader: Final = reader
         self.ids: Final = ids
         self.arrived_ms: Final = arrived_ms
+        self.next: Pending | None = None
+
+
+@final
+class PendingQueue:
+    """The unanswered requests of a connection, oldest first: a linked list, as it is cheapest."""
+
+    __slots__ = ("count", "first", "last")
+
+    def __init__(self) -> None:
+        self.count: i64 = 0
+        self.first: Pending | None = None
+        self.last: Pending | None = None
+
+    def first_zxid(self) -> i64:
+        """The zxid that the oldest one waits for, 0 if it waits for none; -1 where there is none."""
+        first = self.first
+        return -1 if first is None else first.zxid
+
+    def append(self, pending: Pending) -> None:
+        last = self.last
+        if last is None:
+            self.first = pending
+        else:
+            last.next = pending
+        self.last = pending
+        self.count += 1
+
+    def pop(self) -> Pending:
+        """Take the oldest one out; there must be one."""
+        first = self.first
+        assert first is not None
+        self.first = first.next
+        if self.first is None:
+            self.last = None
+        first.next = None
+        self.count -= 1
+        return first
+
+    def clear(self) -> None:
+        """Drop all, one by one: a long chain must not be freed by recursion."""
+        while self.count > 0:
+            self.pop()
 
 
 @final
@@ -98,7 +141,7 @@ class Connection:
         self.secure: Final = secure
         self.frames: Final = FrameBuffer(frame_bytes_max)
         self.out: Final = BytesWriter()
-        self.pending: Final[deque[Pending]] = deque()
+        self.pending: Final = PendingQueue()
         self.stats: Final = stats
         self.connected_ms: Final = now_ms
         self.ids: list[Id] = ids

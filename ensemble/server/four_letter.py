@@ -102,7 +102,7 @@ def interest(conn: Connection) -> int:
 def brief(conn: Connection) -> str:
     stats = conn.stats
     return (
-        f" {peer_text(conn)}[{interest(conn):x}](queued={len(conn.pending)},"
+        f" {peer_text(conn)}[{interest(conn):x}](queued={conn.pending.count},"
         f"recved={stats.received},sent={stats.sent}"
     )
 

@@ -172,7 +172,7 @@ class Node:
             rules,
             self.stats,
         )
-        self.authority.on_committed = self.pipeline.on_committed
+        self.authority.pipeline = self.pipeline
         ports = config.ports
         outstanding_max = ports.outstanding_max
         if ports.throttle_max_requests:
@@ -282,7 +282,7 @@ class Node:
         self.loop.remove_reader(self.port.epoll.fileno())
         self.port.stop_listening()
         deadline = time.monotonic() + 5.0
-        while self._failure is None and self.authority.inflight and time.monotonic() < deadline:
+        while self._failure is None and not self.authority.is_idle() and time.monotonic() < deadline:
             self.turn()
             await asyncio.sleep(0.001)
         if self.admin_port is not None:

@@ -100,20 +100,20 @@ def is_read(op: i64) -> bool:
     )
 
 
-class Authority(Protocol):
+class Authority:
     """Who orders writes: this server alone, or (later) the leader of an ensemble."""
 
-    def submit(self, request: WriteRequest) -> int:
+    def submit(self, request: WriteRequest) -> i64:
         """Order a write; its zxid. The commit comes back through `Pipeline.on_committed`.
 
         Raises:
             MarshallingError: the body cannot be decoded; no zxid was used.
         """
-        ...
+        raise NotImplementedError
 
-    def last_proposed(self) -> int:
+    def last_proposed(self) -> i64:
         """The highest zxid that was given out."""
-        ...
+        raise NotImplementedError
 
 
 class Door(Protocol):
@@ -209,7 +209,7 @@ class Pipeline:
         if conn.state == CLOSED:
             return
         conn.state = CLOSED
-        self.outstanding -= len(conn.pending)
+        self.outstanding -= conn.pending.count
         conn.pending.clear()
         del self.connections[conn.id]
         self.watches.drop_connection(conn.id)
@@ -234,7 +234,7 @@ class Pipeline:
     def cut(self, conn: Connection, reason: str) -> None:
         """Close at once, without a reply to what is pending."""
         conn.out.truncate(0)
-        self.outstanding -= len(conn.pending)
+        self.outstanding -= conn.pending.count
         conn.pending.clear()
         self.drain(conn, reason)
 
@@ -242,7 +242,7 @@ class Pipeline:
         """Whether the next request of this connection may be looked at now (back-pressure)."""
         return (
             (conn.state == OPEN or conn.state == NEW)
-            and len(conn.pending) < PENDING_MAX
+            and conn.pending.count < PENDING_MAX
             and conn.backlog_bytes() < OUT_BYTES_SOFT
         )
 
@@ -276,7 +276,7 @@ class Pipeline:
         elif is_write(op):
             self.write(conn, xid, op, reader)
         elif is_read(op):
-            if not conn.pending:
+            if conn.pending.count == 0:
                 self.answers.answer(conn, xid, op, reader, conn.ids)
                 self.sent(conn, op, self.now_ms)
                 self.touch_dirty(conn)
@@ -325,7 +325,7 @@ class Pipeline:
         self.reply_in_turn(conn, xid, op, reply.getvalue())
 
     def reply_in_turn(self, conn: Connection, xid: i64, op: i64, reply: bytes) -> None:
-        if conn.pending:
+        if conn.pending.count > 0:
             self.outstanding += 1
             conn.pending.append(Pending(xid, op, 0, reply, None, conn.ids, self.now_ms))
         else:
@@ -475,9 +475,9 @@ class Pipeline:
             self.tracker.remove(session_id)
             self.session_closed(conn, header)
             return
-        if conn is None or not conn.pending or conn.pending[0].zxid != header.zxid:
+        if conn is None or conn.pending.first_zxid() != header.zxid:
             return  # the connection that asked is gone, or nobody asked (the container sweep)
-        pending = conn.pending.popleft()
+        pending = conn.pending.pop()
         self.outstanding -= 1
         write_write_reply(conn.out, pending, header.zxid, error, applied)
         self.sent(conn, pending.op, pending.arrived_ms)
@@ -486,11 +486,8 @@ class Pipeline:
 
     def go_on(self, conn: Connection) -> None:
         """Answer what waited behind a commit, up to the next write."""
-        while conn.pending:
-            pending = conn.pending[0]
-            if pending.zxid > 0:
-                return
-            conn.pending.popleft()
+        while conn.pending.count > 0 and conn.pending.first_zxid() == 0:
+            pending = conn.pending.pop()
             self.outstanding -= 1
             if pending.reply is not None:
                 conn.out.write(pending.reply)
@@ -525,8 +522,8 @@ class Pipeline:
     def session_closed(self, conn: Connection | None, header: TxnHeader) -> None:
         if conn is None:
             return
-        if conn.pending and conn.pending[0].zxid == header.zxid:
-            pending = conn.pending.popleft()
+        if conn.pending.first_zxid() == header.zxid:
+            pending = conn.pending.pop()
             self.outstanding -= 1
             write_header_only(conn.out, pending.xid, header.zxid, 0)
             self.sent(conn, pending.op, pending.arrived_ms)

@@ -5,34 +5,36 @@ is on the disk. While one batch is being synced the next one gathers: throughput
 sync rate, latency is one sync. Nothing is acknowledged that is not on the disk (trust.md I9).
 """
 
-from collections import deque
-from collections.abc import Callable
 from typing import Final, final
 
 from mypy_extensions import i64
 
 from ensemble.server.log_writer import LogBatch, LogWriter
-from ensemble.tree.apply import Applied, apply
+from ensemble.server.pipeline import Authority, Pipeline
+from ensemble.tree.apply import apply
 from ensemble.tree.datatree import DataTree
+from ensemble.tree.digest import NO_SUMS
 from ensemble.tree.prepare import Prepared, Preparer, WriteRequest
-from ensemble.wire.txns import TxnHeader
+
+DIGEST_CHECK_EVERY: Final = 128  # transactions; a power of two
 
 
 @final
-class StandaloneAuthority:
+class StandaloneAuthority(Authority):
     """Orders, logs, commits and applies. The caller sets `wall_ms` at each turn.
 
-    Invariants: tree.last_zxid <= synced <= proposed; `inflight` holds exactly the zxids after
-    tree.last_zxid up to `proposed`, in order.
+    Invariant: `syncing`, then `gathering`, hold exactly the zxids after tree.last_zxid up to
+    `proposed`, in order; `batch` the records of `gathering`.
     """
 
     __slots__ = (
         "batch",
-        "inflight",
+        "gathering",
         "log",
-        "on_committed",
+        "pipeline",
         "preparer",
         "proposed",
+        "syncing",
         "tree",
         "txns_since_snapshot",
         "wall_ms",
@@ -42,22 +44,23 @@ class StandaloneAuthority:
         self.tree: DataTree = tree
         self.preparer: Preparer = preparer
         self.log: Final = log
-        self.on_committed: Callable[[TxnHeader, int, Applied], None] | None = None
+        self.pipeline: Pipeline | None = None
         self.proposed: i64 = tree.last_zxid
-        self.inflight: Final[deque[Prepared]] = deque()
+        self.gathering: list[Prepared] = []
+        self.syncing: list[Prepared] = []
         self.batch = LogBatch()
         self.wall_ms: i64 = 0
         self.txns_since_snapshot: i64 = 0
 
-    def last_proposed(self) -> int:
+    def last_proposed(self) -> i64:
         return self.proposed
 
-    def submit(self, request: WriteRequest) -> int:
+    def submit(self, request: WriteRequest) -> i64:
         """Order a write; see `pipeline.Authority`."""
         zxid = self.proposed + 1
         prepared = self.preparer.prepare(request, zxid, self.wall_ms)
         self.proposed = zxid
-        self.inflight.append(prepared)
+        self.gathering.append(prepared)
         self.batch.append(zxid, prepared.payload)
         return zxid
 
@@ -66,6 +69,12 @@ class StandaloneAuthority:
         if self.batch.count > 0 and not self.log.busy:
             self.log.submit(self.batch)
             self.batch = LogBatch()
+            self.syncing = self.gathering
+            self.gathering = []
+
+    def is_idle(self) -> bool:
+        """Whether everything that was submitted has been applied."""
+        return not self.syncing and not self.gathering
 
     def on_synced(self) -> int:
         """The disk has another batch: apply it. Gives the number of transactions applied.
@@ -75,17 +84,22 @@ class StandaloneAuthority:
             stops.
         """
         synced = self.log.take_synced()
-        assert synced <= self.proposed
-        on_committed = self.on_committed
-        assert on_committed is not None
-        inflight = self.inflight
-        count = 0
-        while inflight and inflight[0].header.zxid <= synced:
-            prepared = inflight.popleft()
+        pipeline = self.pipeline
+        assert pipeline is not None
+        tree = self.tree
+        preparer = self.preparer
+        batch = self.syncing
+        self.syncing = []
+        assert batch[-1].header.zxid == synced, f"synced {synced:#x}, not the batch that was sent"
+        for prepared in batch:
             header = prepared.header
-            applied = apply(self.tree, header, prepared.txn)
-            self.preparer.on_applied(header.zxid, header)
-            on_committed(header, prepared.error, applied)
-            count += 1
+            if header.zxid & (DIGEST_CHECK_EVERY - 1):
+                applied = apply(tree, header, prepared.txn, prepared.sums)
+            else:
+                applied = apply(tree, header, prepared.txn, NO_SUMS)
+                assert tree.digest == prepared.digest, f"the digest after {header.zxid:#x} differs"
+            preparer.on_applied(prepared)
+            pipeline.on_committed(header, prepared.error, applied)
+        count = len(batch)
         self.txns_since_snapshot += count
         return count

@@ -7,11 +7,12 @@ already stays, versions are absolute, and cversion and pzxid of a parent only mo
 
 from typing import Final, final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from ensemble.tree import quota as quotas
 from ensemble.tree.acl import AclList
 from ensemble.tree.datatree import DataTree
+from ensemble.tree.digest import NO_SUMS, UNKNOWN, Sums
 from ensemble.tree.paths import ROOT
 from ensemble.tree.znode import OWNER_CONTAINER, TTL_MAX, Znode, ttl_owner, wrap32
 from ensemble.wire import codes
@@ -32,6 +33,7 @@ from ensemble.wire.txns import (
 
 
 @final
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Change:
     """One event for the watch table; `acl` decides who may hear of it (client.md 13.4)."""
 
@@ -44,6 +46,7 @@ class Change:
 
 
 @final
+@mypyc_attr(acyclic=True, free_list_len=1)
 class OpResult:
     """The outcome of one operation. `op` -1: it failed with `error`. `path` is the final one."""
 
@@ -57,6 +60,7 @@ class OpResult:
 
 
 @final
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Applied:
     """What a transaction did: one result per operation, and the events in order.
 
@@ -78,15 +82,15 @@ class Applied:
             self.error = error
 
 
-def apply(tree: DataTree, header: TxnHeader, txn: Txn) -> Applied:
-    """Apply a committed transaction. Cannot fail."""
+def apply(tree: DataTree, header: TxnHeader, txn: Txn, sums: Sums = NO_SUMS) -> Applied:
+    """Apply a committed transaction. Cannot fail. `sums`: what is known of it already."""
     zxid = header.zxid
     if isinstance(txn, SetDataTxn):
         applied = Applied(False)
-        _set_data(tree, header, header.type, txn, applied)
+        _set_data(tree, header, header.type, txn, sums, applied)
     elif isinstance(txn, CreateTxn):
         applied = Applied(False)
-        _create(tree, header, header.type, txn, applied)
+        _create(tree, header, header.type, txn, sums, applied)
     elif isinstance(txn, DeleteTxn):
         applied = Applied(False)
         _delete(tree, zxid, header.type, txn.path, applied)
@@ -111,7 +115,7 @@ def apply(tree: DataTree, header: TxnHeader, txn: Txn) -> Applied:
 
 
 def _set_data(
-    tree: DataTree, header: TxnHeader, op: i64, txn: SetDataTxn, applied: Applied
+    tree: DataTree, header: TxnHeader, op: i64, txn: SetDataTxn, sums: Sums, applied: Applied
 ) -> None:
     path = txn.path
     node = tree.nodes.get(path)
@@ -119,13 +123,13 @@ def _set_data(
         applied.fail(codes.NO_NODE)
         return
     difference = (0 if txn.data is None else len(txn.data)) - node.data_bytes()
-    tree.set_data(path, node, txn.data)
+    tree.set_data(path, node, txn.data, sums.content_crc)
     if tree.quotas.by_path:
         _account_set_data(tree, path, difference)
     node.version = wrap32(txn.version)
     node.mtime = header.time_ms
     node.mzxid = header.zxid
-    tree.refresh(path, node)
+    tree.refresh(path, node, sums.node)
     applied.changes.append(Change(codes.EVENT_NODE_DATA_CHANGED, path, node.acl))
     applied.results.append(OpResult(op, 0, path, tree.stat_of(node)))
 
@@ -139,7 +143,9 @@ def _account_set_data(tree: DataTree, path: bytes, difference: int) -> None:
         tree.charge(owner, 0, difference)
 
 
-def _create(tree: DataTree, header: TxnHeader, op: i64, txn: CreateTxn, applied: Applied) -> None:
+def _create(
+    tree: DataTree, header: TxnHeader, op: i64, txn: CreateTxn, sums: Sums, applied: Applied
+) -> None:
     path = txn.path
     at = path.rfind(b"/")
     parent_path = ROOT if at == 0 else path[:at]
@@ -155,7 +161,7 @@ def _create(tree: DataTree, header: TxnHeader, op: i64, txn: CreateTxn, applied:
         if len(path) > 1:
             tree.set_acl(node, tree.acls.take(txn.acl))
             if txn.parent_cversion != -1:
-                _count_create(tree, parent_path, parent, txn.parent_cversion, zxid)
+                _count_create(tree, parent_path, parent, txn.parent_cversion, zxid, UNKNOWN)
         applied.fail(codes.NODE_EXISTS)
         return
     owner: i64 = 0
@@ -167,8 +173,8 @@ def _create(tree: DataTree, header: TxnHeader, op: i64, txn: CreateTxn, applied:
     elif txn.ephemeral:
         owner = header.session_id
     node = Znode(txn.data, tree.acls.take(txn.acl), owner, zxid, header.time_ms)
-    tree.insert(path, node, parent)
-    _count_create(tree, parent_path, parent, txn.parent_cversion, zxid)
+    tree.insert(path, node, parent, sums)
+    _count_create(tree, parent_path, parent, txn.parent_cversion, zxid, sums.parent)
     if tree.quotas.by_path or path.startswith(quotas.QUOTA_PREFIX):
         _account_create(tree, path, txn.data)
     applied.changes.append(Change(codes.EVENT_NODE_CREATED, path, node.acl))
@@ -177,7 +183,12 @@ def _create(tree: DataTree, header: TxnHeader, op: i64, txn: CreateTxn, applied:
 
 
 def _count_create(
-    tree: DataTree, parent_path: bytes, parent: Znode, parent_cversion: i64, zxid: i64
+    tree: DataTree,
+    parent_path: bytes,
+    parent: Znode,
+    parent_cversion: i64,
+    zxid: i64,
+    digest: i64,
 ) -> None:
     """The parent's share of a create: never backward, so the counter sticks at its maximum."""
     counted = parent_cversion
@@ -186,7 +197,7 @@ def _count_create(
     if counted > parent.cversion:
         parent.cversion = counted
         parent.pzxid = zxid
-    tree.refresh(parent_path, parent)
+    tree.refresh(parent_path, parent, digest)
 
 
 def _account_create(tree: DataTree, path: bytes, data: bytes | None) -> None:
@@ -275,9 +286,9 @@ def _multi(tree: DataTree, header: TxnHeader, txn: MultiTxn, applied: Applied) -
         part = txn.txns[i]
         op = txn.types[i]
         if isinstance(part, SetDataTxn):
-            _set_data(tree, header, op, part, applied)
+            _set_data(tree, header, op, part, NO_SUMS, applied)
         elif isinstance(part, CreateTxn):
-            _create(tree, header, op, part, applied)
+            _create(tree, header, op, part, NO_SUMS, applied)
         elif isinstance(part, DeleteTxn):
             _delete(tree, header.zxid, op, part.path, applied)
         elif isinstance(part, CheckTxn):

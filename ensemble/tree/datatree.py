@@ -9,7 +9,7 @@ from mypy_extensions import i64
 
 from ensemble.tree import quota as quotas
 from ensemble.tree.acl import AclList, AclTable, read_only_entries
-from ensemble.tree.digest import content_crc, is_counted, node_digest
+from ensemble.tree.digest import NO_SUMS, UNKNOWN, Sums, content_crc, is_counted, node_digest
 from ensemble.tree.paths import CONFIG, QUOTA, ROOT, ZOOKEEPER
 from ensemble.tree.quota import Quota, QuotaIndex
 from ensemble.tree.znode import (
@@ -129,7 +129,9 @@ class DataTree:
 
     # Changing nodes. Callers set a node's fields, then tell what they touched.
 
-    def insert(self, path: bytes, node: Znode, parent: Znode | None) -> None:
+    def insert(
+        self, path: bytes, node: Znode, parent: Znode | None, sums: Sums = NO_SUMS
+    ) -> None:
         """Add a node below its parent, which is not touched otherwise; None for the root."""
         assert path not in self.nodes, path
         if parent is not None:
@@ -142,8 +144,9 @@ class DataTree:
         data = node.data
         self.data_bytes += len(path) + (0 if data is None else len(data))
         if self.digest_enabled and is_counted(path):
-            node.content_crc = content_crc(path, data)
-            self.refresh(path, node)
+            crc = sums.content_crc
+            node.content_crc = content_crc(path, data) if crc == UNKNOWN else crc
+            self.refresh(path, node, sums.node)
         if node.owner != 0:
             self._index(path, node.owner)
 
@@ -169,31 +172,34 @@ class DataTree:
                 doomed.extend(node.children)
             self._drop(path, node)
 
-    def refresh(self, path: bytes, node: Znode) -> None:
+    def refresh(self, path: bytes, node: Znode, digest: i64 = UNKNOWN) -> None:
         """Numbers of a node have changed: bring the digest up to date."""
         if self.digest_enabled and is_counted(path):
-            digest = node_digest(
-                node.content_crc,
-                node.czxid,
-                node.mzxid,
-                node.pzxid,
-                node.ctime,
-                node.mtime,
-                node.version,
-                node.cversion,
-                node.aversion,
-                node.owner,
-            )
+            if digest == UNKNOWN:
+                digest = node_digest(
+                    node.content_crc,
+                    node.czxid,
+                    node.mzxid,
+                    node.pzxid,
+                    node.ctime,
+                    node.mtime,
+                    node.version,
+                    node.cversion,
+                    node.aversion,
+                    node.owner,
+                )
             self.digest += digest - node.digest
             node.digest = digest
 
-    def set_data(self, path: bytes, node: Znode, data: bytes | None) -> None:
+    def set_data(
+        self, path: bytes, node: Znode, data: bytes | None, crc: i64 = UNKNOWN
+    ) -> None:
         """Replace a node's data; `refresh` is called afterwards by whoever sets its numbers."""
         old = node.data
         self.data_bytes += (0 if data is None else len(data)) - (0 if old is None else len(old))
         node.data = data
         if self.digest_enabled and is_counted(path):
-            node.content_crc = content_crc(path, data)
+            node.content_crc = content_crc(path, data) if crc == UNKNOWN else crc
 
     def set_acl(self, node: Znode, acl: AclList) -> None:
         """Replace a node's ACL by a list that was taken from the table for it."""

@@ -4,16 +4,39 @@ Source: storage.md 6.4, version 2. A node's digest is the CRC-32 of path, data a
 is their sum. Nodes below `/zookeeper/` count 0, because servers change some of them on their own.
 """
 
-import zlib
-from typing import Final
+from typing import Final, final
+from zlib import crc32
 
 from librt.strings import BytesWriter, write_i32_be, write_i64_be
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from ensemble.tree.paths import ZOOKEEPER_PREFIX
 
 EMPTY_TREE_DIGEST: Final = 1_371_985_504
 DIGEST_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+UNKNOWN: Final[i64] = -1
+
+
+@final
+@mypyc_attr(acyclic=True)
+class Sums:
+    """What preparing a transaction has computed and applying it would compute again.
+
+    The CRC of the node's content, its digest and its parent's after the transaction, each a CRC-32
+    or UNKNOWN.
+    """
+
+    __slots__ = ("content_crc", "node", "parent")
+
+    def __init__(self, content_crc: i64, node: i64, parent: i64) -> None:
+        self.content_crc: Final = content_crc
+        self.node: Final = node
+        self.parent: Final = parent
+
+
+NO_SUMS: Final = Sums(UNKNOWN, UNKNOWN, UNKNOWN)
 
 
 def is_counted(path: bytes) -> bool:
@@ -23,8 +46,8 @@ def is_counted(path: bytes) -> bool:
 
 def content_crc(path: bytes, data: bytes | None) -> i64:
     """The first part of a node's CRC, kept so that a parent's data is not read for each child."""
-    crc = 0 if len(path) == 1 else zlib.crc32(path)  # the root's path is the empty string
-    return zlib.crc32(data, crc) if data else crc
+    crc = 0 if len(path) == 1 else crc32(path)  # the root's path is the empty string
+    return crc32(data, crc) if data else crc
 
 
 def node_digest(
@@ -50,7 +73,7 @@ def node_digest(
     write_i32_be(out, int(cversion))
     write_i32_be(out, int(aversion))
     write_i64_be(out, owner)
-    return zlib.crc32(out.getvalue(), crc)
+    return crc32(out.getvalue(), crc)
 
 
 def signed64(digest: int) -> int:

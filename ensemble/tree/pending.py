@@ -1,8 +1,8 @@
 """Changes that are proposed and not applied yet: what a request sees on top of the tree.
 
-Requests are checked against the tree plus everything that is ahead of them in the pipeline. Each
-change is a `ChangeRecord`, kept until its transaction is applied. Inside a multi every change is
-journaled, so that a failing part can undo those before it.
+Requests are checked against the tree plus everything that is ahead of them in the pipeline. What is
+ahead is one `ChangeRecord` per path, kept until the last transaction that touched it is applied.
+Inside a multi every change is journaled, so that a failing part can undo those before it.
 """
 
 from collections import deque
@@ -21,7 +21,7 @@ FRESH: Final[i64] = 0  # the zxid of a record that only repeats what is applied
 @final
 @mypyc_attr(acyclic=True)
 class ChangeRecord:
-    """A znode as it will be after the transaction `zxid`.
+    """A znode as it will be after the transaction `zxid`, the last one that touches it.
 
     `sequence`: what the next sequential child is numbered with inside the same transaction. It runs
     past the largest cversion, where `cversion` itself sticks (client.md section 11).
@@ -95,7 +95,7 @@ def record_of(path: bytes, node: Znode) -> ChangeRecord:
 
 
 def successor(record: ChangeRecord, zxid: i64) -> ChangeRecord:
-    """A copy that the transaction `zxid` may change."""
+    """A copy that a part of a multi may change, and that its failure leaves behind."""
     copy = ChangeRecord(record.path, record.data, record.acl, zxid, record.ctime, record.owner)
     copy.num_children = record.num_children
     copy.czxid = record.czxid
@@ -151,10 +151,9 @@ class SessionChange:
 class Mark:
     """A point to go back to."""
 
-    __slots__ = ("charges", "digest", "records")
+    __slots__ = ("charges", "digest")
 
-    def __init__(self, records: i64, charges: i64, digest: i64) -> None:
-        self.records: Final = records
+    def __init__(self, charges: i64, digest: i64) -> None:
         self.charges: Final = charges
         self.digest: Final = digest
 
@@ -163,7 +162,10 @@ class Mark:
 class PendingChanges:
     """The overlay. Bounded by the pipeline: it holds what is proposed and not yet applied.
 
-    Invariant: `by_path[p]` is the newest of the records of `p` in `records`.
+    Invariants:
+      - `by_path[p]` is what the next request sees of `p`; a path that is not in it is as applied;
+      - `touched` lists the records of the transaction that is being prepared, without repetition;
+      - `ephemerals` holds the ephemeral records of `by_path` that are proposed to be created.
     """
 
     __slots__ = (
@@ -176,8 +178,8 @@ class PendingChanges:
         "journal",
         "journaling",
         "opening",
-        "records",
         "session_changes",
+        "touched",
         "tree",
         "usage",
         "zxid",
@@ -188,7 +190,7 @@ class PendingChanges:
         self.zxid: i64 = 0  # of the transaction that is being prepared
         self.digest: i64 = tree.digest  # the tree's digest after everything proposed
         self.by_path: Final[dict[bytes, ChangeRecord]] = {}
-        self.records: Final[deque[ChangeRecord]] = deque()
+        self.touched: list[ChangeRecord] = []
         self.ephemerals: Final[dict[int, dict[bytes, ChangeRecord]]] = {}
         self.ephemeral_bytes: Final[dict[int, int]] = {}  # the lengths of these paths
         self.opening: Final[dict[int, int]] = {}  # session id -> zxid of its createSession
@@ -197,7 +199,7 @@ class PendingChanges:
         self.usage: Final[dict[bytes, Usage]] = {}
         self.charges: Final[deque[Charge]] = deque()
         self.journaling = False
-        self.journal: list[ChangeRecord | None] = []  # what each record since the mark replaced
+        self.journal: list[ChangeRecord | None] = []  # what each of `touched` replaced
 
     # Nodes
 
@@ -218,12 +220,16 @@ class PendingChanges:
     def own(self, record: ChangeRecord) -> ChangeRecord:
         """A record of the current transaction for what `find` gave; the caller changes it."""
         zxid = self.zxid
-        if record.zxid == FRESH:
-            record.zxid = zxid
-        elif record.zxid == zxid:
-            return record  # what it replaced is in the journal already
-        else:
+        if record.zxid == zxid:
+            return record  # touched already
+        if record.zxid != FRESH:
+            if not self.journaling:
+                record.zxid = zxid
+                record.sequence = record.cversion
+                self.touched.append(record)
+                return record
             record = successor(record, zxid)
+        record.zxid = zxid
         self._store(record)
         return record
 
@@ -256,6 +262,8 @@ class PendingChanges:
         """The current transaction deletes this node."""
         record = self.own(record)
         record.deleted = True
+        if record.owner != 0:
+            self._unindex(record)
         self.digest -= record.digest
         record.digest = 0
 
@@ -282,7 +290,7 @@ class PendingChanges:
         if self.journaling:
             self.journal.append(self.by_path.get(record.path))
         self.by_path[record.path] = record
-        self.records.append(record)
+        self.touched.append(record)
 
     def _index(self, record: ChangeRecord) -> None:
         owner = record.owner
@@ -299,7 +307,7 @@ class PendingChanges:
 
     def _unindex(self, record: ChangeRecord) -> None:
         paths = self.ephemerals.get(record.owner)
-        if paths is not None and paths.get(record.path) is record:
+        if paths is not None and record.path in paths:
             del paths[record.path]
             self.ephemeral_bytes[record.owner] -= len(record.path)
             if not paths:
@@ -362,8 +370,9 @@ class PendingChanges:
         """Journal from here on, until `end_multi` or `roll_back`."""
         assert not self.journaling
         assert not self.journal
+        assert not self.touched
         self.journaling = True
-        return Mark(len(self.records), len(self.charges), self.digest)
+        return Mark(len(self.charges), self.digest)
 
     def end_multi(self) -> None:
         """Keep what has been changed since the mark."""
@@ -372,8 +381,8 @@ class PendingChanges:
 
     def roll_back(self, mark: Mark) -> None:
         """Undo everything since the mark, newest first."""
-        while len(self.records) > mark.records:
-            record = self.records.pop()
+        while self.touched:
+            record = self.touched.pop()
             before = self.journal.pop()
             if record.owner != 0:
                 self._unindex(record)
@@ -390,15 +399,13 @@ class PendingChanges:
 
     # Transactions are applied, or never will be
 
-    def on_applied(self, zxid: i64) -> None:
-        """The tree has everything up to `zxid`."""
-        records = self.records
-        while records and records[0].zxid <= zxid:
-            record = records.popleft()
-            if self.by_path.get(record.path) is record:
+    def on_applied(self, zxid: i64, touched: list[ChangeRecord]) -> None:
+        """The tree has everything up to `zxid`, which touched these records."""
+        for record in touched:
+            if record.zxid <= zxid and self.by_path.get(record.path) is record:
                 del self.by_path[record.path]
-            if record.owner != 0:
-                self._unindex(record)
+                if record.owner != 0:
+                    self._unindex(record)
         while self.charges and self.charges[0].zxid <= zxid:
             self._uncharge(self.charges.popleft())
         while self.session_changes and self.session_changes[0].zxid <= zxid:
@@ -410,7 +417,7 @@ class PendingChanges:
     def discard(self) -> None:
         """What is proposed will not be applied: only the tree counts."""
         self.by_path.clear()
-        self.records.clear()
+        self.touched = []
         self.ephemerals.clear()
         self.ephemeral_bytes.clear()
         self.opening.clear()

@@ -14,7 +14,7 @@ from ensemble.tree import quota as quotas
 from ensemble.tree.acl import AclSchemes
 from ensemble.tree.checks import Checks, check_version, session_closed, shown
 from ensemble.tree.datatree import SYSTEM_PATHS, DataTree
-from ensemble.tree.digest import content_crc, is_counted
+from ensemble.tree.digest import NO_SUMS, UNKNOWN, Sums, content_crc, is_counted
 from ensemble.tree.paths import ROOT, is_legal_name
 from ensemble.tree.pending import ChangeRecord, PendingChanges
 from ensemble.tree.proposals import Prepared, PrepareOptions, WriteRequest, encode
@@ -84,6 +84,7 @@ class Preparer:
         "request",
         "schemes",
         "sub_type",
+        "sums",
         "tree",
         "with_digest",
         "zxid",
@@ -100,12 +101,12 @@ class Preparer:
         self.request = WriteRequest(0, 0, 0, reader_of(b""), [])
         self.zxid: i64 = tree.last_zxid
         self.now_ms: i64 = 0
+        self.sums = NO_SUMS
         self.sub_type: i64 = 0  # the type of the transaction that `_create` made
 
-    def on_applied(self, zxid: i64, header: TxnHeader) -> None:
+    def on_applied(self, prepared: Prepared) -> None:
         """The tree has everything up to this transaction: forget what was pending of it."""
-        assert header.zxid == zxid
-        self.pending.on_applied(zxid)
+        self.pending.on_applied(prepared.header.zxid, prepared.touched)
 
     def discard(self) -> None:
         """Nothing that is pending will be committed."""
@@ -121,9 +122,11 @@ class Preparer:
         """
         assert zxid > self.zxid, f"zxid {zxid:#x} is not after {self.zxid:#x}"
         pending = self.pending
-        if not pending.records:
+        if not pending.by_path:
             pending.digest = self.tree.digest
         pending.zxid = zxid
+        pending.touched = []
+        self.sums = NO_SUMS
         self.request = request
         self.checks.request = request
         self.now_ms = now_ms
@@ -160,7 +163,8 @@ class Preparer:
         request = self.request
         header = TxnHeader(request.session_id, request.cxid, zxid, self.now_ms, type)
         digest = self.pending.digest
-        return Prepared(header, txn, error, encode(header, txn, self.with_digest, digest), digest)
+        payload = encode(header, txn, self.with_digest, digest)
+        return Prepared(header, txn, error, payload, digest, self.pending.touched, self.sums)
 
     def _refused(self, zxid: i64, code: i64) -> Prepared:
         return self._prepared(zxid, codes.OP_ERROR, ErrorTxn(code), code)
@@ -214,6 +218,7 @@ class Preparer:
         if self.tree.digest_enabled and is_counted(path):
             record.content_crc = content_crc(path, data)
             self.pending.redigest(record)
+            self.sums = Sums(record.content_crc, record.digest, UNKNOWN)
         if owner is not None and difference != 0:
             self.pending.charge(owner.path, 0, difference)
         return txn
@@ -279,11 +284,12 @@ class Preparer:
         elif ephemeral:
             owner = self.request.session_id
         counted = wrap32(sequence + 1)
-        self._count_create(parent, counted)
+        parent = self._count_create(parent, counted)
         record = ChangeRecord(path, data, acl, self.pending.zxid, self.now_ms, owner)
         if self.tree.digest_enabled and is_counted(path):
             record.content_crc = content_crc(path, data)
         self.pending.add(record)
+        self.sums = Sums(record.content_crc, record.digest, parent.digest)
         if quota is not None:
             self.pending.charge(quota.path, 1, size)
         return CreateTxn(path, data, acl.entries, ephemeral, counted, ttl)
@@ -307,7 +313,7 @@ class Preparer:
             )
         return request.ttl
 
-    def _count_create(self, parent: ChangeRecord, counted: i64) -> None:
+    def _count_create(self, parent: ChangeRecord, counted: i64) -> ChangeRecord:
         """The parent's share of a create, exactly as `apply` will count it."""
         parent = self.pending.own(parent)
         parent.num_children += 1
@@ -318,6 +324,7 @@ class Preparer:
             parent.cversion = counted
             parent.pzxid = self.pending.zxid
             self.pending.redigest(parent)
+        return parent
 
     def _delete(self, request: DeleteRequest) -> DeleteTxn:
         self.checks.session()
@@ -468,6 +475,7 @@ class Preparer:
                 txns.append(ErrorTxn(codes.RUNTIME_INCONSISTENCY))
             while len(types) < len(items):
                 types.append(codes.OP_ERROR)
+        self.sums = NO_SUMS
         return self._prepared(zxid, codes.OP_MULTI, MultiTxn(types, txns), 0)
 
     def _part(self, item: MultiItem) -> SubTxn:

@@ -6,8 +6,10 @@ Source: storage.md section 3. `prepare.Preparer` turns a `WriteRequest` into a `
 from typing import Final, final
 
 from librt.strings import BytesWriter
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
+from ensemble.tree.digest import Sums
+from ensemble.tree.pending import ChangeRecord
 from ensemble.wire import codes
 from ensemble.wire.jute import Reader
 from ensemble.wire.records import Id
@@ -53,6 +55,7 @@ class PrepareOptions:
 
 
 @final
+@mypyc_attr(acyclic=True, free_list_len=1)
 class WriteRequest:
     """A write as it arrives: who, with which identities, what. `body` stands at its body.
 
@@ -79,24 +82,34 @@ class WriteRequest:
 
 
 @final
+@mypyc_attr(acyclic=True)
 class Prepared:
     """A transaction ready to be logged and, once committed, applied as it is.
 
     `payload` is what the log and the quorum carry. `error` is what the client gets, 0 for success;
     for a failed multi it is 0, since its reply lists the failures. `digest` is the tree's digest
-    after it.
+    after it, `touched` what the preparer holds pending for it.
     """
 
-    __slots__ = ("digest", "error", "header", "payload", "txn")
+    __slots__ = ("digest", "error", "header", "payload", "sums", "touched", "txn")
 
     def __init__(
-        self, header: TxnHeader, txn: Txn, error: i64, payload: bytes, digest: i64
+        self,
+        header: TxnHeader,
+        txn: Txn,
+        error: i64,
+        payload: bytes,
+        digest: i64,
+        touched: list[ChangeRecord],
+        sums: Sums,
     ) -> None:
         self.header: Final = header
         self.txn: Final = txn
         self.error: Final = error
         self.payload: Final = payload
         self.digest: Final = digest
+        self.touched: Final = touched
+        self.sums: Final = sums
 
 
 def encode(header: TxnHeader, txn: Txn, with_digest: bool, digest: i64) -> bytes:

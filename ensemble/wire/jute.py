@@ -8,7 +8,7 @@ for it, since it writes a header in 20 ns where `struct` needs 250 (docs/decisio
 from typing import Final, final
 
 from librt.strings import BytesWriter, read_i32_be, read_i64_be, write_i32_be, write_i64_be
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from ensemble.errors import KeeperError
 from ensemble.wire.codes import MARSHALLING_ERROR
@@ -35,6 +35,7 @@ class MarshallingError(KeeperError):
 
 
 @final
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Reader:
     """A position in one frame. `end` is the first offset that is not part of it."""
 

@@ -104,7 +104,7 @@ def write_acl_vector(out: BytesWriter, entries: list[Acl]) -> None:
 
 
 @final
-@mypyc_attr(acyclic=True)
+@mypyc_attr(acyclic=True, free_list_len=1)
 class Stat:
     """What clients see of a znode beside its data: 68 bytes (client.md section 9).
 

@@ -8,7 +8,7 @@ its vector (`acl`), because nearly all creates carry the same few: see `records.
 from typing import Final, final
 
 from librt.strings import BytesWriter
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from ensemble.wire import codes
 from ensemble.wire.jute import (
@@ -78,6 +78,7 @@ def write_request_header(out: BytesWriter, xid: int, op: int) -> None:
 
 
 @final
+@mypyc_attr(acyclic=True, free_list_len=1)
 class PathWatchRequest:
     """exists, getData, getChildren, getChildren2: a path, and whether to leave a watch."""
 
@@ -99,6 +100,7 @@ def write_path_watch(out: BytesWriter, request: PathWatchRequest) -> None:
 
 
 @final
+@mypyc_attr(acyclic=True, free_list_len=1)
 class CreateRequest:
     """create, create2, createContainer (`ttl` -1), createTTL. `acl` is the raw vector."""
 
@@ -134,6 +136,7 @@ def write_create(out: BytesWriter, request: CreateRequest, op: int) -> None:
 
 
 @final
+@mypyc_attr(acyclic=True, free_list_len=1)
 class DeleteRequest:
     """delete; also the body of check."""
 
@@ -155,6 +158,7 @@ def write_delete(out: BytesWriter, request: DeleteRequest) -> None:
 
 
 @final
+@mypyc_attr(acyclic=True, free_list_len=1)
 class SetDataRequest:
     __slots__ = ("data", "path", "version")
 
@@ -177,6 +181,7 @@ def write_set_data(out: BytesWriter, request: SetDataRequest) -> None:
 
 
 @final
+@mypyc_attr(acyclic=True, free_list_len=1)
 class SetAclRequest:
     """`acl` is the raw vector."""
 

@@ -8,7 +8,7 @@ and one with a digest only are told apart.
 from typing import Final, final
 
 from librt.strings import BytesWriter, write_i64_be
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from ensemble.wire import codes
 from ensemble.wire.jute import (
@@ -27,6 +27,7 @@ DIGEST_VERSION: Final = 2
 
 
 @final
+@mypyc_attr(acyclic=True)
 class TxnHeader:
     """Who asked (session, cxid), which place in the order (zxid), when (ms), what (type)."""
 
@@ -41,6 +42,7 @@ class TxnHeader:
 
 
 @final
+@mypyc_attr(acyclic=True)
 class CreateTxn:
     """create, create2, createContainer, createTTL. The path is final, sequence suffix included.
 
@@ -68,6 +70,7 @@ class CreateTxn:
 
 
 @final
+@mypyc_attr(acyclic=True)
 class DeleteTxn:
     """delete and deleteContainer."""
 
@@ -78,6 +81,7 @@ class DeleteTxn:
 
 
 @final
+@mypyc_attr(acyclic=True)
 class SetDataTxn:
     """setData and reconfig. `version` is the new data version."""
 
@@ -90,6 +94,7 @@ class SetDataTxn:
 
 
 @final
+@mypyc_attr(acyclic=True)
 class SetAclTxn:
     """`version` is the new ACL version; `auth` entries are expanded."""
 
@@ -133,6 +138,7 @@ class CloseSessionTxn:
 
 
 @final
+@mypyc_attr(acyclic=True)
 class ErrorTxn:
     """A refused request; it has a zxid and no effect."""
 

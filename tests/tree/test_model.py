@@ -128,8 +128,8 @@ class TreeMachine(RuleBasedStateMachine):
     def commit_some(self, count: int) -> None:
         """A batch comes back from the disk while the next one gathers."""
         for prepared in self.bench.held[:count]:
-            apply(self.bench.tree, prepared.header, prepared.txn)
-            self.bench.preparer.on_applied(prepared.header.zxid, prepared.header)
+            apply(self.bench.tree, prepared.header, prepared.txn, prepared.sums)
+            self.bench.preparer.on_applied(prepared)
             if prepared.header.type != codes.OP_ERROR:
                 assert prepared.digest == self.bench.tree.digest
         del self.bench.held[:count]

@@ -715,9 +715,9 @@ def test_a_long_pipeline_is_forgotten_as_it_is_applied() -> None:
         bench.set_data(b"/n%d" % i, b"x")
     for prepared in bench.held:
         apply(bench.tree, prepared.header, prepared.txn)
-        bench.preparer.on_applied(prepared.header.zxid, prepared.header)
+        bench.preparer.on_applied(prepared)
         assert prepared.digest == bench.tree.digest
     pending = bench.preparer.pending
-    assert (len(pending.records), pending.by_path, pending.ephemerals) == (0, {}, {})
+    assert (pending.by_path, pending.ephemerals) == ({}, {})
     assert (pending.ephemeral_bytes, pending.usage, pending.opening) == ({}, {}, {})
     audit(bench.tree)

@@ -167,7 +167,7 @@ class Replay:
             return self.zxid, codes.MARSHALLING_ERROR, b""
         self.zxid += 1
         applied = apply(self.tree, prepared.header, prepared.txn)
-        self.preparer.on_applied(self.zxid, prepared.header)
+        self.preparer.on_applied(prepared)
         if prepared.header.type != codes.OP_ERROR:
             assert prepared.digest == self.tree.digest
         if prepared.error != 0 or op == codes.OP_CREATE_SESSION:
