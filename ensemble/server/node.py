@@ -57,6 +57,10 @@ COLLECT_EVERY_S: Final = 60.0
 REFUSALS_LOGGED_PER_S_MAX: Final = 20
 REAPED_PER_TICK_MAX: Final = 500
 LOCK_TIMEOUT_S: Final = 10.0
+# A child that writes a large tree takes a processor, and every page that the server changes
+# meanwhile is copied. So after a snapshot that took a second none begins for three, however many
+# transactions come: at the price of some seconds' worth of transactions to replay after a crash.
+SNAPSHOT_REST: Final = 3.0
 
 
 class AdminPortError(EnsembleError):
@@ -87,6 +91,7 @@ class Node:
         self.trace_mask = 306
         self.digests: Final[deque[tuple[int, int]]] = deque(maxlen=1_024)
         self.last_snapshot: tuple[int, float] = (-1, -1.0)
+        self._snapshot_not_before_s = 0.0
         self.admin_port: AdminPort | None = None
         self._snapshot_done: asyncio.Event | None = None
         self._failure: BaseException | None = None
@@ -320,7 +325,10 @@ class Node:
         zxid = self.tree.last_zxid
         if zxid >> 7 != (zxid - count) >> 7:
             self.digests.append((zxid, self.tree.digest))
-        if self.authority.txns_since_snapshot >= self._snapshot_at:
+        if (
+            self.authority.txns_since_snapshot >= self._snapshot_at
+            and time.monotonic() >= self._snapshot_not_before_s
+        ):
             self.start_snapshot()
 
     def tick(self) -> None:
@@ -413,6 +421,7 @@ class Node:
         if ok:
             self.last_snapshot = (zxid, time.time())
             self.stats.snapshot_ms.record(int(took_s * 1_000))
+        self._snapshot_not_before_s = time.monotonic() + SNAPSHOT_REST * took_s
 
     def start_purge(self, now_ms: int) -> None:
         """Purging reads snapshots to verify them: not on the loop's thread."""

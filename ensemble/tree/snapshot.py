@@ -23,6 +23,7 @@ FILE_HEADER: Final = b"ZKSN\x00\x00\x00\x02\xff\xff\xff\xff\xff\xff\xff\xff"
 END_MARK: Final = b"\x00\x00\x00\x01/"
 SEAL_BYTES: Final = 13
 CHUNK_BYTES: Final = 1 << 18
+SORTED_MAX: Final = 1_000  # siblings; sorting half a million takes as long as writing them
 
 
 @final
@@ -101,7 +102,7 @@ class SnapshotWriter:
             write_acl_vector(out, acl.entries)
 
     def write_nodes(self, out: BytesWriter) -> None:
-        """Znodes in pre-order, siblings by name: equal trees give equal nodes, byte for byte."""
+        """Znodes in pre-order, siblings by name unless they are many."""
         paths = self.paths
         nodes = self.tree.nodes
         while paths and len(out) < CHUNK_BYTES:
@@ -121,7 +122,10 @@ class SnapshotWriter:
             write_i64_be(out, node.pzxid)
             children = node.children
             if children is not None:
-                paths.extend(sorted(children, reverse=True))
+                if len(children) <= SORTED_MAX:
+                    paths.extend(sorted(children, reverse=True))
+                else:
+                    paths.extend(children)
 
 
 def write_snapshot(tree: DataTree, digest: bool = True, last_zxid: bool = True) -> Iterator[bytes]:
