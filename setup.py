@@ -9,7 +9,7 @@ import shutil
 
 from setuptools import setup
 
-# Pure, typed, on the path of every request. The interpreted sources stay beside the compiled modules.
+# Pure, typed, on the path of every request. The sources stay beside the compiled modules.
 COMPILED = [
     "ensemble/errors.py",
     *sorted(p for p in glob.glob("ensemble/wire/*.py") if not p.endswith("__init__.py")),

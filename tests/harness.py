@@ -27,7 +27,11 @@ class Node:
     """One server process on a folder of its own."""
 
     def __init__(
-        self, folder: Path, config: dict[str, object], properties: dict[str, str], wrapper: list[str]
+        self,
+        folder: Path,
+        config: dict[str, object],
+        properties: dict[str, str],
+        wrapper: list[str],
     ) -> None:
         self.folder = folder
         self.port = free_port()
@@ -64,7 +68,15 @@ class Node:
         flags = [f"-D{k}={v}" for k, v in self.properties.items()]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.wrapper, sys.executable, "-m", "ensemble.server.main", "server", *flags, path],
+                [
+                    *self.wrapper,
+                    sys.executable,
+                    "-m",
+                    "ensemble.server.main",
+                    "server",
+                    *flags,
+                    path,
+                ],
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
@@ -153,7 +165,9 @@ class RawClient:
     def connect(self, timeout_ms: int = 30_000, session_id: int = 0, password: bytes = b"") -> bool:
         """Open or re-attach a session; whether it is valid."""
         password = password or bytes(16)
-        self.send(struct.pack(">iqiqi", 0, 0, timeout_ms, session_id, len(password)) + password + b"\0")
+        self.send(
+            struct.pack(">iqiqi", 0, 0, timeout_ms, session_id, len(password)) + password + b"\0"
+        )
         answer = self.read()
         assert answer is not None
         _, timeout, self.session_id, size = struct.unpack_from(">iiqi", answer)

@@ -1,8 +1,8 @@
 """The AdminServer: ZooKeeper's commands over HTTP, and /metrics for Prometheus.
 
-Source: admin.md section 2. Every command stands in `COMMANDS` with what it needs (`Access`), and a test
-walks that table. Bound to loopback unless configured. Where Apache answers a wrong method with 500 we
-answer 405, and `monitor` while not serving with 503 (admin.md section 6).
+Source: admin.md section 2. Every command stands in `COMMANDS` with what it needs (`Access`), and a
+test walks that table. Bound to loopback unless configured. Where Apache answers a wrong method with
+500 we answer 405, and `monitor` while not serving with 503 (admin.md section 6).
 """
 
 import enum
@@ -177,7 +177,9 @@ class AdminPort:
             response = reply("snapshot", {}, None)
             response.headers.update(headers)
             return response
-        return web.FileResponse(path, headers={**headers, "Content-Type": "application/octet-stream"})
+        return web.FileResponse(
+            path, headers={**headers, "Content-Type": "application/octet-stream"}
+        )
 
     async def restore(self, request: web.Request) -> web.StreamResponse:
         """Replace the whole tree by a posted snapshot; durable before the answer."""
@@ -196,7 +198,9 @@ class AdminPort:
 
 def reply(name: str, fields: JsonObject, error: str | None, status: int = 200) -> web.Response:
     """ZooKeeper's JSON: pretty, `"key" : value`, the command and its error first."""
-    text = json.dumps({"command": name, "error": error, **fields}, indent=2, separators=(",", " : "))
+    text = json.dumps(
+        {"command": name, "error": error, **fields}, indent=2, separators=(",", " : ")
+    )
     return web.Response(text=text, status=status, content_type="application/json")
 
 

@@ -228,7 +228,7 @@ class ClientPort:
                 self.admit(sock, str(address[0]), int(address[1]), context)
 
     def pause_accepting(self, error: OSError) -> None:
-        """Do not spin on a listener that cannot accept; `resume_accepting` comes with the next tick."""
+        """Do not spin on a listener that cannot accept; the next tick tries again."""
         if self.accepting:
             self.accepting = False
             for fd in self.listeners:

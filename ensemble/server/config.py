@@ -1,8 +1,8 @@
 """The configuration: read once, checked once, frozen.
 
-Source: admin.md section 5. zoo.cfg and the system properties (-Dzookeeper.key=value) of the Java server
-are taken as they are; our own keys begin with `ensemble.`. A key that nobody knows is named in
-`Config.unknown`; a value that cannot be used refuses the start, with key, value and reason.
+Source: admin.md section 5. zoo.cfg and the system properties (-Dzookeeper.key=value) of the Java
+server are taken as they are; our own keys begin with `ensemble.`. A key that nobody knows is named
+in `Config.unknown`; a value that cannot be used refuses the start, with key, value and reason.
 """
 
 import os
@@ -305,7 +305,8 @@ def shown(name: str, value: str) -> str:
 
 
 def load_config(arguments: list[str], properties: dict[str, str]) -> Config:
-    """From the arguments of the Java server: a zoo.cfg, or `port dataDir [tickTime [maxClientCnxns]]`.
+    """From the arguments of the Java server: a zoo.cfg, or `port dataDir [tickTime
+    [maxClientCnxns]]`.
 
     Raises:
         ConfigError: names the key, the value and the reason.

@@ -62,7 +62,7 @@ class PendingQueue:
         self.last: Pending | None = None
 
     def first_zxid(self) -> i64:
-        """The zxid that the oldest one waits for, 0 if it waits for none; -1 where there is none."""
+        """The zxid that the oldest one waits for, 0 if for none; -1 where there is none."""
         first = self.first
         return -1 if first is None else first.zxid
 

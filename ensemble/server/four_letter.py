@@ -1,4 +1,5 @@
-"""The four-letter words: plain text on the client port, in the formats that tools have parsed for years.
+"""The four-letter words: plain text on the client port, in the formats that tools have parsed for
+years.
 
 Source: admin.md section 1. Answers are complete texts; the connection closes behind them.
 """

@@ -1,13 +1,13 @@
 """The transaction log in a process of its own: it writes and syncs, batch by batch.
 
-The loop hands over a batch, goes on, and finds a socket readable when the batch is on the disk. A thread
-would do the same work, but would need the interpreter's lock three times a batch, against a loop that
-holds it nearly always (docs/decisions/0003). One batch is in flight at a time, so what waits is bounded
-by what clients may have outstanding. After an error nothing is tried again: the failure comes out of
-`take_synced`, and the server stops (trust.md F5).
+The loop hands over a batch, goes on, and finds a socket readable when the batch is on the disk. A
+thread would do the same work, but would need the interpreter's lock three times a batch, against a
+loop that holds it nearly always (docs/decisions/0003). One batch is in flight at a time, so what
+waits is bounded by what clients may have outstanding. After an error nothing is tried again: the
+failure comes out of `take_synced`, and the server stops (trust.md F5).
 
-The child ends when its socket closes. It shares the lock on the log folder with the server, so no other
-server can begin on these files before both are gone.
+The child ends when its socket closes. It shares the lock on the log folder with the server, so no
+other server can begin on these files before both are gone.
 """
 
 import os

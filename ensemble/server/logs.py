@@ -1,7 +1,7 @@
 """Logs: one line an event on standard error, as text or as JSON.
 
-What clients and peers can put into a line (paths, names, addresses) is escaped, so nobody can forge a
-line or colour a terminal (trust.md 5.3, log injection), and cut to a bound.
+What clients and peers can put into a line (paths, names, addresses) is escaped, so nobody can forge
+a line or colour a terminal (trust.md 5.3, log injection), and cut to a bound.
 """
 
 import json

@@ -1,8 +1,8 @@
 """The command line: `ensemble server [-Dkey=value …] zoo.cfg`, `ensemble version`, and small tools.
 
-`server` takes the arguments of Apache's server start and ends with its exit codes (ExitCode in the Java
-source): 0 done, 1 unexpected, 2 bad arguments or configuration, 3 no access to the data folder,
-4 the admin port, 10 the transaction log or the data in it.
+`server` takes the arguments of Apache's server start and ends with its exit codes (ExitCode in the
+Java source): 0 done, 1 unexpected, 2 bad arguments or configuration, 3 no access to the data
+folder, 4 the admin port, 10 the transaction log or the data in it.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ USAGE: Final = """usage: ensemble <command>
 
   server [-Dkey=value …] zoo.cfg             start a server, as zkServer does
   server port dataDir [tickTime [maxClientCnxns]]
-  purge zoo.cfg                              remove old snapshots and logs (autopurge.snapRetainCount)
-  dump <log or snapshot file>                show what a file holds, one JSON object a line
-  version
+  purge zoo.cfg                              remove old snapshots and logs
+  (autopurge.snapRetainCount) dump <log or snapshot file>                show what a file holds, one
+  JSON object a line version
 """
 
 

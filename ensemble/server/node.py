@@ -1,8 +1,8 @@
 """One server: recovers its data, opens its ports, turns until it is told to stop.
 
 One turn: take all input that is ready, step the core, hand one batch to the log, write once to each
-connection. The tree, sessions and watches belong to the loop's thread; the log's thread knows nothing
-but bytes, and snapshots are written by a forked child.
+connection. The tree, sessions and watches belong to the loop's thread; the log's thread knows
+nothing but bytes, and snapshots are written by a forked child.
 """
 
 import asyncio
@@ -93,7 +93,7 @@ class Node:
         self.last_snapshot: tuple[int, float] = (-1, -1.0)
         self._snapshot_not_before_s = 0.0
         self.admin_port: AdminPort | None = None
-        self._snapshot_done: asyncio.Event | None = None
+        self._snapshot_done: Final = asyncio.Event()  # clear while a child runs
         self._failure: BaseException | None = None
         self._stopped: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -263,7 +263,9 @@ class Node:
             await self.admin_port.start()
         except OSError as error:
             raise AdminPortError(f"admin port {options.host}:{options.port}: {error}") from None
-        log.info("admin port http://%s:%d%s", options.host, self.admin_port.port, options.command_url)
+        log.info(
+            "admin port http://%s:%d%s", options.host, self.admin_port.port, options.command_url
+        )
 
     def stop(self) -> None:
         """End `run`; callable from a signal handler of the loop."""
@@ -287,7 +289,9 @@ class Node:
         self.loop.remove_reader(self.port.epoll.fileno())
         self.port.stop_listening()
         deadline = time.monotonic() + 5.0
-        while self._failure is None and not self.authority.is_idle() and time.monotonic() < deadline:
+        while (
+            self._failure is None and not self.authority.is_idle() and time.monotonic() < deadline
+        ):
             self.turn()
             await asyncio.sleep(0.001)
         if self.admin_port is not None:
@@ -400,14 +404,14 @@ class Node:
         self._snapshot_at = self.next_snapshot_at()
         started = self.snapshotter.start(self.loop, self.tree.last_zxid, self.save_snapshot)
         if started:
+            self._snapshot_done.clear()
             self.authority.batch.roll = True
         return started
 
     async def take_snapshot(self) -> str | None:
         """Write a snapshot of now on somebody's request; its path, or None where it failed."""
         while self.snapshotter.running:
-            await asyncio.sleep(0.05)
-        self._snapshot_done = asyncio.Event()
+            await self._snapshot_done.wait()
         if not self.start_snapshot():
             return None
         zxid = self.tree.last_zxid
@@ -416,8 +420,7 @@ class Node:
         return path if self.last_snapshot[0] == zxid and self.disk.exists(path) else None
 
     def on_snapshot(self, zxid: int, took_s: float, ok: bool) -> None:
-        if self._snapshot_done is not None:
-            self._snapshot_done.set()
+        self._snapshot_done.set()
         if ok:
             self.last_snapshot = (zxid, time.time())
             self.stats.snapshot_ms.record(int(took_s * 1_000))

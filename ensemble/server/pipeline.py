@@ -63,7 +63,7 @@ PENDING_MAX: Final = 16_384  # unanswered requests of one connection before read
 
 
 def is_write(op: i64) -> bool:
-    """Whether an opcode asks for a transaction. The internal ones (20, -10) are no client's business."""
+    """Whether an opcode asks for a transaction. 20 and -10 are no client's business."""
     return (
         op == codes.OP_SET_DATA
         or op == codes.OP_CREATE
@@ -373,7 +373,7 @@ class Pipeline:
     # Sessions
 
     def on_connect(self, conn: Connection, reader: Reader) -> None:
-        """A ConnectRequest: decisions in the order of client.md 3.3, the password before the cut."""
+        """A ConnectRequest: decided in the order of client.md 3.3, the password before the cut."""
         try:
             request = read_connect_request(reader)
         except MarshallingError as error:
@@ -461,7 +461,7 @@ class Pipeline:
     # Commits
 
     def on_committed(self, header: TxnHeader, error: i64, applied: Applied) -> None:
-        """A transaction has been applied: deliver events, answer who asked, go on with who waited."""
+        """A transaction is applied: deliver events, answer who asked, go on with who waited."""
         for change in applied.changes:
             fired = self.watches.fire(change.event, change.path)
             if fired:

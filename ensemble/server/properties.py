@@ -1,7 +1,7 @@
 """Java's properties syntax, in which zoo.cfg is written.
 
-Source: admin.md 5.1. `#` and `!` begin comments; a key ends at `=`, `:` or blank; a backslash goes on in
-the next line or escapes; the last of several equal keys wins. Bytes are ISO-8859-1.
+Source: admin.md 5.1. `#` and `!` begin comments; a key ends at `=`, `:` or blank; a backslash goes
+on in the next line or escapes; the last of several equal keys wins. Bytes are ISO-8859-1.
 """
 
 from ensemble.errors import ConfigError

@@ -49,8 +49,8 @@ LAST_OP_NAMES: Final = {
 class Histogram:
     """A log-linear histogram of non-negative integers: 8 buckets for each power of two.
 
-    Percentiles are exact to an eighth; `count`, `sum`, `min` and `max` are exact. `min` and `max` are 0
-    while it is empty, as ZooKeeper prints them.
+    Percentiles are exact to an eighth; `count`, `sum`, `min` and `max` are exact. `min` and `max`
+    are 0 while it is empty, as ZooKeeper prints them.
     """
 
     __slots__ = ("buckets", "count", "max", "min", "sum")

@@ -1,7 +1,7 @@
 """The TLS context of the secure client port, from the stores that the Java server's settings name.
 
-Source: auth.md section 7. PEM files, PKCS#12 and JKS key stores. Key material leaves memory only through
-an anonymous file of this process, never through one that another user could read.
+Source: auth.md section 7. PEM files, PKCS#12 and JKS key stores. Key material leaves memory only
+through an anonymous file of this process, never through one that another user could read.
 """
 
 import os

@@ -129,9 +129,7 @@ class DataTree:
 
     # Changing nodes. Callers set a node's fields, then tell what they touched.
 
-    def insert(
-        self, path: bytes, node: Znode, parent: Znode | None, sums: Sums = NO_SUMS
-    ) -> None:
+    def insert(self, path: bytes, node: Znode, parent: Znode | None, sums: Sums = NO_SUMS) -> None:
         """Add a node below its parent, which is not touched otherwise; None for the root."""
         assert path not in self.nodes, path
         if parent is not None:
@@ -191,9 +189,7 @@ class DataTree:
             self.digest += digest - node.digest
             node.digest = digest
 
-    def set_data(
-        self, path: bytes, node: Znode, data: bytes | None, crc: i64 = UNKNOWN
-    ) -> None:
+    def set_data(self, path: bytes, node: Znode, data: bytes | None, crc: i64 = UNKNOWN) -> None:
         """Replace a node's data; `refresh` is called afterwards by whoever sets its numbers."""
         old = node.data
         self.data_bytes += (0 if data is None else len(data)) - (0 if old is None else len(old))

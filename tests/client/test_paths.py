@@ -62,9 +62,7 @@ def test_client_and_server_agree_on_what_a_path_is(path: str) -> None:
     assert legal == is_legal(raw)
 
 
-@pytest.mark.parametrize(
-    ("path", "parent"), [("/a/b/c", "/a/b"), ("/a", "/"), ("/", "/")]
-)
+@pytest.mark.parametrize(("path", "parent"), [("/a/b/c", "/a/b"), ("/a", "/"), ("/", "/")])
 def test_the_parent_is_one_name_less(path: str, parent: str) -> None:
     assert parent_of(path) == parent
 

@@ -46,8 +46,8 @@ def test_client_nonces_are_never_the_same() -> None:
 
 @pytest.mark.parametrize("user", ["bob", 'quo"te', "back\\slash", "ümläut", "com,ma"])
 def test_our_server_accepts_our_client(user: str) -> None:
-    server = ServerSide("nonce/+=", {user: "se:cr\"et"}.get)
-    exchange = DigestMd5(user, "se:cr\"et").begin()
+    server = ServerSide("nonce/+=", {user: 'se:cr"et'}.get)
+    exchange = DigestMd5(user, 'se:cr"et').begin()
     exchange.verify(server.step(exchange.respond(server.step(b""))))
     assert server.user == user
 

@@ -65,7 +65,7 @@ async def play(link: FakeLink, script: list[Turn]) -> None:
 
 @asynccontextmanager
 async def played(*scripts: list[Turn]) -> AsyncIterator[FakeServer]:
-    """A server that plays one script a connection, cutting in between; the client must play along."""
+    """A server that plays one script a connection, cutting in between."""
 
     async def run(server: FakeServer) -> None:
         for script in scripts:
@@ -264,7 +264,9 @@ CAUGHT_UP = [
 ]
 
 
-async def test_a_reconnect_restores_session_credentials_and_watches_as_the_java_client_does() -> None:
+async def test_a_reconnect_restores_session_credentials_and_watches_as_the_java_client_does() -> (
+    None
+):
     events = await reconnect("42_java_client_reconnect_setwatches")
     assert events == CAUGHT_UP
 
@@ -283,5 +285,5 @@ async def test_a_reconnect_restores_persistent_watches_too() -> None:
 
 
 def test_a_java_clients_creator_acl_is_ours() -> None:
-    assert CREATOR_ACL == (Acl(31, Id("auth", "")),)
+    assert (Acl(31, Id("auth", "")),) == CREATOR_ACL
     assert MarshallingFailedError.code == -5

@@ -1,4 +1,4 @@
-"""Conversations captured from Apache ZooKeeper 3.9.3 (tests/interop/vectors), for the client's tests."""
+"""Captured conversations with Apache ZooKeeper 3.9.3 (tests/interop/vectors), for the client."""
 
 import json
 import struct

@@ -1,8 +1,9 @@
-"""A disk that loses power, tears writes and fails, for tests of the storage layer (trust.md F1-F5, F9).
+"""A disk that loses power, tears writes and fails, for tests of the storage layer (trust.md F1-F5,
+F9).
 
-Each file has a page cache and a platter. What is written reaches the platter for certain with a sync;
-before that, any of its 512-byte sectors may, or none. The same holds for the entries of folders. Every
-change is an *effect* with a number, and the power can be cut before any of them.
+Each file has a page cache and a platter. What is written reaches the platter for certain with a
+sync; before that, any of its 512-byte sectors may, or none. The same holds for the entries of
+folders. Every change is an *effect* with a number, and the power can be cut before any of them.
 """
 
 import posixpath
@@ -148,7 +149,9 @@ class SimDisk:
         number = self.calls
         self.calls += 1
         if self.full:
-            if 0 <= self.fail_at <= number and what.startswith(("write", "extend", "create", "make")):
+            if 0 <= self.fail_at <= number and what.startswith(
+                ("write", "extend", "create", "make")
+            ):
                 self.failed_calls.append(what)
                 raise StorageError(f"cannot {what}: No space left on device (errno 28)")
         elif number == self.fail_at:

@@ -55,7 +55,9 @@ def test_an_epoch_that_cannot_be_stored_leaves_no_file_behind() -> None:
     assert load_epoch(disk, LAYOUT, CURRENT) == 3
 
 
-@pytest.mark.parametrize("raw", [b"", b"x", b"-1", b"2147483648", b"1.5", b"\xb2", b"9" * 50, b"1 2"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"x", b"-1", b"2147483648", b"1.5", b"\xb2", b"9" * 50, b"1 2"]
+)
 def test_a_file_that_holds_no_epoch_is_refused(raw: bytes) -> None:
     disk = disk_with(None, None)
     disk.create("/data/version-2/currentEpoch").write(raw)

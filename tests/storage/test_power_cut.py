@@ -1,7 +1,7 @@
 """Power cuts at every effect of a small server's life (trust.md F1, F2, F3, I9).
 
-After each cut the server starts by itself, with everything that it had acknowledged and nothing that
-was never written; and it does so again after the next cut.
+After each cut the server starts by itself, with everything that it had acknowledged and nothing
+that was never written; and it does so again after the next cut.
 """
 
 import random

@@ -59,10 +59,16 @@ def test_a_record_is_checksum_length_payload_and_end_byte() -> None:
     """storage.md 3.2: the annotated first record of a real log."""
     real = (DATA / "standalone/version-2/log.1").read_bytes()
     raw = bytes.fromhex(
-        "01000018ccd90000" "00000000" "0000000000000001" "000001a1fb4c3188" "fffffff6"
-        "000493e0" "00000002" "0000000051c6d660"
+        "01000018ccd90000"
+        "00000000"
+        "0000000000000001"
+        "000001a1fb4c3188"
+        "fffffff6"
+        "000493e0"
+        "00000002"
+        "0000000051c6d660"
     )
-    assert encode_record(raw) == bytes.fromhex("00000000ec3c0c1b" "00000030") + raw + b"B"
+    assert encode_record(raw) == bytes.fromhex("00000000ec3c0c1b00000030") + raw + b"B"
     assert real[16 : 16 + 61] == encode_record(raw)
 
 

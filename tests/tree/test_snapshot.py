@@ -20,9 +20,7 @@ from ensemble.wire.records import Acl, Id
 # Captured from Apache ZooKeeper 3.9.3; see the README there.
 DATA = Path(__file__).parents[1] / "storage" / "data"
 REAL = sorted(
-    path
-    for path in DATA.glob("*/version-2/snapshot.*")
-    if path.suffix not in (".gz", ".snappy")
+    path for path in DATA.glob("*/version-2/snapshot.*") if path.suffix not in (".gz", ".snappy")
 )
 
 
@@ -75,12 +73,15 @@ def contents(tree: DataTree) -> dict[bytes, object]:
 
 @pytest.mark.parametrize("path", REAL, ids=lambda path: f"{path.parts[-3]}-{path.name}")
 def test_a_real_servers_snapshot_is_read_and_written_with_the_same_parts(path: Path) -> None:
-    """Golden: siblings may stand in another order, so what is compared are the sizes and the tree."""
+    """Golden: siblings may stand in another order, so sizes and trees are compared."""
     data = path.read_bytes()
     snapshot = read_snapshot(data, named_zxid(path), extended_types=True)
     tree = snapshot.tree
     audit(tree)
-    parts = (snapshot.digest_zxid >= 0, b"3.8.0" not in bytes(path) and "no-digest" not in str(path))
+    parts = (
+        snapshot.digest_zxid >= 0,
+        b"3.8.0" not in bytes(path) and "no-digest" not in str(path),
+    )
     ours = stream(tree, *parts)
     again = read_snapshot(ours, named_zxid(path), extended_types=True).tree
     assert contents(again) == contents(tree)

@@ -7,8 +7,7 @@ from librt.strings import BytesWriter
 from ensemble.tree.acl import AclSchemes, DigestScheme, IpScheme, WorldScheme
 from ensemble.tree.apply import Applied, apply
 from ensemble.tree.datatree import DataTree
-from ensemble.tree.digest import NO_SUMS
-from ensemble.tree.digest import content_crc, is_counted, node_digest
+from ensemble.tree.digest import NO_SUMS, content_crc, is_counted, node_digest
 from ensemble.tree.paths import parent_of
 from ensemble.tree.prepare import Prepared, PrepareOptions, Preparer, WriteRequest
 from ensemble.tree.znode import CONTAINER, EPHEMERAL, TTL, kind_of_owner

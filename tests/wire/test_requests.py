@@ -1,6 +1,7 @@
 """Requests: golden bytes both ways, round trips of every record, hostile bytes.
 
-The captures are of Apache ZooKeeper 3.9.3 with raw, Java, kazoo and C clients (tests/interop/vectors).
+The captures are of Apache ZooKeeper 3.9.3 with raw, Java, kazoo and C clients
+(tests/interop/vectors).
 """
 
 import json
@@ -94,7 +95,8 @@ def test_captured_requests_encode_to_the_bytes_they_were_read_from() -> None:
         except MarshallingError:
             continue  # captured on purpose: the tests of the interop folder say what is answered
         used = frame[8 : body.at]
-        # Flags that mean nothing on the way in (auth's type, a multi's err) are written as clients do.
+        # Flags that mean nothing on the way in (auth's type, a multi's err) are written as clients
+        # do.
         if op not in (codes.OP_MULTI, codes.OP_MULTI_READ, codes.OP_AUTH):
             assert encoded == used, name
         else:
@@ -123,7 +125,9 @@ longs = st.integers(-(1 << 63), (1 << 63) - 1)
 ints = st.integers(-(1 << 31), (1 << 31) - 1)
 paths = st.binary(max_size=40)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
-acls = st.lists(st.builds(Acl, ints, st.builds(Id, texts | st.none(), texts | st.none())), max_size=4)
+acls = st.lists(
+    st.builds(Acl, ints, st.builds(Id, texts | st.none(), texts | st.none())), max_size=4
+)
 
 
 def raw_acl(entries: list[Acl]) -> bytes:

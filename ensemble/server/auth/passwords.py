@@ -1,8 +1,9 @@
 """Session passwords: 16 bytes that let a client come back to its session.
 
 The Java server derives them from the session id alone, and ids are shown to everybody in
-ephemeralOwner: who knows an id can take the session over. Ours are keyed with a secret of this server's
-data folder; the Java derivation is there for ensembles with Java members (ensemble.sessionPassword).
+ephemeralOwner: who knows an id can take the session over. Ours are keyed with a secret of this
+server's data folder; the Java derivation is there for ensembles with Java members
+(ensemble.sessionPassword).
 """
 
 import hmac
@@ -58,7 +59,8 @@ class ApachePasswords:
 
 
 def load_secret(data_dir: str) -> bytes:
-    """The secret in `<dataDir>/ensemble.secret`; made at the first start, readable by its owner only.
+    """The secret in `<dataDir>/ensemble.secret`; made at the first start, readable by its owner
+    only.
 
     Raises:
         ConfigError: the file holds something else.

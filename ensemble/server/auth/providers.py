@@ -1,7 +1,7 @@
 """Authentication schemes: what an auth packet or a certificate is worth.
 
-Source: auth.md. A scheme is one small class: `authenticate` gives the identities that a token proves.
-How its ids match ACL entries is the scheme's other half, in `tree.acl`.
+Source: auth.md. A scheme is one small class: `authenticate` gives the identities that a token
+proves. How its ids match ACL entries is the scheme's other half, in `tree.acl`.
 """
 
 import base64

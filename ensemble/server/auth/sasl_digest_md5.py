@@ -1,7 +1,7 @@
 """The server's half of SASL DIGEST-MD5, as ZooKeeper clients speak it.
 
-Source: auth.md 5.1, RFC 2831. A pure state machine: a token in, a token out. The nonce is an argument.
-MD5 is what the protocol prescribes; over an untrusted network it belongs inside TLS.
+Source: auth.md 5.1, RFC 2831. A pure state machine: a token in, a token out. The nonce is an
+argument. MD5 is what the protocol prescribes; over an untrusted network it belongs inside TLS.
 """
 
 import hashlib

@@ -1,0 +1,103 @@
+# Everything that is done with this project, on a laptop and in CI alike. `make` alone lists the verbs.
+# A fresh Debian with Python 3.11 or later and make is enough: the rest is installed here.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMPS := $(VENV)/stamps
+COMPILED_SOURCES := setup.py $(shell find ensemble -name '*.py')
+WORKERS ?= 2
+PYTEST := $(PY) -m pytest -q
+
+.PHONY: help install run test format lint types compile unit integration bench fuzz check clean lock
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s%s\n", $$1, $$2}' Makefile
+
+# --- set-up: each step leaves a stamp, later runs do only what has changed
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or later is needed, $(PYTHON) is $$($(PYTHON) --version)"; exit 1; }
+	@sh tests/needs.sh venv
+	$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS)
+
+$(STAMPS)/runtime: requirements.lock pyproject.toml setup.py | $(VENV)/bin/python
+	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	ENSEMBLE_COMPILE=0 $(PY) -m pip install -q --disable-pip-version-check \
+	  --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(STAMPS)/dev: requirements-dev.lock $(STAMPS)/runtime
+	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# The modules of the hot path as C; without a compiler everything runs interpreted, several times slower.
+$(STAMPS)/compiled: $(COMPILED_SOURCES) | $(STAMPS)/runtime
+	@find ensemble -name '*.so' -delete; rm -f ./*__mypyc*.so
+	@if command -v $${CC:-cc} >/dev/null; then \
+	  echo "compiling the hot modules (about a minute, only after a change)"; \
+	  ENSEMBLE_COMPILE=1 $(PY) setup.py -q build_ext --inplace > build.log 2>&1 \
+	    || { cat build.log; echo "compiling failed; 'apt-get install gcc python3-dev' may be missing"; exit 1; }; \
+	else \
+	  echo "no C compiler: the server runs interpreted, several times slower (apt-get install gcc)"; \
+	fi
+	@touch $@
+
+install: $(STAMPS)/runtime  ## the virtual environment with everything that running needs
+
+compile: $(STAMPS)/compiled  ## the hot modules as C, if there is a C compiler
+
+# --- the two commands
+
+run: $(STAMPS)/runtime $(STAMPS)/compiled  ## start a node and the console; Ctrl-C stops both
+	@exec $(PY) -m console.run --var var
+
+test: $(STAMPS)/dev $(STAMPS)/compiled  ## everything: style, types, all tests interpreted and compiled
+	@sh tests/needs.sh test
+	@$(MAKE) --no-print-directory lint types unit integration
+
+# --- its parts
+
+format: $(STAMPS)/dev  ## rewrite the source in the one style
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+lint: $(STAMPS)/dev  ## style, without changing anything
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+
+types: $(STAMPS)/dev  ## mypy --strict
+	$(PY) -m mypy
+
+# The pure parts, interpreted: what a debugger sees, and what platforms without a compiler run.
+unit: $(STAMPS)/dev
+	ENSEMBLE_PURE=1 $(PYTEST) -n $(WORKERS) tests/wire tests/tree tests/storage tests/client
+
+# Everything, with the compiled modules where they were built.
+integration: $(STAMPS)/dev $(STAMPS)/compiled
+	$(PYTEST) -n $(WORKERS) --dist worksteal
+
+bench: $(STAMPS)/dev $(STAMPS)/compiled  ## ours beside Apache's server, as a table with ratios
+	$(PY) -m benchmarks.run $(ARGS)
+
+fuzz: $(STAMPS)/dev $(STAMPS)/compiled  ## mutated frames at a server, SECONDS=300 SEED=n
+	$(PY) -m tests.fuzz.frames --seconds $${SECONDS_TO_FUZZ:-300} --seed $${SEED:-0}
+
+check: test  ## what must pass before a change goes in
+
+clean:  ## the environment, what was compiled, what was measured; not var/
+	rm -rf $(VENV) build build.log *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find ensemble -name '*.so' -delete; rm -f ./*__mypyc*.so
+
+lock: $(STAMPS)/dev  ## resolve the dependencies anew; needs `uv`
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --extra console --extra build pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --extra console --extra build --extra dev -c requirements.lock \
+	  pyproject.toml -o requirements-dev.lock

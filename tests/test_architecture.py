@@ -1,0 +1,137 @@
+"""The layers of ARCHITECTURE.md: who may import whom, and what stays pure."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LINES_MAX = 600
+
+# What each folder may import of the project, besides itself.
+LAYERS = {
+    "ensemble/wire": {"ensemble.errors"},
+    "ensemble/tree": {"ensemble.errors", "ensemble.wire"},
+    "ensemble/storage": {"ensemble.errors", "ensemble.wire", "ensemble.tree"},
+    "ensemble/client": {"ensemble.errors", "ensemble.wire"},
+    "ensemble/server": {
+        "ensemble",
+        "ensemble.errors",
+        "ensemble.wire",
+        "ensemble.tree",
+        "ensemble.storage",
+        "ensemble.client",
+    },
+    "console": {"ensemble.client", "ensemble.errors"},
+}
+PURE = ("ensemble/wire", "ensemble/tree")
+IMPURE_MODULES = {"asyncio", "os", "random", "select", "socket", "subprocess", "threading", "time"}
+HEAVY_MODULES = ("aiohttp", "click", "django", "prometheus_client", "ssl")
+
+
+def sources(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every imported module; those for the type checker alone count, too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            assert node.module is not None
+            if node.module == "ensemble":  # `from ensemble import client`: the name is the module
+                for alias in node.names:
+                    known = (ROOT / "ensemble" / alias.name).exists()
+                    yield f"ensemble.{alias.name}" if known else "ensemble"
+            else:
+                yield node.module
+
+
+def layer_of(module: str) -> str:
+    """`ensemble.wire.jute` belongs to `ensemble.wire`, `console.views.tree` to `console`."""
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "ensemble" else parts[0]
+
+
+@pytest.mark.parametrize("folder", LAYERS)
+def test_imports_point_one_way(folder: str) -> None:
+    own = folder.replace("/", ".")
+    wrong = []
+    for path in sources(folder):
+        for module in imports(path):
+            layer = layer_of(module)
+            if layer.split(".")[0] not in ("ensemble", "console", "tests") or layer == own:
+                continue
+            if layer not in LAYERS[folder]:
+                wrong.append(f"{path.relative_to(ROOT)} imports {module}")
+    assert not wrong
+
+
+@pytest.mark.parametrize("folder", PURE)
+def test_the_core_has_no_clock_no_sockets_and_no_chance(folder: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in sources(folder)
+        for module in imports(path)
+        if module.split(".")[0] in IMPURE_MODULES
+    ]
+    assert not wrong
+
+
+def test_the_server_knows_nothing_of_django() -> None:
+    wrong = [
+        str(path) for path in sources("ensemble") for module in imports(path) if "django" in module
+    ]
+    assert not wrong
+
+
+def test_a_server_starts_without_loading_what_it_may_not_need() -> None:
+    """A start well under a second: these libraries come when they are used, if they are."""
+    code = (
+        "import sys, ensemble.server.main, ensemble.server.node;"
+        f"print([m for m in {HEAVY_MODULES!r} if m in sys.modules and m != 'ssl'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize("folder", ["ensemble", "console", "tests", "benchmarks"])
+def test_files_fit_in_the_head(folder: str) -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in sources(folder)
+        if (lines := len(path.read_text().splitlines())) > LINES_MAX
+    }
+    long.pop("tests/tree/test_prepare.py", None)  # one small test after another
+    assert not long
+
+
+def test_exceptions_from_the_rules_name_the_rule() -> None:
+    blanket = re.compile(r"#\s*(type:\s*ignore(?!\[)|noqa(?!:))")
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for folder in ("ensemble", "console", "tests", "benchmarks")
+        for path in sources(folder)
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if blanket.search(line) and path.name != "test_architecture.py"
+    ]
+    assert not wrong
+
+
+def test_what_is_compiled_is_as_new_as_its_source() -> None:
+    """A module that was compiled before its last change would be tested instead of the source."""
+    stale = []
+    for path in sources("ensemble"):
+        for built in path.parent.glob(path.stem + ".cpython-*.so"):
+            if built.stat().st_mtime < path.stat().st_mtime:
+                stale.append(str(path.relative_to(ROOT)))
+    assert not stale, "compile again: make compile"
