@@ -1,0 +1,78 @@
+"""Every change that the console makes: one named function each, and a line in the audit log.
+
+The line says who, what, where and how it ended, whether it succeeded or not. Data is never logged.
+"""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from console.zk import Bridge
+from ensemble.client import BadVersionError, Client, ClientError, CreateMode, Stat
+
+T = TypeVar("T")
+
+log = logging.getLogger("console.audit")
+
+
+def save_data(bridge: Bridge, actor: str, path: str, data: bytes, version: int, czxid: int) -> Stat:
+    """Replace a znode's data if it still is the one, with the version, that was edited.
+
+    A znode that was deleted and made again begins at version 0 once more, so its `czxid` is
+    compared, too.
+
+    Raises:
+        BadVersionError: somebody else was faster; nothing has been changed.
+        ClientError, UnreachableError: as the server or the network had it.
+    """
+
+    async def work(client: Client) -> Stat:
+        now = await client.exists(path)
+        if now is not None and now.czxid != czxid:
+            raise BadVersionError("it was deleted and created again", path=path)
+        return await client.set(path, data, version)
+
+    detail = {"version": version, "bytes": len(data)}
+    return audited(bridge, actor, "set", path, detail, work)
+
+
+def create_znode(
+    bridge: Bridge, actor: str, path: str, data: bytes, mode: CreateMode, ttl_ms: int | None
+) -> str:
+    """Create a znode, open to everybody as clients do by default; its final path."""
+
+    async def work(client: Client) -> str:
+        return await client.create(path, data, mode=mode, ttl_ms=ttl_ms)
+
+    detail = {"mode": mode.name, "bytes": len(data)}
+    return audited(bridge, actor, "create", path, detail, work)
+
+
+def delete_znode(bridge: Bridge, actor: str, path: str, version: int) -> None:
+    """Delete a znode without children, if it still has the version that was looked at."""
+
+    async def work(client: Client) -> None:
+        await client.delete(path, version)
+
+    audited(bridge, actor, "delete", path, {"version": version}, work)
+
+
+def audited(
+    bridge: Bridge,
+    actor: str,
+    action: str,
+    path: str,
+    detail: dict[str, object],
+    work: Callable[[Client], Awaitable[T]],
+) -> T:
+    """Do the work and write down how it ended."""
+    line = {"actor": actor, "action": action, "path": path, **detail}
+    try:
+        result = bridge.run(work)
+    except Exception as error:
+        code = error.code if isinstance(error, ClientError) else 0
+        log.warning("%s", json.dumps({**line, "result": type(error).__name__, "code": code}))
+        raise
+    log.info("%s", json.dumps({**line, "result": "ok"}))
+    return result

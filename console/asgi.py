@@ -1,0 +1,44 @@
+"""What Daphne serves: static files, websockets, and the pages in a small pool of threads.
+
+Pages are synchronous and run as WSGI: through Django's ASGI handler the same page costs three
+times as much (a thread and a database connection a request).
+"""
+
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+
+from a2wsgi import WSGIMiddleware
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from django.conf import settings
+from django.urls import path
+from servestatic import ServeStaticASGI
+
+from console.wsgi import application as pages
+
+PAGE_THREADS = 4
+
+from console.live import LiveConsumer  # noqa: E402  # needs the applications that wsgi has loaded
+
+
+async def not_here(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """A websocket to an address that has none."""
+    await receive()
+    await send({"type": "websocket.close", "code": 4404})
+
+
+router = ProtocolTypeRouter(
+    {
+        "http": WSGIMiddleware(pages, workers=PAGE_THREADS),
+        "websocket": AllowedHostsOriginValidator(
+            AuthMiddlewareStack(
+                URLRouter([path("live", LiveConsumer.as_asgi()), path("<path:_>", not_here)])
+            )
+        ),
+    }
+)
+
+application = ServeStaticASGI(router, root=str(settings.STATIC_ROOT), prefix=settings.STATIC_URL)

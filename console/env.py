@@ -1,0 +1,53 @@
+"""What the environment decides about the console, read in one place. See docs/console.md."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+SECRET_BYTES: Final = 50
+
+
+def folder() -> Path:
+    """Where the console keeps its files: ENSEMBLE_VAR, `var` beside manage.py by default."""
+    named = os.environ.get("ENSEMBLE_VAR", "")
+    path = Path(named) if named else Path(__file__).parent.parent / "var"
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def flag(name: str, default: bool) -> bool:
+    """A yes or no.
+
+    Raises:
+        ValueError: something else, with the name and the value.
+    """
+    value = os.environ.get(name, "")
+    if not value:
+        return default
+    if value.lower() in {"1", "true", "yes", "on"}:
+        return True
+    if value.lower() in {"0", "false", "no", "off"}:
+        return False
+    raise ValueError(f"{name} is {value!r}; use 1 or 0")
+
+
+def words(name: str, default: str) -> list[str]:
+    """A list, separated by commas."""
+    return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in a file; made at the first start, readable by its owner only."""
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        pass
+    made = secrets.token_urlsafe(SECRET_BYTES)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:  # another process was faster
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(made)
+    return made

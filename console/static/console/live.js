@@ -1,0 +1,52 @@
+// The websocket: says which paths this page looks at, hears what happens to them, comes back when cut.
+
+const RETRY_MS_MAX = 15000;
+
+export class Live {
+  constructor(onEvent, onState) {
+    this.onEvent = onEvent;
+    this.onState = onState;
+    this.paths = new Set();
+    this.retryMs = 500;
+    this.opened = false;
+    this.connect();
+  }
+
+  connect() {
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    this.socket = new WebSocket(`${scheme}://${location.host}/live`);
+    this.socket.addEventListener("open", () => {
+      this.retryMs = 500;
+      this.onState("live");
+      for (const path of this.paths) this.say("watch", path);
+      // What happened while the line was cut is not told: look again.
+      if (this.opened) for (const path of this.paths) this.onEvent({ event: "gap", path });
+      this.opened = true;
+    });
+    this.socket.addEventListener("message", (message) => this.onEvent(JSON.parse(message.data)));
+    this.socket.addEventListener("close", (event) => {
+      if (event.code === 4401) {
+        this.onState("signed out");
+        return;
+      }
+      this.onState("reconnecting");
+      setTimeout(() => this.connect(), this.retryMs * (0.5 + Math.random()));
+      this.retryMs = Math.min(this.retryMs * 2, RETRY_MS_MAX);
+    });
+  }
+
+  say(action, path) {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ do: action, path }));
+  }
+
+  watch(path) {
+    if (!this.paths.has(path)) {
+      this.paths.add(path);
+      this.say("watch", path);
+    }
+  }
+
+  unwatch(path) {
+    if (this.paths.delete(path)) this.say("unwatch", path);
+  }
+}

@@ -1,0 +1,23 @@
+"""Every page. Names stand in `access.ROUTES`, with who may see them."""
+
+from django.urls import include, path
+
+from console.views import errors, overview, znodes
+
+urlpatterns = [
+    path("", overview.overview, name="overview"),
+    path("health", overview.health, name="health"),
+    path("znodes/children", znodes.children, name="znode-children"),
+    path("znodes/data", znodes.data, name="znode-data"),
+    path("znodes/raw", znodes.raw, name="znode-raw"),
+    path("znodes/save", znodes.save, name="znode-save"),
+    path("znodes/create", znodes.create, name="znode-create"),
+    path("znodes/delete", znodes.delete, name="znode-delete"),
+    path("znodes/at/", znodes.znode, {"name": ""}, name="znode"),
+    path("znodes/at/<path:name>", znodes.znode, name="znode"),
+    path("account/", include("allauth.account.urls")),
+]
+
+handler403 = errors.forbidden
+handler404 = errors.not_found
+handler500 = errors.failed
