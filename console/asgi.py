@@ -21,7 +21,7 @@ from console.wsgi import application as pages
 
 PAGE_THREADS = 4
 
-from console.live import LiveConsumer  # noqa: E402  # needs the applications that wsgi has loaded
+from console.live import LiveConsumer  # needs the applications that wsgi has loaded
 
 
 async def not_here(scope: dict[str, Any], receive: Any, send: Any) -> None:

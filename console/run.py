@@ -100,9 +100,10 @@ class Runner:
         password = self.prepare_console()
         self.launch(
             "console",
-            [sys.executable, "-m", "daphne", "--no-server-name", "-b", "127.0.0.1"]
-            + ["-p", str(self.console_port), "--access-log", "/dev/null"]
-            + ["console.asgi:application"],
+            [
+                *(sys.executable, "-m", "daphne", "--no-server-name", "--access-log", "/dev/null"),
+                *("-b", "127.0.0.1", "-p", str(self.console_port), "console.asgi:application"),
+            ],
             environment,
         )
         self.wait_for("node", port)
@@ -207,7 +208,7 @@ class Runner:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **environment},
                 cwd=Path(__file__).parent.parent,
-                start_new_session=True,  # Ctrl-C reaches this process alone, which stops them in order
+                start_new_session=True,  # Ctrl-C reaches this process alone, which stops both
             )
 
     def wait_for(self, name: str, port: int) -> None:

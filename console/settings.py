@@ -13,7 +13,7 @@ BASE_DIR = Path(__file__).parent.parent
 VAR = env.folder()
 
 DEBUG = False
-# Over plain http on loopback by default; behind TLS set ENSEMBLE_CONSOLE_TLS=1: cookies and HSTS follow.
+# Plain http on loopback by default. Behind TLS: ENSEMBLE_CONSOLE_TLS=1, cookies and HSTS follow.
 TLS = env.flag("ENSEMBLE_CONSOLE_TLS", default=False)
 SECRET_KEY = os.environ.get("ENSEMBLE_SECRET_KEY") or env.kept_secret(VAR / "console.key")
 ALLOWED_HOSTS = env.words("ENSEMBLE_CONSOLE_HOSTS", "localhost,127.0.0.1,[::1]")

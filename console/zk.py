@@ -153,12 +153,19 @@ class Bridge:
         """Close the session and end the thread."""
 
         async def close() -> None:
+            if self._reviving is not None:
+                self._reviving.cancel()
             if self._client is not None:
                 await self._client.close()
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
 
         asyncio.run_coroutine_threadsafe(close(), self.loop).result(CALL_TIMEOUT_S)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(CALL_TIMEOUT_S)
+        self.loop.close()
 
 
 def credential() -> tuple[str, bytes] | None:

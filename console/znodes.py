@@ -1,4 +1,4 @@
-"""What the pages read from the tree: a page of children, and one znode with all that is about it."""
+"""What the pages read from the tree: a page of children, one znode with all about it."""
 
 import asyncio
 import threading

@@ -1,0 +1,66 @@
+"""A node, a console over it, and people with roles."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client as Browser
+
+from console import zk
+from ensemble.client import Client
+from tests.harness import Node
+
+T = TypeVar("T")
+PASSWORD = "correct horse battery"
+Do = Callable[[Callable[[Client], Awaitable[T]]], T]
+
+
+@pytest.fixture(scope="module")
+def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    node = Node(
+        Path(tmp_path_factory.mktemp("node")), {"extendedTypesEnabled": "true"}, {}, []
+    ).start()
+    yield node
+    node.kill9()
+
+
+@pytest.fixture
+def zookeeper(shared_node: Node, settings: object) -> Iterator[Node]:
+    """The console looks at this node."""
+    settings.ZOOKEEPER_HOSTS = shared_node.address  # type: ignore[attr-defined]
+    zk.stop()
+    yield shared_node
+    zk.stop()
+
+
+@pytest.fixture
+def do(zookeeper: Node) -> Do[object]:
+    """Do something with a ZooKeeper client of one's own."""
+
+    def run(work: Callable[[Client], Awaitable[T]]) -> T:
+        async def session() -> T:
+            async with Client(zookeeper.address) as client:
+                return await work(client)
+
+        return asyncio.run(session())
+
+    return run  # type: ignore[return-value]
+
+
+@pytest.fixture
+def operator(db: None) -> Browser:
+    """A browser of somebody who may write."""
+    browser = Browser(enforce_csrf_checks=False)
+    browser.force_login(User.objects.create_user("olga", password=PASSWORD, is_staff=True))
+    return browser
+
+
+@pytest.fixture
+def viewer(db: None) -> Browser:
+    """A browser of somebody who may read."""
+    browser = Browser()
+    browser.force_login(User.objects.create_user("victor", password=PASSWORD))
+    return browser

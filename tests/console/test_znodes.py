@@ -1,0 +1,249 @@
+"""The znode browser's requests, against a real node."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from django.test import Client as Browser
+from kazoo.client import KazooClient
+
+from console import zk
+from ensemble.client import Acl, Client, CreateMode, NoNodeError, digest_id
+from tests.console.conftest import Do
+from tests.harness import Node
+
+HOSTILE = ["<script>alert(1)<", "' onload=x", "{{ 7*7 }}", "‮evil", "a?b#c", "%2e%2e", "ünï"]
+
+
+@pytest.fixture
+def base(do: Do[Any], request: pytest.FixtureRequest) -> str:
+    """A znode of this test's own."""
+    path = "/" + request.node.name.replace("/", "_")[:60]
+
+    async def make(client: Client) -> None:
+        await client.create(path, b'{"a": 1}')
+
+    do(make)
+    return path
+
+
+def get(browser: Browser, name: str, /, **values: object) -> dict[str, Any]:
+    answer = browser.get(f"/znodes/{name}", values, headers={"accept": "application/json"})
+    return {"status": answer.status_code, **answer.json()}
+
+
+def post(browser: Browser, name: str, /, **values: object) -> dict[str, Any]:
+    answer = browser.post(f"/znodes/{name}", values, headers={"accept": "application/json"})
+    return {"status": answer.status_code, **answer.json()}
+
+
+def test_a_znode_is_shown_with_data_stat_and_acl(viewer: Browser, base: str) -> None:
+    shown = get(viewer, "data", path=base)
+    assert shown["status"] == 200
+    assert (shown["text"], shown["format"], shown["version"]) == ('{"a": 1}', "json", 0)
+    assert shown["acl"] == [["world", "anyone", "all"]]
+    assert ["dataLength", "8", "bytes"] in shown["stat"]
+
+
+def test_an_edit_is_saved_by_compare_and_set(operator: Browser, base: str, do: Do[Any]) -> None:
+    shown = get(operator, "data", path=base)
+    edit = {"path": base, "version": 0, "czxid": shown["czxid"], "format": "json"}
+    saved = post(operator, "save", text='{"a": 2}', **edit)
+    assert (saved["status"], saved["version"]) == (200, 1)
+
+    async def read(client: Client) -> bytes:
+        return (await client.get(base))[0]
+
+    assert do(read) == b'{"a": 2}'
+    late = post(operator, "save", text='{"a": 3}', **edit)
+    assert late["status"] == 409
+    assert (late["theirs"]["text"], late["theirs"]["version"]) == ('{"a": 2}', 1)
+    assert do(read) == b'{"a": 2}', "the late edit has changed nothing"
+
+
+def test_an_edit_of_a_znode_that_was_made_anew_is_a_conflict(
+    operator: Browser, base: str, do: Do[Any]
+) -> None:
+    """Versions begin at 0 again, so they alone would let the edit through."""
+    shown = get(operator, "data", path=base)
+
+    async def again(client: Client) -> None:
+        await client.delete(base)
+        await client.create(base, b"another")
+
+    do(again)
+    edit = {"path": base, "version": 0, "czxid": shown["czxid"], "format": "json", "text": "mine"}
+    late = post(operator, "save", **edit)
+    assert (late["status"], late["theirs"]["text"]) == (409, "another")
+
+
+def test_children_come_sorted_and_a_page_at_a_time(
+    viewer: Browser, base: str, do: Do[Any], zookeeper: Node
+) -> None:
+    async def make(client: Client) -> None:
+        for number in range(12):
+            await client.create(f"{base}/c{number:02}")
+        await client.create(f"{base}/c03/x")
+
+    do(make)
+    session = KazooClient(zookeeper.address)
+    session.start()
+    session.create(f"{base}/e", ephemeral=True)
+    page = get(viewer, "children", path=base, offset=2, count=3)
+    assert page["total"] == 13
+    assert page["rows"] == [["c02", 0, 0], ["c03", 1, 0], ["c04", 0, 0]]
+    assert get(viewer, "children", path=base, offset=12)["rows"] == [["e", 0, 1]]
+    around = get(viewer, "children", path=base, count=5, around="c07")
+    assert (around["offset"], around["rows"][2][0]) == (5, "c07")
+    assert get(viewer, "children", path=base, offset=99)["rows"] == []
+    session.stop()
+    session.close()
+    assert get(viewer, "children", path=base)["total"] == 12, "the ephemeral is gone"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_and_data_of_others_are_never_markup(
+    name: str, viewer: Browser, zookeeper: Node, do: Do[Any]
+) -> None:
+    """D-XSS: what is in a znode reaches the page as data only."""
+
+    async def make(client: Client) -> None:
+        await client.create(f"/{name}", b"</script><script>alert(2)</script>")
+
+    do(make)
+    from urllib.parse import quote
+
+    answer = viewer.get("/znodes/at/" + quote(name, safe=""))
+    assert answer.status_code == 200
+    page = answer.content.decode()
+    assert "<script>alert" not in page
+    block = page.split('<script id="first" type="application/json">')[1].split("</script>")[0]
+    assert json.loads(block)["znode"]["path"] == f"/{name}"
+    assert json.loads(block)["znode"]["text"] == "</script><script>alert(2)</script>"
+
+
+def test_raw_data_is_a_download_and_never_a_page(viewer: Browser, base: str, do: Do[Any]) -> None:
+    async def make(client: Client) -> None:
+        await client.set(base, b"<script>alert(1)</script>\x00")
+
+    do(make)
+    answer = viewer.get("/znodes/raw", {"path": base})
+    assert answer.content == b"<script>alert(1)</script>\x00"
+    assert answer["Content-Type"] == "application/octet-stream"
+    assert answer["Content-Disposition"].startswith("attachment")
+    assert answer["X-Content-Type-Options"] == "nosniff"
+
+
+def test_large_data_is_offered_as_a_download(viewer: Browser, base: str, do: Do[Any]) -> None:
+    async def make(client: Client) -> None:
+        await client.set(base, b"x" * 1_048_000)
+
+    do(make)
+    shown = get(viewer, "data", path=base)
+    assert (shown["too_large"], shown["bytes"]) == (False, 1_048_000)
+
+
+def test_a_child_of_each_kind_is_created(operator: Browser, base: str, do: Do[Any]) -> None:
+    assert post(operator, "create", parent=base, name="p", mode="persistent")["status"] == 201
+    made = post(operator, "create", parent=base, name="s-", mode="sequential", text="é")
+    assert made["path"] == f"{base}/s-0000000001"
+    assert post(operator, "create", parent=base, name="c", mode="container")["status"] == 201
+    made = post(operator, "create", parent=base, name="t", mode="ttl", ttl_ms=60_000)
+    assert made["status"] == 201
+
+    async def read(client: Client) -> bytes:
+        return (await client.get(f"{base}/s-0000000001"))[0]
+
+    assert do(read) == "é".encode()
+
+
+@pytest.mark.parametrize(
+    ("values", "status", "words"),
+    [
+        ({"name": ""}, 400, "needs a name"),
+        ({"name": "a/b"}, 400, "has a slash"),
+        ({"name": "a", "mode": "round"}, 400, "mode is 'round'"),
+        ({"name": "a", "mode": "ttl"}, 400, "ttl_ms is ''"),
+        ({"name": "a", "mode": "ttl", "ttl_ms": 0}, 400, "between 1 and"),
+        ({"name": "a", "format": "hex", "text": "0"}, 400, "takes two"),
+        ({"name": "a", "parent": "nowhere"}, 400, "must begin with a slash"),
+        ({"name": "a", "parent": "/nowhere"}, 404, "no znode"),
+        ({"name": "\x01"}, 400, "Not possible"),
+        ({"name": "a", "parent": "/", "mode": "persistent", "text": "x" * 1_100_000}, 400, "byte"),
+    ],
+)
+def test_a_create_that_cannot_be_says_why(
+    values: dict[str, object], status: int, words: str, operator: Browser, zookeeper: Node
+) -> None:
+    given = {"parent": "/", "mode": "persistent", **values}
+    answer = post(operator, "create", **given)
+    assert answer["status"] == status
+    assert words in answer["error"]
+
+
+def test_a_delete_wants_the_name_and_no_children(operator: Browser, base: str, do: Do[Any]) -> None:
+    async def make(client: Client) -> None:
+        await client.create(f"{base}/child")
+
+    do(make)
+    name = base[1:]
+    assert "to confirm" in post(operator, "delete", path=base, version=0)["error"]
+    full = post(operator, "delete", path=base, version=0, confirm=name)
+    assert (full["status"], "has children" in full["error"]) == (409, True)
+    done = post(operator, "delete", path=f"{base}/child", version=0, confirm="child")
+    assert done["status"] == 200
+    late = post(operator, "delete", path=base, version=7, confirm=name)
+    assert (late["status"], "changed by somebody" in late["error"]) == (409, True)
+    assert post(operator, "delete", path=base, version=0, confirm=name)["status"] == 200
+
+    async def gone(client: Client) -> None:
+        with pytest.raises(NoNodeError):
+            await client.get(base)
+
+    do(gone)
+
+
+def test_what_the_console_may_not_read_is_said_so(viewer: Browser, base: str, do: Do[Any]) -> None:
+    async def make(client: Client) -> None:
+        await client.create(f"{base}/secret", b"x", acl=[Acl(31, digest_id("a", "b"))])
+
+    do(make)
+    shown = get(viewer, "data", path=f"{base}/secret")
+    assert (shown["status"], "ACL" in shown["error"]) == (403, True)
+    assert get(viewer, "children", path=base)["rows"] == [["secret", 0, 0]]
+
+
+def test_every_change_is_in_the_audit_log_without_its_data(
+    operator: Browser, base: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    shown = get(operator, "data", path=base)
+    with caplog.at_level(logging.INFO, "console.audit"):
+        edit = {"path": base, "czxid": shown["czxid"], "format": "text", "text": "hunter2"}
+        post(operator, "save", version=0, **edit)
+        post(operator, "save", version=0, **edit)
+    audit = [record for record in caplog.records if record.name == "console.audit"]
+    lines = [json.loads(record.message) for record in audit]
+    assert [line["result"] for line in lines] == ["ok", "BadVersionError"]
+    assert lines[0]["actor"] == "olga"
+    assert lines[0]["path"] == base
+    assert "hunter2" not in caplog.text
+
+
+def test_without_a_server_the_pages_say_so_and_come_back_with_it(
+    viewer: Browser, zookeeper: Node, base: str
+) -> None:
+    assert get(viewer, "data", path=base)["status"] == 200
+    zookeeper.kill9()
+    try:
+        down = get(viewer, "data", path=base)
+        assert down["status"] == 503
+        assert zookeeper.address in down["error"]
+        page = viewer.get("/")
+        assert b"does not answer" in page.content
+        assert viewer.get(f"/znodes/at{base}").status_code == 503
+    finally:
+        zookeeper.start()
+    assert get(viewer, "data", path=base)["status"] == 200
+    assert b"standalone" in viewer.get("/").content
+    zk.stop()
