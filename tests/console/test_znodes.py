@@ -8,8 +8,8 @@ import pytest
 from django.test import Client as Browser
 from kazoo.client import KazooClient
 
-from console import zk
-from ensemble.client import Acl, Client, CreateMode, NoNodeError, digest_id
+from console import formats, zk
+from ensemble.client import Acl, Client, NoNodeError, digest_id
 from tests.console.conftest import Do
 from tests.harness import Node
 
@@ -135,13 +135,19 @@ def test_raw_data_is_a_download_and_never_a_page(viewer: Browser, base: str, do:
     assert answer["X-Content-Type-Options"] == "nosniff"
 
 
-def test_large_data_is_offered_as_a_download(viewer: Browser, base: str, do: Do[Any]) -> None:
-    async def make(client: Client) -> None:
-        await client.set(base, b"x" * 1_048_000)
+def test_large_data_is_offered_as_a_download(
+    viewer: Browser, base: str, do: Do[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "SHOWN_BYTES_MAX", 1_000)
+    for size, too_large in ((1_000, False), (1_001, True)):
 
-    do(make)
-    shown = get(viewer, "data", path=base)
-    assert (shown["too_large"], shown["bytes"]) == (False, 1_048_000)
+        async def make(client: Client) -> None:
+            await client.set(base, b"x" * size)  # noqa: B023  # called at once
+
+        do(make)
+        shown = get(viewer, "data", path=base)
+        assert (shown["too_large"], shown["bytes"]) == (too_large, size)
+        assert len(shown["text"]) == (0 if too_large else size)
 
 
 def test_a_child_of_each_kind_is_created(operator: Browser, base: str, do: Do[Any]) -> None:

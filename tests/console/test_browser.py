@@ -1,0 +1,336 @@
+"""The console in a real browser, over a real node, both started as `make run` starts them."""
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from ensemble.client import Client, NoNodeError
+from tests.harness import ROOT, free_port
+from tests.needs import need
+
+playwright = pytest.importorskip("playwright.sync_api")
+T = TypeVar("T")
+READY_TIMEOUT_S = 60.0
+
+
+@dataclass
+class Running:
+    """A node and a console."""
+
+    address: str  # of the node
+    url: str
+    password: str
+
+    def do(self, work: Callable[[Client], Awaitable[T]]) -> T:
+        async def session() -> T:
+            async with Client(self.address) as client:
+                return await work(client)
+
+        # Not on this thread: the browser's driver has a loop on it.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(lambda: asyncio.run(session())).result()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    need("chromium")
+    var = Path(tmp_path_factory.mktemp("var"))
+    port, console_port = free_port(), free_port()
+    command = [sys.executable, "-m", "console.run", "--var", str(var)]
+    command += ["--client-port", str(port), "--console-port", str(console_port)]
+    log = var / "run.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
+    try:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while "Ctrl-C stops both" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        password = re.search(r"Sign in as admin with (\S+)", log.read_text())
+        assert password is not None, log.read_text()
+        yield Running(f"127.0.0.1:{port}", f"http://127.0.0.1:{console_port}", password.group(1))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0, log.read_text()
+        assert log.read_text().rstrip().endswith("Stopped.")
+        assert "Traceback" not in (var / "node.log").read_text()
+        assert "Traceback" not in (var / "console.log").read_text()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator["playwright.Browser"]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(running: Running, chromium: "playwright.Browser") -> Iterator["playwright.Page"]:
+    """A page of somebody who is signed in. Any script error or policy violation fails the test."""
+    context = chromium.new_context(viewport={"width": 1300, "height": 800})
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on(
+        "console",
+        lambda message: (
+            problems.append(message.text)
+            if message.type == "error" and "status of 4" not in message.text
+            else None
+        ),
+    )
+    page.goto(running.url + "/")
+    page.fill("#id_login", "admin")
+    page.fill("#id_password", running.password)
+    page.click("button.primary")
+    page.wait_for_url(running.url + "/")
+    yield page
+    context.close()
+    assert problems == []
+
+
+def open_znode(page: "playwright.Page", running: Running, path: str) -> None:
+    page.goto(f"{running.url}/znodes/at{path}")
+    page.wait_for_selector("#live.good")
+
+
+def text(page: "playwright.Page") -> str:
+    return str(page.evaluate("ace.edit(document.getElementById('editor')).getValue()"))
+
+
+def write(page: "playwright.Page", value: str) -> None:
+    """Type over everything in the editor."""
+    page.click(".ace_content")
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(value)
+
+
+def make(running: Running, *znodes: tuple[str, bytes]) -> None:
+    async def work(client: Client) -> None:
+        for path, data in znodes:
+            await client.create(path, data)
+
+    running.do(work)
+
+
+def read(running: Running, path: str) -> bytes:
+    async def work(client: Client) -> bytes:
+        return (await client.get(path))[0]
+
+    return running.do(work)
+
+
+def set_data(running: Running, path: str, data: bytes) -> None:
+    async def work(client: Client) -> None:
+        await client.set(path, data)
+
+    running.do(work)
+
+
+def test_a_person_finds_a_znode_in_the_tree_edits_it_and_a_client_sees_it(
+    page: "playwright.Page", running: Running
+) -> None:
+    make(running, ("/app", b""), ("/app/config", b'{"port": 8080}'))
+    page.click("text=Browse znodes")
+    page.click(".tree-row:has-text('app')")
+    page.click(".tree-row:has-text('config')")
+    page.wait_for_url("**/znodes/at/app/config")
+    playwright.expect(page.locator("#path")).to_have_text("/app/config")
+    playwright.expect(page.locator("#format")).to_have_value("json")
+    write(page, '{"port": 9090}')
+    playwright.expect(page.locator("#save")).to_have_text("Save v0 → v1")
+    page.click("#diff")
+    playwright.expect(page.locator("#diff")).to_have_attribute("aria-pressed", "true")
+    page.click("#diff")
+    page.click("#save")
+    playwright.expect(page.locator("#notice")).to_contain_text("Saved as version 1")
+    assert read(running, "/app/config") == b'{"port": 9090}'
+
+
+def test_what_a_client_writes_appears_by_itself(page: "playwright.Page", running: Running) -> None:
+    make(running, ("/live", b"one"))
+    open_znode(page, running, "/live")
+    assert text(page) == "one"
+    set_data(running, "/live", b"two")
+    playwright.expect(page.locator("#editor")).to_contain_text("two")
+    make(running, ("/live/child", b""))
+    playwright.expect(page.locator(".tree-row:has-text('live') .count")).to_have_text("1")
+
+    async def delete(client: Client) -> None:
+        await client.delete("/live/child")
+        await client.delete("/live")
+
+    running.do(delete)
+    playwright.expect(page.locator("#empty")).to_contain_text("No such znode")
+
+
+def test_two_who_edit_the_same_lose_nothing(page: "playwright.Page", running: Running) -> None:
+    make(running, ("/both", b"start"))
+    open_znode(page, running, "/both")
+    write(page, "mine")
+    set_data(running, "/both", b"theirs")
+    notice = page.locator("#notice")
+    playwright.expect(notice).to_contain_text("Somebody saved version 1")
+    assert text(page) == "mine"
+    page.click("text=Compare")
+    page.click("text=Keep mine, on top of theirs")
+    playwright.expect(page.locator("#save")).to_have_text("Save v1 → v2")
+    assert text(page) == "mine"
+    page.keyboard.press("Control+s")
+    playwright.expect(notice).to_contain_text("Saved as version 2")
+    assert read(running, "/both") == b"mine"
+
+
+def test_a_save_that_comes_too_late_shows_theirs(page: "playwright.Page", running: Running) -> None:
+    """Also where the live line is cut: the compare-and-set at the server decides."""
+    make(running, ("/late", b"start"))
+    page.route_web_socket("**/live", lambda socket: None)
+    page.goto(f"{running.url}/znodes/at/late")
+    page.wait_for_selector(".ace_content")
+    write(page, "mine")
+    set_data(running, "/late", b"theirs")
+    page.click("#save")
+    playwright.expect(page.locator("#notice")).to_contain_text("changed by somebody else")
+    page.click("text=Take theirs")
+    assert text(page) == "theirs"
+    assert read(running, "/late") == b"theirs"
+
+
+def test_a_child_is_made_and_deleted_from_the_keyboard(
+    page: "playwright.Page", running: Running
+) -> None:
+    make(running, ("/keys", b""))
+    open_znode(page, running, "/keys")
+    page.keyboard.press("n")
+    page.fill("#new-name", "made")
+    page.fill("#new-text", "hello")
+    page.keyboard.press("Tab")
+    page.click("#create-dialog button.primary")
+    page.wait_for_url("**/znodes/at/keys/made")
+    assert read(running, "/keys/made") == b"hello"
+    page.click("#delete")
+    page.fill("#confirm", "wrong")
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#delete-dialog .problem")).to_contain_text("Type 'made'")
+    page.fill("#confirm", "made")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/znodes/at/keys")
+    with pytest.raises(NoNodeError):
+        read(running, "/keys/made")
+
+
+def test_the_tree_is_walked_with_arrows(page: "playwright.Page", running: Running) -> None:
+    make(running, ("/walk", b""), ("/walk/a", b"A"), ("/walk/b", b"B"))
+    open_znode(page, running, "/walk")
+    page.focus("znode-tree")
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(150)
+    page.wait_for_url("**/znodes/at/walk/b")
+    playwright.expect(page.locator("#editor")).to_contain_text("B")
+    page.go_back()
+    playwright.expect(page.locator("#path")).to_have_text("/walk")
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    page.keyboard.type("/walk/a\n")
+    page.wait_for_url("**/znodes/at/walk/a")
+
+
+def test_a_hundred_thousand_children_are_fluid(page: "playwright.Page", running: Running) -> None:
+    async def fill(client: Client) -> None:
+        await client.create("/wide")
+        for base in range(0, 100_000, 5_000):
+            await asyncio.gather(
+                *(client.create(f"/wide/c-{n:06}") for n in range(base, base + 5_000))
+            )
+
+    running.do(fill)
+    open_znode(page, running, "/wide/c-077777")
+    row = page.locator(".tree-row[aria-selected=true]")
+    playwright.expect(row).to_contain_text("c-077777")
+    assert page.locator(".tree-row").count() < 120, "only rows in sight are in the document"
+    page.focus("znode-tree")
+    page.keyboard.press("End")
+    playwright.expect(page.locator(".tree-row:has-text('zookeeper')")).to_be_visible()
+    page.evaluate("document.querySelector('znode-tree').scrollTop = 500000")
+    playwright.expect(page.locator(".tree-row.waiting")).to_have_count(0)
+
+
+def test_hostile_names_and_data_are_only_text(page: "playwright.Page", running: Running) -> None:
+    name = "<img src=x onerror=alert(1)>"
+    make(running, ("/hostile", b""), (f"/hostile/{name}", b"<script>alert(2)</script>"))
+    alerts: list[str] = []
+    page.on("dialog", lambda dialog: alerts.append(dialog.message))
+    open_znode(page, running, "/hostile")
+    page.click(".tree-row:has-text('hostile') .fold")
+    page.click(f".tree-row:has-text('{name}')")
+    playwright.expect(page.locator("#editor")).to_contain_text("<script>alert(2)</script>")
+    assert alerts == []
+
+
+def test_leaving_an_unsaved_edit_asks_first(page: "playwright.Page", running: Running) -> None:
+    make(running, ("/unsaved", b"start"))
+    open_znode(page, running, "/unsaved")
+    write(page, "mine")
+    asked: list[str] = []
+
+    def refuse(dialog: "playwright.Dialog") -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.once("dialog", refuse)
+    page.click(".tree-row[data-at='0'] .name")
+    playwright.expect(page.locator("#path")).to_have_text("/unsaved")
+    assert text(page) == "mine"
+    assert "not saved" in asked[0]
+    page.on("dialog", lambda dialog: dialog.accept())
+
+
+def test_the_theme_is_chosen_and_kept(page: "playwright.Page", running: Running) -> None:
+    before = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.click("[data-theme-toggle]")
+    after = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert before != after
+    page.goto(f"{running.url}/znodes/at/")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == after
+
+
+def test_a_websocket_from_elsewhere_is_refused(page: "playwright.Page", running: Running) -> None:
+    """Cross-site websocket hijacking: the cookie goes along, the origin gives it away."""
+    import http.client
+
+    host = running.url.removeprefix("http://")
+    cookies = "; ".join(f"{c['name']}={c['value']}" for c in page.context.cookies())
+    for origin, status in (("http://evil.example", 403), (running.url, 101)):
+        connection = http.client.HTTPConnection(host, timeout=10)
+        connection.request(
+            "GET",
+            "/live",
+            headers={
+                "Connection": "Upgrade",
+                "Upgrade": "websocket",
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+                "Origin": origin,
+                "Cookie": cookies,
+            },
+        )
+        assert connection.getresponse().status == status
+        connection.close()
