@@ -5,7 +5,7 @@ The line says who, what, where and how it ended, whether it succeeded or not. Da
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from console.zk import Bridge
@@ -63,7 +63,7 @@ def audited(
     actor: str,
     action: str,
     path: str,
-    detail: dict[str, object],
+    detail: Mapping[str, object],
     work: Callable[[Client], Awaitable[T]],
 ) -> T:
     """Do the work and write down how it ended."""

@@ -5,7 +5,7 @@ times as much (a thread and a database connection a request).
 """
 
 import os
-from typing import Any
+from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
@@ -32,10 +32,12 @@ async def not_here(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 router = ProtocolTypeRouter(
     {
-        "http": WSGIMiddleware(pages, workers=PAGE_THREADS),
+        "http": WSGIMiddleware(cast(Any, pages), workers=PAGE_THREADS),
         "websocket": AllowedHostsOriginValidator(
             AuthMiddlewareStack(
-                URLRouter([path("live", LiveConsumer.as_asgi()), path("<path:_>", not_here)])
+                URLRouter(
+                    [path("live", LiveConsumer.as_asgi()), path("<path:_>", cast(Any, not_here))]
+                )
             )
         ),
     }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, Final, ParamSpec
+from typing import Concatenate, Final, ParamSpec, cast
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
@@ -56,7 +56,7 @@ def answering(view: View[P]) -> View[P]:
             status, text = advice(error)
             return JsonResponse({"error": text}, status=status)
 
-    return wrapped
+    return cast(View[P], wrapped)
 
 
 def advice(error: ClientError) -> tuple[int, str]:

@@ -175,7 +175,7 @@ class Runner:
         if users.exists():
             return ""
         password = secrets.token_urlsafe(15)
-        users.create_superuser(username=OPERATOR, password=password)  # type: ignore[attr-defined]
+        users.create_superuser(username=OPERATOR, password=password)
         return password
 
     def collect_static(self) -> None:

@@ -55,7 +55,7 @@ class Listings:
         stat = await client.exists(path)
         if stat is None:
             raise NoNodeError(path=path)
-        mark = (stat.czxid, stat.pzxid, stat.cversion)
+        mark = mark_of(stat)
         with self._lock:
             kept = self._kept.get(path)
             if kept is not None and kept[0] == mark:
@@ -64,10 +64,15 @@ class Listings:
         names, stat = await client.children_with_stat(path)
         names.sort()
         with self._lock:
-            self._kept[path] = ((stat.czxid, stat.pzxid, stat.cversion), names)
+            self._kept[path] = (mark_of(stat), names)
             while len(self._kept) > LISTINGS_MAX:
                 self._kept.popitem(last=False)
         return names, stat
+
+
+def mark_of(stat: Stat) -> tuple[int, int, int]:
+    """What changes whenever the list of children does."""
+    return int(stat.czxid), int(stat.pzxid), int(stat.cversion)
 
 
 listings = Listings()

@@ -101,6 +101,13 @@ class Answers:
         if err != 0:
             write_header_only(conn.out, xid, self.tree.last_zxid, err)
 
+    def watches_full(self, conn: Connection) -> bool:
+        """Whether a connection watches as many paths as it may (ensemble.watchesPerConnectionMax).
+
+        What it registers again after a reconnect (setWatches) is not refused: it was let in once.
+        """
+        return 0 < self.watches_max <= self.watches.count_of(conn.id)
+
     def readable(self, node: Znode, ids: list[Id]) -> bool:
         return self.schemes.check(node.acl, codes.PERM_READ, ids)
 
@@ -113,6 +120,8 @@ class Answers:
         if not self.readable(node, ids):
             return codes.NO_AUTH
         if watch:
+            if self.watches_full(conn):
+                return codes.QUOTA_EXCEEDED
             self.watches.add_data(conn.id, path)
         out = conn.out
         start = begin_reply(out, xid, self.tree.last_zxid, 0)
@@ -130,6 +139,8 @@ class Answers:
         if node is not None and not self.readable(node, ids):
             return codes.NO_AUTH
         if watch:
+            if self.watches_full(conn):
+                return codes.QUOTA_EXCEEDED
             self.watches.add_data(conn.id, path)
         if node is None:
             return codes.NO_NODE
@@ -150,6 +161,8 @@ class Answers:
         if not self.readable(node, ids):
             return codes.NO_AUTH
         if watch:
+            if self.watches_full(conn):
+                return codes.QUOTA_EXCEEDED
             self.watches.add_child(conn.id, path)
         out = conn.out
         start = begin_reply(out, xid, self.tree.last_zxid, 0)
@@ -267,6 +280,8 @@ class Answers:
             and request.kind != codes.ADD_WATCH_PERSISTENT_RECURSIVE
         ):
             return codes.MARSHALLING_ERROR
+        if self.watches_full(conn):
+            return codes.QUOTA_EXCEEDED
         recursive = request.kind == codes.ADD_WATCH_PERSISTENT_RECURSIVE
         self.watches.add_persistent(conn.id, request.path, recursive)
         start = begin_reply(conn.out, xid, self.tree.last_zxid, 0)

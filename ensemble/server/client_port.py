@@ -246,13 +246,17 @@ class ClientPort:
     ) -> None:
         """A new connection, unless a limit stands against it: then it is closed without a byte."""
         limits = self.limits
+        stats = self.pipeline.stats
+        stats.connection_requests += 1
         count = self.per_host.get(host, 0)
         if 0 < limits.connections_per_host_max <= count:
             sock.close()
+            stats.connections_rejected += 1
             self.on_refused(host, f"too many connections from {host}: {count}, maxClientCnxns")
             return
         if 0 < limits.connections_max <= len(self.sockets):
             sock.close()
+            stats.connections_rejected += 1
             self.on_refused(host, f"too many connections: {len(self.sockets)}, maxCnxns")
             return
         sock.setblocking(False)
@@ -301,6 +305,7 @@ class ClientPort:
             self.close_socket(client, "")
             return
         conn = client.conn
+        self.pipeline.stats.bytes_received += len(data)
         conn.frames.feed(data)
         if client.conn.secure:
             self.drain_tls(client)
@@ -463,6 +468,7 @@ class ClientPort:
         except OSError as error:
             self.close_socket(client, error.strerror or str(error))
             return
+        self.pipeline.stats.bytes_sent += count
         if count == len(data):
             if client.unsent:
                 client.unsent = b""

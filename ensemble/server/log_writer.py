@@ -10,6 +10,7 @@ The child ends when its socket closes. It shares the lock on the log folder with
 other server can begin on these files before both are gone.
 """
 
+import logging
 import os
 import signal
 import socket
@@ -22,6 +23,8 @@ from librt.strings import BytesWriter, read_i32_be, read_i64_be, write_i32_be, w
 from ensemble.errors import EnsembleError, StorageError
 from ensemble.server.stats import ServerStats
 from ensemble.storage.txnlog import TxnLog
+
+log = logging.getLogger("ensemble.log")
 
 HEADER: Final = struct.Struct(">IIB")  # bytes of records, number of records, begin a new file first
 ANSWER: Final = struct.Struct(">qII")  # last zxid (-1: failed), microseconds, length of a text
@@ -52,8 +55,9 @@ class LogBatch:
 class LogWriter:
     """The loop's end. `submit` only while not `busy`; `notify_fd` turns readable when done."""
 
-    def __init__(self, log: TxnLog, stats: ServerStats) -> None:
+    def __init__(self, log: TxnLog, stats: ServerStats, slow_ms: int = 1_000) -> None:
         self.stats: Final = stats
+        self.slow_us: Final = slow_ms * 1_000
         self.busy = False
         self.synced = 0
         ours, childs = socket.socketpair()
@@ -97,6 +101,15 @@ class LogWriter:
         self.busy = False
         self.synced = zxid
         self.stats.fsync_ms.record(took_us // 1_000)
+        if took_us >= self.slow_us:
+            self.stats.fsync_slow += 1
+            log.warning(
+                "syncing %d transactions took %d ms (fsync.warningthresholdms is %d): the disk is "
+                "slow or shared",
+                count,
+                took_us // 1_000,
+                self.slow_us // 1_000,
+            )
         self.stats.sync_batch.record(count)
         return self.synced
 

@@ -126,7 +126,9 @@ class Node:
         self.lock = lock_folder(self.layout.log_folder)
         # Forked while this process is small. The first record of a run begins a new file.
         self.log_writer = LogWriter(
-            TxnLog(self.disk, self.layout, storage.prealloc_kb, storage.force_sync), self.stats
+            TxnLog(self.disk, self.layout, storage.prealloc_kb, storage.force_sync),
+            self.stats,
+            storage.fsync_warning_ms,
         )
         gc.disable()  # nothing that is loaded is garbage
         recovered = recover(self.disk, self.layout, options)
