@@ -3,6 +3,7 @@
 import asyncio
 import random
 import re
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +15,7 @@ from tests.harness import Node
 from tests.interop.apache import ApacheNode, run_tool
 
 T = TypeVar("T")
+SNAPSHOT_TIMEOUT_S = 10.0
 Contents = dict[str, tuple[bytes, tuple[int, ...], str]]
 
 
@@ -51,6 +53,7 @@ async def write_some(client: Client, seed: int) -> None:
                 await client.create(f"{path}-c", b"", mode=CreateMode.CONTAINER)
         except Exception as error:
             assert type(error).__module__ == "ensemble.client.errors", error
+    await client.create_with_stat(f"{top}/stat", b"")
     await client.create(f"{top}/ttl", b"", mode=CreateMode.PERSISTENT_WITH_TTL, ttl_ms=3_600_000)
     await client.create(f"{top}/ephemeral", b"", mode=CreateMode.EPHEMERAL)
 
@@ -109,13 +112,17 @@ def test_apaches_tools_read_our_log_and_our_snapshot(
 ) -> None:
     node = start_node({"extendedTypesEnabled": "true", "snapCount": 60})
     do(node.address, lambda client: write_some(client, 7))
-    node.stop()
     folder = node.folder / "data" / "version-2"
+    deadline = time.monotonic() + SNAPSHOT_TIMEOUT_S  # a stop gives up a snapshot being written
+    while len(list(folder.glob("snapshot.*"))) < 2:
+        assert time.monotonic() < deadline, f"no second snapshot:\n{node.log()}"
+        time.sleep(0.02)
+    node.stop()
     toolkit = "org.apache.zookeeper.server.persistence.TxnLogToolkit"
     dumped = "".join(run_tool(classpath, toolkit, "-d", str(log)) for log in folder.glob("log.*"))
     kinds = set(re.findall(r"zxid 0x[0-9a-f]+ (\w+)", dumped))
-    wanted = {"createSession", "create", "createTTL", "createContainer", "setData"}
-    wanted |= {"delete", "setACL", "multi", "error", "closeSession"}
+    wanted = {"createSession", "create", "create2", "createTTL", "createContainer"}
+    wanted |= {"setData", "delete", "setACL", "multi", "error", "closeSession"}
     assert kinds >= wanted, f"missing {wanted - kinds} of {kinds}: {dumped[-3000:]}"
     assert "CRC ERROR" not in dumped
     # The first snapshot, of an empty tree, would prove little.
