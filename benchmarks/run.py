@@ -30,7 +30,7 @@ from benchmarks.servers import (
     is_compiled,
     ours,
 )
-from ensemble.client import Client, ConnectionLossError
+from ensemble.client import Client
 
 PAYLOAD_BYTES: Final = 100
 KEYS: Final = 1_000
@@ -94,8 +94,8 @@ class Bench:
         if libraries:
             servers.append(apache(self.fresh("apache"), libraries))
         self.say(
-            f"{os.cpu_count()} cores, Python {platform.python_version()}, load generator on the same "
-            f"machine; load average before: {os.getloadavg()[0]:.1f}."
+            f"{os.cpu_count()} cores, Python {platform.python_version()}, load generator on the "
+            f"same machine; load average before: {os.getloadavg()[0]:.1f}."
         )
         if not is_compiled():
             self.say("Interpreted: `make compile` first for the real figures.")
@@ -116,9 +116,13 @@ class Bench:
         self.measure_floor()
         if not self.options.without_million:
             self.measure_million(libraries)
+        self.keep()
+        return 0
+
+    def keep(self) -> None:
+        """What is known so far, in files: a long run may be cut."""
         (self.var / "result.json").write_text(json.dumps(self.results, indent=1))
         (self.var / "result.md").write_text("\n".join(self.out) + "\n")
-        return 0
 
     def fresh(self, name: str) -> Path:
         folder = self.var / name
@@ -145,7 +149,9 @@ class Bench:
         seen = json.loads(done.stdout)
         # The server worked through the warm-up, too: its share is taken off by time.
         cpu_s = (server.cpu_s() - before) * seconds / (seconds + warmup)
-        ops = max(1, seen["ops"])
+        ops = seen["ops"]
+        if ops == 0:
+            raise RuntimeError(f"{server.name}, {op}: no request was answered")
         return Figures(ops / seconds, seen["p50_us"], seen["p99_us"], cpu_s / ops * 100_000)
 
     # Throughput and latency
@@ -179,6 +185,7 @@ class Bench:
                 cells.append(f"{statistics.median(tails):.2f}")
             self.say("| " + " | ".join(cells) + " |")
             self.results[row] = [[asdict(figures) for figures in one] for one in seen]
+            self.keep()
         self.say("")
         self.say("CPU s: processor seconds of the server for 100,000 operations.")
 
@@ -235,10 +242,18 @@ class Bench:
         server.start()
         try:
             empty = server.memory_bytes()
-            pauses = asyncio.run(fill(server))
+            probe = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.probe", str(server.port)],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            asyncio.run(fill(server))
+            probe.terminate()
+            pauses = json.loads(probe.communicate(timeout=60)[0])
             seen["bytes of memory per znode"] = (server.memory_bytes() - empty) / MILLION
-            seen["p99 ms of a get meanwhile, snapshots included"] = pauses[int(len(pauses) * 0.99)]
-            seen["worst ms of a get meanwhile"] = pauses[-1]
+            seen["p99 ms of a get meanwhile, snapshots included"] = pauses["p99_ms"]
+            seen["worst ms of a get meanwhile"] = pauses["worst_ms"]
             server.stop()
             seen["seconds to recover"] = server.start()
         finally:
@@ -246,34 +261,16 @@ class Bench:
         return seen
 
 
-async def fill(server: Server) -> list[float]:
-    """Create a million znodes; milliseconds of gets on another connection meanwhile, sorted."""
-    address = f"127.0.0.1:{server.port}"
-    took: list[float] = []
-    async with Client(address, timeout=60) as writer, Client(address, timeout=60) as reader:
+async def fill(server: Server) -> None:
+    """Create a million znodes, a thousand requests ahead of their replies."""
+    async with Client(f"127.0.0.1:{server.port}", timeout=60) as writer:
         await writer.create("/million")
-        done = asyncio.Event()
-
-        async def probe() -> None:
-            while not done.is_set():
-                began = time.perf_counter()
-                try:
-                    await reader.get("/million")
-                except ConnectionLossError:
-                    continue
-                took.append((time.perf_counter() - began) * 1e3)
-                await asyncio.sleep(0.001)
-
-        probing = asyncio.create_task(probe())
         data = bytes(PAYLOAD_BYTES)
         for thousand in range(1_000):
             parent = f"/million/p{thousand:03}"
             calls = [writer.create(parent, data)]
             calls += [writer.create(f"{parent}/c{n:03}", data) for n in range(999)]
             await asyncio.gather(*calls)
-        done.set()
-        await probing
-    return sorted(took)
 
 
 if __name__ == "__main__":

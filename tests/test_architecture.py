@@ -129,9 +129,12 @@ def test_exceptions_from_the_rules_name_the_rule() -> None:
 
 def test_what_is_compiled_is_as_new_as_its_source() -> None:
     """A module that was compiled before its last change would be tested instead of the source."""
-    stale = []
-    for path in sources("ensemble"):
-        for built in path.parent.glob(path.stem + ".cpython-*.so"):
-            if built.stat().st_mtime < path.stat().st_mtime:
-                stale.append(str(path.relative_to(ROOT)))
+    # The code of all of them is in one library; the files beside the sources only point to it.
+    libraries = [path.stat().st_mtime for path in ROOT.glob("*__mypyc.*.so")]
+    stale = [
+        str(path.relative_to(ROOT))
+        for path in sources("ensemble")
+        if list(path.parent.glob(path.stem + ".cpython-*.so"))
+        and path.stat().st_mtime > max(libraries, default=0.0)
+    ]
     assert not stale, "compile again: make compile"

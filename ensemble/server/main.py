@@ -30,9 +30,10 @@ USAGE: Final = """usage: ensemble <command>
 
   server [-Dkey=value …] zoo.cfg             start a server, as zkServer does
   server port dataDir [tickTime [maxClientCnxns]]
-  purge zoo.cfg                              remove old snapshots and logs
-  (autopurge.snapRetainCount) dump <log or snapshot file>                show what a file holds, one
-  JSON object a line version
+  zk [-s host:port] <operation> ...          one operation of a client; `ensemble zk --help`
+  purge zoo.cfg                              remove what autopurge would remove
+  dump <log or snapshot file>                show what a file holds, as JSON lines
+  version
 """
 
 
@@ -45,6 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
     if command in ("version", "--version", "-v"):
         print(f"ensemble {__version__}, speaks ZooKeeper 3.9")
         return EXIT_OK
+    if command == "zk":
+        from ensemble.client.cli import main as client_main
+
+        return client_main(given[1:])
     if command == "purge" and len(given) == 2:
         return purge(given[1])
     if command == "dump" and len(given) == 2:

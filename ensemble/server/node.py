@@ -202,7 +202,7 @@ class Node:
             self.on_refused,
         )
         self.snapshotter = Snapshotter(self.on_snapshot)
-        self._snapshot_at = self.next_snapshot_at()
+        self.plan_snapshot()
         if recovered.fresh:
             self.save_snapshot()
         gc.collect()
@@ -331,10 +331,11 @@ class Node:
         zxid = self.tree.last_zxid
         if zxid >> 7 != (zxid - count) >> 7:
             self.digests.append((zxid, self.tree.digest))
+        authority = self.authority
         if (
-            self.authority.txns_since_snapshot >= self._snapshot_at
-            and time.monotonic() >= self._snapshot_not_before_s
-        ):
+            authority.txns_since_snapshot >= self._snapshot_at
+            or authority.log_bytes_since_snapshot >= self._snapshot_at_bytes
+        ) and time.monotonic() >= self._snapshot_not_before_s:
             self.start_snapshot()
 
     def tick(self) -> None:
@@ -383,10 +384,13 @@ class Node:
 
     # Snapshots and purging
 
-    def next_snapshot_at(self) -> int:
-        """Transactions until the next snapshot: spread, so that servers do not do it together."""
-        half = max(1, self.config.storage.snap_count // 2)
-        return half + random.randrange(half)
+    def plan_snapshot(self) -> None:
+        """How much until the next one: spread, so that servers do not do it together."""
+        storage = self.config.storage
+        half = max(1, storage.snap_count // 2)
+        self._snapshot_at = half + random.randrange(half)
+        half = storage.snap_size_kb * 512
+        self._snapshot_at_bytes = half + random.randrange(half) if half > 0 else 1 << 62
 
     def save_snapshot(self) -> None:
         storage = self.config.storage
@@ -403,7 +407,8 @@ class Node:
     def start_snapshot(self) -> bool:
         """Fork a child that writes the tree as it is now; the log begins a new file."""
         self.authority.txns_since_snapshot = 0
-        self._snapshot_at = self.next_snapshot_at()
+        self.authority.log_bytes_since_snapshot = 0
+        self.plan_snapshot()
         started = self.snapshotter.start(self.loop, self.tree.last_zxid, self.save_snapshot)
         if started:
             self._snapshot_done.clear()

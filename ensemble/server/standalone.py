@@ -31,6 +31,7 @@ class StandaloneAuthority(Authority):
         "batch",
         "gathering",
         "log",
+        "log_bytes_since_snapshot",
         "pipeline",
         "preparer",
         "proposed",
@@ -51,6 +52,7 @@ class StandaloneAuthority(Authority):
         self.batch = LogBatch()
         self.wall_ms: i64 = 0
         self.txns_since_snapshot: i64 = 0
+        self.log_bytes_since_snapshot: i64 = 0
 
     def last_proposed(self) -> i64:
         return self.proposed
@@ -67,6 +69,7 @@ class StandaloneAuthority(Authority):
     def end_turn(self) -> None:
         """Hand what has gathered to the log, unless a sync is still on its way."""
         if self.batch.count > 0 and not self.log.busy:
+            self.log_bytes_since_snapshot += len(self.batch.records)
             self.log.submit(self.batch)
             self.batch = LogBatch()
             self.syncing = self.gathering

@@ -1,0 +1,297 @@
+"""Who a client is: passwords, certificates, SASL, and the known flaws that must not come back."""
+
+import asyncio
+import datetime
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import NameOID
+
+from ensemble.client import (
+    CREATOR_ACL,
+    Acl,
+    AuthFailedError,
+    Client,
+    ConnectionLossError,
+    DigestMd5,
+    EventType,
+    Id,
+    NoAuthError,
+    digest_id,
+)
+from tests.harness import Node, RawClient, free_port
+
+SUPER = {"zookeeper.DigestAuthenticationProvider.superDigest": "super:xQJmxLMiHGwaqBvst5y6rkB6HQs="}
+READ, WRITE, ALL = 1, 2, 31
+
+
+async def test_a_password_opens_what_it_closed(node: Node) -> None:
+    ann = [("digest", b"ann:secret")]
+    async with Client(node.address, auth=ann) as owner, Client(node.address) as stranger:
+        await owner.create("/d", b"x", acl=CREATOR_ACL)
+        for refused in (stranger.get("/d"), stranger.set("/d", b"y"), stranger.children("/d")):
+            with pytest.raises(NoAuthError):
+                await refused
+        await stranger.add_auth("digest", b"ann:secret")
+        assert (await stranger.get("/d"))[0] == b"x"
+
+
+async def test_the_superuser_passes_every_acl(start_node: Callable[..., Node]) -> None:
+    node = start_node(properties=SUPER)
+    async with Client(node.address) as owner:
+        await owner.create("/mine", b"x", acl=[Acl(ALL, digest_id("ann", "secret"))])
+    async with Client(node.address, auth=[("digest", b"super:admin")]) as root:
+        assert (await root.get("/mine"))[0] == b"x"
+    async with Client(node.address, auth=[("digest", b"super:guess")]) as guess:
+        with pytest.raises(NoAuthError):
+            await guess.get("/mine")
+
+
+async def test_an_unknown_scheme_is_refused_and_closes(node: Node) -> None:
+    client = Client(node.address, auth=[("kerberos", b"x")])
+    with pytest.raises(AuthFailedError):
+        await client.connect()
+    await client.close()
+
+
+async def test_CVE_2019_0201_digests_are_hidden_from_those_who_do_not_administer(
+    node: Node,
+) -> None:
+    acl = [Acl(ALL, digest_id("ann", "secret")), Acl(READ, Id("world", "anyone"))]
+    async with Client(node.address) as client:
+        await client.create("/a", b"", acl=acl)
+        shown, _ = await client.get_acl("/a")
+        assert shown[0].id == Id("digest", "ann:x")
+        await client.create("/closed", b"", acl=[Acl(WRITE, Id("world", "anyone"))])
+        with pytest.raises(NoAuthError):
+            await client.get_acl("/closed")
+
+
+async def test_CVE_2024_23944_watches_do_not_tell_of_what_one_may_not_read(node: Node) -> None:
+    ann = [("digest", b"ann:secret")]
+    async with Client(node.address, auth=ann) as owner, Client(node.address) as spy:
+        await owner.create("/top")
+        seen: list[str] = []
+        await spy.add_watch("/top", lambda event: seen.append(event.path), recursive=True)
+        await owner.create("/top/secret", b"", acl=CREATOR_ACL)
+        await owner.set("/top/secret", b"x")
+        await owner.create("/top/open")
+        await spy.sync("/")
+        assert seen == ["/top/open"]
+
+
+async def test_CVE_2017_5637_expensive_words_are_closed(start_node: Callable[..., Node]) -> None:
+    node = start_node({"4lw.commands.whitelist": None})
+    assert b"not in the whitelist" in node.word("wchp")
+
+
+def test_CVE_2026_24308_passwords_of_the_configuration_are_not_shown(
+    start_node: Callable[..., Node],
+) -> None:
+    import urllib.request
+
+    node = start_node({"ssl.keyStore.password": "hunter2"})
+    url = f"http://127.0.0.1:{node.admin_port}/commands/initial_configuration"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        text = answer.read().decode()
+    assert "ssl.keyStore.password" in text
+    assert "hunter2" not in text
+    assert "hunter2" not in node.log()
+
+
+async def test_enforced_authentication_lets_nobody_else_in(start_node: Callable[..., Node]) -> None:
+    node = start_node({"enforce.auth.enabled": "true", "enforce.auth.schemes": "digest"})
+    stranger = RawClient(node.port)
+    stranger.connect()
+    stranger.request(1, 3, b"\0\0\0\1/\0")
+    assert stranger.reply()[2] == -124
+    assert stranger.read() is None
+    stranger.close()
+    async with Client(node.address, auth=[("digest", b"ann:secret")]) as known:
+        assert await known.exists("/") is not None
+
+
+@pytest.fixture
+def sasl_node(start_node: Callable[..., Node], tmp_path: Path) -> Node:
+    jaas = tmp_path / "jaas.conf"
+    module = "org.apache.zookeeper.server.auth.DigestLoginModule"
+    jaas.write_text(f'Server {{ {module} required user_bob="bobsecret" user_super="s"; }};')
+    return start_node(
+        {"authProvider.sasl": "org.apache.zookeeper.server.auth.SASLAuthenticationProvider"},
+        {"java.security.auth.login.config": str(jaas)},
+    )
+
+
+async def test_sasl_gives_an_identity_and_a_wrong_password_none(sasl_node: Node) -> None:
+    async with Client(sasl_node.address, sasl=DigestMd5("bob", "bobsecret")) as bob:
+        await bob.create("/bob", b"x", acl=CREATOR_ACL)
+        assert (await bob.get_acl("/bob"))[0] == [Acl(ALL, Id("sasl", "bob"))]
+    for user, password in (("bob", "wrong"), ("eve", "bobsecret")):
+        client = Client(sasl_node.address, sasl=DigestMd5(user, password))
+        with pytest.raises(AuthFailedError):
+            await client.connect()
+        await client.close()
+    assert "bobsecret" not in sasl_node.log()
+
+
+# TLS
+
+
+class Authority:
+    """A certificate authority that lives as long as a test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+        self.certificate = self.sign(self.name, self.key, ca=True)
+        self.pem = folder / "ca.pem"
+        self.pem.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
+
+    def sign(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, ca: bool = False
+    ) -> x509.Certificate:
+        now = datetime.datetime.now(datetime.UTC)
+        names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(minutes=5))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(names, critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+
+    def issue(self, name: str) -> tuple[Path, Path]:
+        """Certificate and key as one PEM file, and the same as PKCS#12 with password `changeit`."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name(
+            [
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Acme"),
+                x509.NameAttribute(NameOID.COMMON_NAME, name),
+            ]
+        )
+        certificate = self.sign(subject, key)
+        pem, p12 = self.folder / f"{name}.pem", self.folder / f"{name}.p12"
+        private = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        pem.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+        p12.write_bytes(
+            pkcs12.serialize_key_and_certificates(
+                name.encode(),
+                key,
+                certificate,
+                [self.certificate],
+                serialization.BestAvailableEncryption(b"changeit"),
+            )
+        )
+        return pem, p12
+
+    def context(self, client: Path | None) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self.pem))
+        context.check_hostname = False
+        if client is not None:
+            context.load_cert_chain(str(client))
+        return context
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+def tls_settings(authority: Authority, port: int, p12: bool, need: str) -> dict[str, object]:
+    pem, store = authority.issue("server")
+    return {
+        "secureClientPort": port,
+        "secureClientPortAddress": "127.0.0.1",
+        "ssl.keyStore.location": store if p12 else pem,
+        "ssl.keyStore.password": "changeit" if p12 else None,
+        "ssl.trustStore.location": authority.pem,
+        "ssl.clientAuth": need,
+        "authProvider.x509": "org.apache.zookeeper.server.auth.X509AuthenticationProvider",
+    }
+
+
+@pytest.mark.parametrize("p12", [False, True], ids=["PEM", "PKCS12"])
+async def test_a_certificate_is_an_identity(
+    p12: bool, authority: Authority, start_node: Callable[..., Node]
+) -> None:
+    port = free_port()
+    start_node(tls_settings(authority, port, p12, "need"))
+    alice, _ = authority.issue("alice")
+    async with Client(f"localhost:{port}", tls=authority.context(alice)) as client:
+        await client.create("/alice", b"x", acl=CREATOR_ACL)
+        acl, _ = await client.get_acl("/alice")
+        assert acl == [Acl(ALL, Id("x509", "CN=alice,O=Acme"))]
+    bob, _ = authority.issue("bob")
+    async with Client(f"localhost:{port}", tls=authority.context(bob)) as client:
+        with pytest.raises(NoAuthError):
+            await client.get("/alice")
+
+
+async def test_without_a_certificate_or_with_a_strange_one_nobody_connects(
+    authority: Authority, start_node: Callable[..., Node], tmp_path: Path
+) -> None:
+    port = free_port()
+    node = start_node(tls_settings(authority, port, False, "need"))
+    (tmp_path / "other").mkdir()
+    stranger, _ = Authority(tmp_path / "other").issue("mallory")
+    for certificate in (None, stranger):
+        client = Client(f"localhost:{port}", tls=authority.context(certificate), timeout=2)
+        with pytest.raises(ConnectionLossError):
+            await client.connect(1.0)
+        await client.close()
+    async with Client(node.address) as plain:
+        assert await plain.exists("/") is not None, "the plain port serves on"
+
+
+async def test_a_wanted_certificate_may_be_missing(
+    authority: Authority, start_node: Callable[..., Node]
+) -> None:
+    port = free_port()
+    start_node(tls_settings(authority, port, False, "want"))
+    async with Client(f"localhost:{port}", tls=authority.context(None)) as client:
+        assert {identity.scheme for identity in await client.whoami()} == {"ip"}
+
+
+async def test_a_plain_client_or_a_slow_handshake_on_the_tls_port_holds_up_nobody(
+    authority: Authority, start_node: Callable[..., Node]
+) -> None:
+    port = free_port()
+    start_node(tls_settings(authority, port, False, "none"))
+    silent, plain = RawClient(port), RawClient(port)
+    plain.sock.sendall(bytes(49))
+    client = Client(f"localhost:{port}", tls=authority.context(None))
+    await asyncio.wait_for(client.connect(), 5)
+    await client.create("/large", b"x" * 900_000)
+    assert len((await client.get("/large"))[0] or b"") == 900_000
+    await client.close()
+    assert plain.read() is None
+    silent.close()
+    plain.close()
+
+
+async def test_events_come_in_order_with_replies(node: Node) -> None:
+    """An event leaves before the reply that could show its change, across clients."""
+    async with Client(node.address) as writer, Client(node.address) as reader:
+        await writer.create("/o", b"0")
+        told: list[str] = []
+        await reader.add_watch("/o", lambda event: told.append(EventType(event.type).name))
+        for number in range(1, 50):
+            await writer.set("/o", str(number).encode())
+            data, _ = await reader.get("/o")
+            assert len(told) >= int(data or b"0")
