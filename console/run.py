@@ -80,11 +80,12 @@ class Runner:
         self.var.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = self.configuration()
         port = int(config["clientPort"])
-        if is_taken(port):
-            raise StartError(
-                f"Port {port} is taken. Stop what listens there, or change clientPort "
-                f"in {self.var / 'zoo.cfg'}."
-            )
+        for key in ("clientPort", "admin.serverPort"):
+            if config.get(key, "").isdigit() and is_taken(int(config[key])):
+                raise StartError(
+                    f"Port {config[key]} is taken. Stop what listens there, or change {key} "
+                    f"in {self.var / 'zoo.cfg'}."
+                )
         if is_taken(self.console_port):
             raise StartError(
                 f"Port {self.console_port} is taken. Stop what listens there, or choose another "
