@@ -56,7 +56,7 @@ compile: $(STAMPS)/compiled  ## the hot modules as C, if there is a C compiler
 # --- the two commands
 
 run: $(STAMPS)/runtime $(STAMPS)/compiled  ## start a node and the console; Ctrl-C stops both
-	@exec $(PY) -m console.run --var var
+	@exec $(PY) -m console.run --var var $(ARGS)
 
 test: $(STAMPS)/dev $(STAMPS)/compiled  ## everything: style, types, all tests interpreted and compiled
 	@sh tests/needs.sh test
