@@ -34,6 +34,7 @@ CONFIGS: dict[str, dict[str, object]] = {
     "12_watch_remove": {},
     "13_setwatches": {},
     "14_paths": {},
+    "15_malformed": {},
     "16_session": {},
     "19_enforce_auth_digest": {"enforce.auth.enabled": "true", "enforce.auth.schemes": "digest"},
     "20_ttl_container_reaping": {**TTL, "znode.container.checkIntervalMs": 1000},
