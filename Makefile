@@ -44,7 +44,7 @@ compile: $(STAMPS)/runtime  ## the hot modules as C, if there is a C compiler an
 # --- the two commands
 
 run: compile  ## start a node and the console; Ctrl-C stops both
-	@exec $(PY) -m console.run --var var
+	@exec $(PY) -m console.run --var var $(ARGS)
 
 # What Debian brings comes first: without its compiler there would be nothing compiled to test.
 test:  ## everything: style, types, all tests interpreted and compiled

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import ssl
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from ensemble.client import (
     digest_id,
 )
 from tests.harness import Node, RawClient, free_port
+from tests.needs import need
 
 SUPER = {"zookeeper.DigestAuthenticationProvider.superDigest": "super:xQJmxLMiHGwaqBvst5y6rkB6HQs="}
 READ, WRITE, ALL = 1, 2, 31
@@ -295,3 +297,39 @@ async def test_events_come_in_order_with_replies(node: Node) -> None:
             await writer.set("/o", str(number).encode())
             data, _ = await reader.get("/o")
             assert len(told) >= int(data or b"0")
+
+
+async def test_a_java_key_store_serves_tls(start_node: Callable[..., Node], tmp_path: Path) -> None:
+    need("keytool")
+    store = tmp_path / "server.jks"
+    command = ["keytool", "-genkeypair", "-alias", "server", "-keyalg", "RSA", "-keysize", "2048"]
+    command += ["-dname", "CN=localhost", "-storetype", "JKS", "-keystore", str(store)]
+    command += ["-storepass", "changeit", "-keypass", "changeit", "-validity", "2"]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    port = free_port()
+    start_node(
+        {
+            "secureClientPort": port,
+            "secureClientPortAddress": "127.0.0.1",
+            "ssl.keyStore.location": store,
+            "ssl.keyStore.password": "changeit",
+            "ssl.clientAuth": "none",
+        }
+    )
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    async with Client(f"localhost:{port}", tls=context) as client:
+        assert await client.exists("/") is not None
+
+
+def test_a_wrong_store_password_refuses_the_start_and_names_the_file(
+    authority: Authority, start_node: Callable[..., Node]
+) -> None:
+    settings = tls_settings(authority, free_port(), True, "need")
+    node = start_node({**settings, "ssl.keyStore.password": "guess"}, wait=False)
+    assert node.process is not None
+    assert node.process.wait(20) == 2
+    assert "server.p12" in node.log()
+    assert "Traceback" not in node.log()
