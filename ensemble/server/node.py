@@ -39,6 +39,7 @@ from ensemble.storage.recovery import RecoveryOptions, recover
 from ensemble.storage.txnlog import TxnLog
 from ensemble.tree import reaping
 from ensemble.tree.acl import AclSchemes
+from ensemble.tree.datatree import DataTree
 from ensemble.tree.prepare import PrepareOptions, Preparer, WriteRequest
 from ensemble.tree.sessions import SessionTracker
 from ensemble.tree.watches import WatchTable
@@ -88,12 +89,13 @@ class Node:
         self.client_port_number = 0
         self.secure_port_number = 0
         self.serving = False
+        self.paused = False  # a restore is taking place: clients wait, time does nothing
         self.trace_mask = 306
         self.digests: Final[deque[tuple[int, int]]] = deque(maxlen=1_024)
         self.last_snapshot: tuple[int, float] = (-1, -1.0)
         self._snapshot_not_before_s = 0.0
         self.admin_port: AdminPort | None = None
-        self._snapshot_done: Final = asyncio.Event()  # clear while a child runs
+        self._snapshot_done: Final = asyncio.Event()  # set whenever a child has ended
         self._failure: BaseException | None = None
         self._stopped: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -344,6 +346,8 @@ class Node:
         self._timer = self.loop.call_later(tick_s, self.tick)
         try:
             self.set_clocks()
+            if self.paused:
+                return
             now_ms = self.pipeline.now_ms
             self.stats.sessions_expired += self.pipeline.expire_sessions()
             self.port.close_idle(now_ms)
@@ -392,12 +396,12 @@ class Node:
         half = storage.snap_size_kb * 512
         self._snapshot_at_bytes = half + random.randrange(half) if half > 0 else 1 << 62
 
-    def save_snapshot(self) -> None:
+    def save_snapshot(self, tree: DataTree | None = None) -> None:
         storage = self.config.storage
         snapfile.save(
             self.disk,
             self.layout,
-            self.tree,
+            tree or self.tree,
             storage.compression,
             storage.digest_enabled,
             storage.last_zxid_enabled,
@@ -411,26 +415,36 @@ class Node:
         self.plan_snapshot()
         started = self.snapshotter.start(self.loop, self.tree.last_zxid, self.save_snapshot)
         if started:
-            self._snapshot_done.clear()
             self.authority.batch.roll = True
         return started
 
     async def take_snapshot(self) -> str | None:
         """Write a snapshot of now on somebody's request; its path, or None where it failed."""
-        while self.snapshotter.running:
-            await self._snapshot_done.wait()
+        await self.snapshot_done()
         if not self.start_snapshot():
             return None
         zxid = self.tree.last_zxid
-        await self._snapshot_done.wait()
+        await self.snapshot_done()
         path = self.layout.snapshot_path(zxid, self.config.storage.compression)
         return path if self.last_snapshot[0] == zxid and self.disk.exists(path) else None
+
+    async def snapshot_done(self) -> None:
+        """Wait until no child writes a snapshot."""
+        while self.snapshotter.running:
+            self._snapshot_done.clear()
+            await self._snapshot_done.wait()
+
+    def forget_reaping(self) -> None:
+        self._reap_queue.clear()
+        self._next_reap_ms = 0
 
     def on_snapshot(self, zxid: int, took_s: float, ok: bool) -> None:
         self._snapshot_done.set()
         if ok:
             self.last_snapshot = (zxid, time.time())
             self.stats.snapshot_ms.record(int(took_s * 1_000))
+        else:
+            self.stats.snapshot_errors += 1
         self._snapshot_not_before_s = time.monotonic() + SNAPSHOT_REST * took_s
 
     def start_purge(self, now_ms: int) -> None:
