@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Final, final
 from librt.strings import BytesWriter
 
 from ensemble.errors import EnsembleError, StorageError
-from ensemble.server import four_letter
+from ensemble.server import four_letter, journal
 from ensemble.server.answers import Answers
 from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords, Passwords, SecretPasswords, load_secret
 from ensemble.server.client_port import ClientPort, PortLimits
 from ensemble.server.config import Config
 from ensemble.server.connection import Connection
+from ensemble.server.journal import Journal
 from ensemble.server.log_writer import LogWriter
 from ensemble.server.pipeline import Pipeline, SessionRules
 from ensemble.server.snapshots import Snapshotter
@@ -96,6 +97,8 @@ class Node:
         self._snapshot_not_before_s = 0.0
         self.admin_port: AdminPort | None = None
         self._snapshot_done: Final = asyncio.Event()  # set whenever a child has ended
+        self.journal: Journal | None = None
+        self._started = False
         self._failure: BaseException | None = None
         self._stopped: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -182,6 +185,9 @@ class Node:
             self.stats,
         )
         self.authority.pipeline = self.pipeline
+        if self.journal is not None:
+            self.journal.schemes = self.schemes
+            self.pipeline.journal = self.journal
         ports = config.ports
         outstanding_max = ports.outstanding_max
         if ports.throttle_max_requests:
@@ -230,6 +236,21 @@ class Node:
         """
         self.loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
+        if self.config.admin.audit:
+            self.journal = Journal(self.config.admin.audit_file, self.config.admin.log_format)
+        try:
+            await self.serve()
+        except BaseException:
+            self.tell_journal("serverStart", journal.FAILURE, not self._started)
+            raise
+
+    def tell_journal(self, operation: str, result: str, due: bool = True) -> None:
+        if self.journal is not None and due:
+            self.journal.on_server(operation, result)
+
+    async def serve(self) -> None:
+        """Recover, open the ports, turn until `stop`; see `run`."""
+        assert self._stopped is not None
         self.recover()
         self.port.watch(self.log_writer.notify_fd, self.on_log_synced)
         ports = self.config.ports
@@ -247,6 +268,8 @@ class Node:
             self.begin_sessions()
             await self.open_admin_port()
             self.serving = True
+            self._started = True
+            self.tell_journal("serverStart", journal.SUCCESS)
             self.loop.add_reader(self.port.epoll.fileno(), self.turn)
             self.tick()
             await self._stopped.wait()
@@ -287,6 +310,7 @@ class Node:
 
     async def shut_down(self) -> None:
         """Sync what was taken in, close the ports. Sessions stay: their clients come back."""
+        self.tell_journal("serverStop", journal.INVOKED, self._started)
         self.serving = False
         if self._timer is not None:
             self._timer.cancel()
