@@ -28,6 +28,7 @@ COMPILED = [
     "ensemble/server/connection.py",
     "ensemble/server/answers.py",
     "ensemble/server/pipeline.py",
+    "ensemble/server/write_replies.py",
     "ensemble/server/client_port.py",
     "ensemble/server/log_writer.py",
     "ensemble/server/standalone.py",

@@ -7,6 +7,7 @@ test walks that table. Bound to loopback unless configured. Where Apache answers
 
 import enum
 import json
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -14,16 +15,21 @@ from typing import TYPE_CHECKING, Final, final
 
 from aiohttp import web
 
+from ensemble.errors import StorageError
 from ensemble.server import four_letter, metrics
 from ensemble.server.auth.providers import AuthRefused, Peer
 from ensemble.server.connection import Connection
+from ensemble.server.restore import read_tree, replace_tree
 from ensemble.wire import codes
 
 if TYPE_CHECKING:
     from ensemble.server.node import Node
 
+log = logging.getLogger("ensemble.admin")
+
 JsonObject = dict[str, object]
-BODY_BYTES_MAX: Final = 1 << 30  # of a snapshot that is posted to restore
+NEEDS_LAST_ZXID: Final = "needs serializeLastProcessedZxid.enabled=true"
+STOP_TIMEOUT_S: Final = 2.0  # for answers on their way when the server stops
 PERMISSIONS: Final = (
     codes.PERM_READ,
     codes.PERM_WRITE,
@@ -66,6 +72,7 @@ class AdminPort:
         options = node.config.admin
         self.snapshots: Final = RateLimit(options.rate_limit_ms)
         self.restores: Final = RateLimit(options.rate_limit_ms)
+        self.restoring = False
         self.runners: list[web.AppRunner] = []
         self.port = 0
 
@@ -78,7 +85,7 @@ class AdminPort:
         options = self.node.config.admin
         url = options.command_url
         if options.enabled:
-            app = web.Application(client_max_size=BODY_BYTES_MAX)
+            app = web.Application()
             app.router.add_get(url, self.index)
             app.router.add_get(url + "/", self.index)
             app.router.add_get(url + "/{name}", self.run_get)
@@ -91,7 +98,7 @@ class AdminPort:
             await self.listen(app, options.metrics_host, options.metrics_port)
 
     async def listen(self, app: web.Application, host: str, port: int) -> int:
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
         await runner.setup()
         self.runners.append(runner)
         await web.TCPSite(runner, host, port, reuse_address=True).start()
@@ -166,7 +173,10 @@ class AdminPort:
         node = self.node
         if not node.config.admin.snapshot_enabled:
             return reply("snapshot", {}, "snapshot is disabled: admin.snapshot.enabled", 503)
+        if not node.config.storage.last_zxid_enabled:
+            return reply("snapshot", {}, NEEDS_LAST_ZXID, 500)
         if not self.snapshots.allows():
+            node.stats.snapshots_limited += 1
             return reply("snapshot", {}, "too many snapshots: admin.rateLimiterIntervalInMS", 429)
         path = await node.take_snapshot()
         if path is None:
@@ -183,17 +193,27 @@ class AdminPort:
 
     async def restore(self, request: web.Request) -> web.StreamResponse:
         """Replace the whole tree by a posted snapshot; durable before the answer."""
-        if not self.node.config.admin.restore_enabled:
+        node = self.node
+        if not node.config.admin.restore_enabled:
             return reply("restore", {}, "restore is disabled: admin.restore.enabled", 503)
-        if not self.restores.allows():
+        if not node.config.storage.last_zxid_enabled:
+            return reply("restore", {}, NEEDS_LAST_ZXID, 500)
+        if self.restoring or not self.restores.allows():
+            node.stats.restores_limited += 1
             return reply("restore", {}, "too many restores: admin.rateLimiterIntervalInMS", 429)
-        return reply(
-            "restore",
-            {},
-            "restore into a running server is not supported yet: stop it, put the snapshot into "
-            "dataDir/version-2 under its name, remove later logs, start it",
-            501,
-        )
+        self.restoring = True
+        began = time.monotonic()
+        try:
+            tree, zxid = await read_tree(node, request.content.iter_any())
+            last_zxid = await replace_tree(node, tree, zxid)
+        except (StorageError, ConnectionError, web.RequestPayloadError) as error:
+            node.stats.restore_errors += 1
+            log.error("restore refused, nothing has changed: %s", error)
+            return reply("restore", {}, f"nothing has changed: {error}", 500)
+        finally:
+            self.restoring = False
+        node.stats.restore_ms.record(int((time.monotonic() - began) * 1_000))
+        return reply("restore", {"last_zxid": last_zxid}, None)
 
 
 def reply(name: str, fields: JsonObject, error: str | None, status: int = 200) -> web.Response:

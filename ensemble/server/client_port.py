@@ -517,5 +517,6 @@ class ClientPort:
             if client.conn.state == NEW and now_ms - client.conn.connected_ms > limit_ms
         ]
         for client in late:
+            self.pipeline.stats.sessionless_expired += 1
             self.close_socket(client, f"no ConnectRequest within {limit_ms} ms")
         self.resume_accepting()

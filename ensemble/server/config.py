@@ -193,6 +193,7 @@ class AdminOptions:
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     audit: bool = False
+    audit_file: str = ""
     log_level: str = "INFO"
     log_format: str = "text"
 
@@ -516,6 +517,7 @@ def admin(keys: Keys) -> AdminOptions:
         metrics_host=keys.text("metricsProvider.httpHost", "127.0.0.1"),
         metrics_port=keys.number("metricsProvider.httpPort", 7_000, 0, 65_535) if prometheus else 0,
         audit=keys.flag("audit.enable", False),
+        audit_file=keys.text("ensemble.audit.file"),
         log_level=keys.one_of(
             "ensemble.log.level", "info", ("debug", "info", "warning", "error")
         ).upper(),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from ensemble import __version__
 from ensemble.server import metrics
 from ensemble.server.connection import OPEN, Connection
+from ensemble.server.journal import user_of_process
 
 if TYPE_CHECKING:
     from ensemble.server.node import Node
@@ -243,7 +244,7 @@ def environment() -> dict[str, str]:
         "os.name": platform.system(),
         "os.arch": platform.machine(),
         "os.version": platform.release(),
-        "user.name": str(os.getuid()),
+        "user.name": user_of_process(),
         "user.home": os.path.expanduser("~"),
         "user.dir": os.getcwd(),
         "os.memory.free": f"{memory[0]}MB",

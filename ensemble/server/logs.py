@@ -11,12 +11,13 @@ import time
 from typing import Final
 
 MESSAGE_CHARACTERS_MAX: Final = 4_000
+TRACE_CHARACTERS_MAX: Final = 40_000
 
 
-def escape(text: str) -> str:
+def escape(text: str, characters_max: int = MESSAGE_CHARACTERS_MAX) -> str:
     """Control and direction characters as escapes, long texts cut."""
-    if len(text) > MESSAGE_CHARACTERS_MAX:
-        text = f"{text[:MESSAGE_CHARACTERS_MAX]}… ({len(text)} characters)"
+    if len(text) > characters_max:
+        text = f"{text[:characters_max]}… ({len(text)} characters)"
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
@@ -28,20 +29,31 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = escape(record.getMessage())
         if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
+            text += " | " + escape(self.formatException(record.exc_info), TRACE_CHARACTERS_MAX)
         name = record.name.removeprefix("ensemble.")
         return f"{timestamp(record.created)} {record.levelname} {name}: {text}"
 
 
+class AuditFormatter(logging.Formatter):
+    """The same for lines whose values are escaped already, so that the TABs between them stay."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{timestamp(record.created)} {record.levelname} audit: {record.getMessage()}"
+
+
 class JsonFormatter(logging.Formatter):
     """The same as one JSON object a line."""
+
+    def __init__(self, escaped: bool = False) -> None:
+        super().__init__()
+        self.escaped: Final = escaped
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": timestamp(record.created),
             "level": record.levelname,
             "logger": record.name,
-            "message": escape(record.getMessage()),
+            "message": record.getMessage() if self.escaped else escape(record.getMessage()),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

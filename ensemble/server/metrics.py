@@ -149,7 +149,11 @@ def counters(node: "Node") -> dict[str, int]:
     values["throttled_ops"] = int(stats.throttled_ops)
     values["unsuccessful_handshake"] = int(stats.unsuccessful_handshakes)
     values["large_requests_rejected"] = int(stats.large_requests_rejected)
-    values["snap_count"] = int(stats.snapshot_ms.count)
+    values["restore_error_count"] = int(stats.restore_errors)
+    values["restore_rate_limited_count"] = int(stats.restores_limited)
+    values["sessionless_connections_expired"] = int(stats.sessionless_expired)
+    values["snapshot_error_count"] = int(stats.snapshot_errors)
+    values["snapshot_rate_limited_count"] = int(stats.snapshots_limited)
     return values
 
 
@@ -157,6 +161,7 @@ def histograms(node: "Node") -> dict[str, Histogram]:
     stats = node.stats
     return {
         "fsynctime": stats.fsync_ms,
+        "restore_time": stats.restore_ms,
         "snapshottime": stats.snapshot_ms,
         "sync_processor_batch_size": stats.sync_batch,
         "readlatency": stats.read_latency,

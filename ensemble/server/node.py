@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Final, final
 from librt.strings import BytesWriter
 
 from ensemble.errors import EnsembleError, StorageError
-from ensemble.server import four_letter
+from ensemble.server import four_letter, journal
 from ensemble.server.answers import Answers
 from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords, Passwords, SecretPasswords, load_secret
 from ensemble.server.client_port import ClientPort, PortLimits
 from ensemble.server.config import Config
 from ensemble.server.connection import Connection
+from ensemble.server.journal import Journal
 from ensemble.server.log_writer import LogWriter
 from ensemble.server.pipeline import Pipeline, SessionRules
 from ensemble.server.snapshots import Snapshotter
@@ -39,6 +40,7 @@ from ensemble.storage.recovery import RecoveryOptions, recover
 from ensemble.storage.txnlog import TxnLog
 from ensemble.tree import reaping
 from ensemble.tree.acl import AclSchemes
+from ensemble.tree.datatree import DataTree
 from ensemble.tree.prepare import PrepareOptions, Preparer, WriteRequest
 from ensemble.tree.sessions import SessionTracker
 from ensemble.tree.watches import WatchTable
@@ -88,12 +90,15 @@ class Node:
         self.client_port_number = 0
         self.secure_port_number = 0
         self.serving = False
+        self.paused = False  # a restore is taking place: clients wait, time does nothing
         self.trace_mask = 306
         self.digests: Final[deque[tuple[int, int]]] = deque(maxlen=1_024)
         self.last_snapshot: tuple[int, float] = (-1, -1.0)
         self._snapshot_not_before_s = 0.0
         self.admin_port: AdminPort | None = None
-        self._snapshot_done: Final = asyncio.Event()  # clear while a child runs
+        self._snapshot_done: Final = asyncio.Event()  # set whenever a child has ended
+        self.journal: Journal | None = None
+        self._started = False
         self._failure: BaseException | None = None
         self._stopped: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -180,6 +185,9 @@ class Node:
             self.stats,
         )
         self.authority.pipeline = self.pipeline
+        if self.journal is not None:
+            self.journal.schemes = self.schemes
+            self.pipeline.journal = self.journal
         ports = config.ports
         outstanding_max = ports.outstanding_max
         if ports.throttle_max_requests:
@@ -228,6 +236,21 @@ class Node:
         """
         self.loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
+        if self.config.admin.audit:
+            self.journal = Journal(self.config.admin.audit_file, self.config.admin.log_format)
+        try:
+            await self.serve()
+        except BaseException:
+            self.tell_journal("serverStart", journal.FAILURE, not self._started)
+            raise
+
+    def tell_journal(self, operation: str, result: str, due: bool = True) -> None:
+        if self.journal is not None and due:
+            self.journal.on_server(operation, result)
+
+    async def serve(self) -> None:
+        """Recover, open the ports, turn until `stop`; see `run`."""
+        assert self._stopped is not None
         self.recover()
         self.port.watch(self.log_writer.notify_fd, self.on_log_synced)
         ports = self.config.ports
@@ -245,6 +268,8 @@ class Node:
             self.begin_sessions()
             await self.open_admin_port()
             self.serving = True
+            self._started = True
+            self.tell_journal("serverStart", journal.SUCCESS)
             self.loop.add_reader(self.port.epoll.fileno(), self.turn)
             self.tick()
             await self._stopped.wait()
@@ -285,6 +310,7 @@ class Node:
 
     async def shut_down(self) -> None:
         """Sync what was taken in, close the ports. Sessions stay: their clients come back."""
+        self.tell_journal("serverStop", journal.INVOKED, self._started)
         self.serving = False
         if self._timer is not None:
             self._timer.cancel()
@@ -344,6 +370,8 @@ class Node:
         self._timer = self.loop.call_later(tick_s, self.tick)
         try:
             self.set_clocks()
+            if self.paused:
+                return
             now_ms = self.pipeline.now_ms
             self.stats.sessions_expired += self.pipeline.expire_sessions()
             self.port.close_idle(now_ms)
@@ -392,12 +420,12 @@ class Node:
         half = storage.snap_size_kb * 512
         self._snapshot_at_bytes = half + random.randrange(half) if half > 0 else 1 << 62
 
-    def save_snapshot(self) -> None:
+    def save_snapshot(self, tree: DataTree | None = None) -> None:
         storage = self.config.storage
         snapfile.save(
             self.disk,
             self.layout,
-            self.tree,
+            tree or self.tree,
             storage.compression,
             storage.digest_enabled,
             storage.last_zxid_enabled,
@@ -411,26 +439,36 @@ class Node:
         self.plan_snapshot()
         started = self.snapshotter.start(self.loop, self.tree.last_zxid, self.save_snapshot)
         if started:
-            self._snapshot_done.clear()
             self.authority.batch.roll = True
         return started
 
     async def take_snapshot(self) -> str | None:
         """Write a snapshot of now on somebody's request; its path, or None where it failed."""
-        while self.snapshotter.running:
-            await self._snapshot_done.wait()
+        await self.snapshot_done()
         if not self.start_snapshot():
             return None
         zxid = self.tree.last_zxid
-        await self._snapshot_done.wait()
+        await self.snapshot_done()
         path = self.layout.snapshot_path(zxid, self.config.storage.compression)
         return path if self.last_snapshot[0] == zxid and self.disk.exists(path) else None
+
+    async def snapshot_done(self) -> None:
+        """Wait until no child writes a snapshot."""
+        while self.snapshotter.running:
+            self._snapshot_done.clear()
+            await self._snapshot_done.wait()
+
+    def forget_reaping(self) -> None:
+        self._reap_queue.clear()
+        self._next_reap_ms = 0
 
     def on_snapshot(self, zxid: int, took_s: float, ok: bool) -> None:
         self._snapshot_done.set()
         if ok:
             self.last_snapshot = (zxid, time.time())
             self.stats.snapshot_ms.record(int(took_s * 1_000))
+        else:
+            self.stats.snapshot_errors += 1
         self._snapshot_not_before_s = time.monotonic() + SNAPSHOT_REST * took_s
 
     def start_purge(self, now_ms: int) -> None:

@@ -30,8 +30,9 @@ from ensemble.server.connection import (
     Pending,
 )
 from ensemble.server.stats import ServerStats
+from ensemble.server.write_replies import write_write_reply
 from ensemble.tree.acl import AclList, AclSchemes
-from ensemble.tree.apply import Applied, OpResult
+from ensemble.tree.apply import Applied
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.prepare import WriteRequest
 from ensemble.tree.sessions import SessionTracker
@@ -39,7 +40,6 @@ from ensemble.tree.watches import WatchTable
 from ensemble.wire import codes
 from ensemble.wire.framing import end_frame
 from ensemble.wire.jute import MarshallingError, Reader, write_buffer, write_int
-from ensemble.wire.records import write_stat
 from ensemble.wire.replies import (
     NO_PASSWORD,
     ConnectResponse,
@@ -52,9 +52,8 @@ from ensemble.wire.requests import (
     HEADER_BYTES,
     ConnectRequest,
     read_connect_request,
-    write_multi_header,
 )
-from ensemble.wire.txns import TxnHeader
+from ensemble.wire.txns import Txn, TxnHeader
 
 OUT_BYTES_SOFT: Final = (
     1 << 20
@@ -136,6 +135,14 @@ class Door(Protocol):
     def password_matches(self, session_id: int, password: bytes | None) -> bool: ...
 
 
+class Journal(Protocol):
+    """The audit log. Both are called for writes in the order of their zxids."""
+
+    def on_proposed(self, zxid: int, conn: Connection, op: int, body: Reader) -> None: ...
+
+    def on_committed(self, header: TxnHeader, error: int, txn: Txn, applied: Applied) -> None: ...
+
+
 @final
 class SessionRules:
     """Bounds on session timeouts in milliseconds, and the first session id to give out."""
@@ -159,6 +166,7 @@ class Pipeline:
         "dirty",
         "door",
         "enforced",
+        "journal",
         "now_ms",
         "outstanding",
         "rules",
@@ -198,6 +206,7 @@ class Pipeline:
         self.dirty: list[Connection] = []
         self.outstanding: i64 = 0  # requests of clients that are not answered yet
         self.now_ms: i64 = 0
+        self.journal: Journal | None = None
 
     # Connections come and go
 
@@ -306,11 +315,15 @@ class Pipeline:
 
     def write(self, conn: Connection, xid: i64, op: i64, reader: Reader) -> None:
         request = WriteRequest(conn.session_id, xid, op, reader, conn.ids)
+        body_at = reader.at
         try:
             zxid = self.authority.submit(request)
         except MarshallingError:
             self.refuse(conn, xid, op, self.authority.last_proposed(), codes.MARSHALLING_ERROR)
             return
+        if self.journal is not None:
+            body = Reader(reader.buf, body_at, reader.end)
+            self.journal.on_proposed(int(zxid), conn, int(op), body)
         self.outstanding += 1
         conn.pending.append(Pending(xid, op, zxid, None, None, conn.ids, self.now_ms))
         if op == codes.OP_CLOSE_SESSION:
@@ -531,49 +544,3 @@ class Pipeline:
         else:
             self.cut(conn, "its session expired")
         self.session_connections.pop(header.session_id, None)
-
-
-def write_write_reply(
-    out: BytesWriter, pending: Pending, zxid: i64, error: i64, applied: Applied
-) -> None:
-    """The reply to a write, by its opcode (client.md sections 5 and 12)."""
-    op = pending.op
-    if op == codes.OP_MULTI and applied.multi:
-        start = begin_reply(out, pending.xid, zxid, 0)
-        for result in applied.results:
-            write_multi_result(out, result)
-        write_multi_header(out, -1, True, -1)
-        end_frame(out, start)
-        return
-    if error != 0:
-        write_header_only(out, pending.xid, zxid, error)
-        return
-    start = begin_reply(out, pending.xid, zxid, 0)
-    result = applied.results[0]
-    write_result_body(out, op, result)
-    end_frame(out, start)
-
-
-def write_result_body(out: BytesWriter, op: i64, result: OpResult) -> None:
-    """path for creates, Stat where the operation returns one, nothing for delete and check."""
-    if op == codes.OP_SET_DATA or op == codes.OP_SET_ACL:
-        assert result.stat is not None
-        write_stat(out, result.stat)
-    elif op == codes.OP_CREATE:
-        write_buffer(out, result.path)
-    elif op != codes.OP_DELETE and op != codes.OP_CHECK:
-        write_buffer(out, result.path)
-        assert result.stat is not None
-        write_stat(out, result.stat)
-
-
-def write_multi_result(out: BytesWriter, result: OpResult) -> None:
-    if result.op == codes.OP_ERROR:
-        write_multi_header(out, codes.OP_ERROR, False, result.error)
-        write_int(out, result.error)
-        return
-    op = result.op
-    if op == codes.OP_CREATE_CONTAINER or op == codes.OP_CREATE_TTL:
-        op = codes.OP_CREATE2
-    write_multi_header(out, op, False, 0)
-    write_result_body(out, op, result)

@@ -91,6 +91,7 @@ class StandaloneAuthority(Authority):
         assert pipeline is not None
         tree = self.tree
         preparer = self.preparer
+        journal = pipeline.journal
         batch = self.syncing
         self.syncing = []
         assert batch[-1].header.zxid == synced, f"synced {synced:#x}, not the batch that was sent"
@@ -102,6 +103,8 @@ class StandaloneAuthority(Authority):
                 applied = apply(tree, header, prepared.txn, NO_SUMS)
                 assert tree.digest == prepared.digest, f"the digest after {header.zxid:#x} differs"
             preparer.on_applied(prepared)
+            if journal is not None:
+                journal.on_committed(header, int(prepared.error), prepared.txn, applied)
             pipeline.on_committed(header, prepared.error, applied)
         count = len(batch)
         self.txns_since_snapshot += count

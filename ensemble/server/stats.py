@@ -217,9 +217,15 @@ class ServerStats:
         "protocol_errors",
         "read_latency",
         "received",
+        "restore_errors",
+        "restore_ms",
+        "restores_limited",
         "sent",
+        "sessionless_expired",
         "sessions_expired",
+        "snapshot_errors",
         "snapshot_ms",
+        "snapshots_limited",
         "sync_batch",
         "throttled_ops",
         "unsuccessful_handshakes",
@@ -236,6 +242,7 @@ class ServerStats:
         self.update_latency: Final = Histogram()
         self.fsync_ms: Final = Histogram()
         self.snapshot_ms: Final = Histogram()
+        self.restore_ms: Final = Histogram()
         self.sync_batch: Final = Histogram()
         self.auth_failures: i64 = 0
         self.connection_requests: i64 = 0
@@ -245,7 +252,12 @@ class ServerStats:
         self.fsync_slow: i64 = 0
         self.large_requests_rejected: i64 = 0
         self.protocol_errors: i64 = 0
+        self.restore_errors: i64 = 0
+        self.restores_limited: i64 = 0
+        self.sessionless_expired: i64 = 0
         self.sessions_expired: i64 = 0
+        self.snapshot_errors: i64 = 0
+        self.snapshots_limited: i64 = 0
         self.throttled_ops: i64 = 0
         self.unsuccessful_handshakes: i64 = 0
 

@@ -67,6 +67,7 @@ class SnapshotReader:
         self.tree.clear()
         self.digest_zxid: i64 = -1
         self.digest: i64 = 0
+        self.last_zxid: i64 = -1  # as the stream itself has it; -1: it does not say
         self.stage: i64 = HEADER
         self.left: i64 = 0  # sessions or ACLs still to come
         self.parts: list[bytes] = []  # fed, and not enough yet
@@ -150,7 +151,8 @@ class SnapshotReader:
         if stage == LAST_ZXID:
             if not self.has(8):
                 return False
-            self.at += 8  # the name's zxid counts (storage.md 4.2)
+            self.last_zxid = read_i64_be(self.buf, self.at)
+            self.at += 8  # for files the name's zxid counts (storage.md 4.2)
             self.stage = LAST_ZXID_SEAL
             return True
         if stage == BEHIND:
