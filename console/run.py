@@ -50,10 +50,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m console.run", description=__doc__)
     parser.add_argument("--var", default="var", help="folder for everything that is kept")
     parser.add_argument("--client-port", type=int, default=2181, help="the node's, if it is new")
+    parser.add_argument("--admin-port", type=int, default=8080, help="the node's, if it is new")
     parser.add_argument("--console-port", type=int, default=8000)
     options = parser.parse_args()
     var = Path(options.var).resolve()
-    runner = Runner(var, options.client_port, options.console_port)
+    runner = Runner(var, options.client_port, options.admin_port, options.console_port)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, runner.on_signal)
     try:
@@ -69,9 +70,10 @@ def main() -> int:
 class Runner:
     """Two processes: the node and the console."""
 
-    def __init__(self, var: Path, client_port: int, console_port: int) -> None:
+    def __init__(self, var: Path, client_port: int, admin_port: int, console_port: int) -> None:
         self.var: Final = var
         self.wanted_client_port: Final = client_port
+        self.wanted_admin_port: Final = admin_port
         self.console_port: Final = console_port
         self.processes: Final[dict[str, subprocess.Popen[bytes]]] = {}
         self.stopping = False
@@ -131,7 +133,7 @@ class Runner:
         path = self.var / "zoo.cfg"
         if not path.exists():
             port = free_port(self.wanted_client_port)
-            admin_port = free_port(8080, besides={port, self.console_port})
+            admin_port = free_port(self.wanted_admin_port, besides={port, self.console_port})
             text = ZOO_CFG.format(
                 data=self.var / "data", port=port, words=WORDS, admin_port=admin_port
             )

@@ -83,7 +83,7 @@ def serve(arguments: list[str]) -> int:
         return EXIT_INVALID_INVOCATION
     set_up_logs(config.admin.log_level, config.admin.log_format)
     for key in config.unknown:
-        log.warning("unknown key %s in the configuration has no effect", key)
+        log.warning("%s in the configuration is not known to this server, it has no effect", key)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:

@@ -48,6 +48,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     port, console_port = free_port(), free_port()
     command = [sys.executable, "-m", "console.run", "--var", str(var)]
     command += ["--client-port", str(port), "--console-port", str(console_port)]
+    command += ["--admin-port", str(free_port())]
     log = var / "run.log"
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)

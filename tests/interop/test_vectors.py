@@ -34,6 +34,7 @@ CONFIGS: dict[str, dict[str, object]] = {
     "12_watch_remove": {},
     "13_setwatches": {},
     "14_paths": {},
+    "15_malformed": {},
     "16_session": {},
     "19_enforce_auth_digest": {"enforce.auth.enabled": "true", "enforce.auth.schemes": "digest"},
     "20_ttl_container_reaping": {**TTL, "znode.container.checkIntervalMs": 1000},
@@ -44,7 +45,6 @@ CONFIGS: dict[str, dict[str, object]] = {
     "25_maxbuffer": {"jute.maxbuffer": 2000},
     "40_java_client_api": TTL,
     "41_java_client_auth": {},
-    "50_kazoo_api": TTL,
     "51_kazoo_auth": {},
     "55_c_client_api": TTL,
 }

@@ -171,6 +171,10 @@ public final class CuratorChecks {
       client.create().forPath("/cache/a", bytes("1"));
       client.setData().forPath("/cache/a", bytes("2"));
       client.create().forPath("/cache/a/b", bytes("3"));
+      // The cache reads what was created: it must still be there.
+      for (int i = 0; i < 100 && cache.get("/cache/a/b").isEmpty(); i++) {
+        Thread.sleep(50);
+      }
       client.delete().forPath("/cache/a/b");
       that(events.await(10, TimeUnit.SECONDS), "events: " + seen);
       that(seen.contains("NODE_CREATED /cache/a/b"), "events: " + seen);
