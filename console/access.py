@@ -41,6 +41,7 @@ ROUTES: Final = {
 ACTIONS: Final = {
     "watch": Role.VIEWER,
     "unwatch": Role.VIEWER,
+    "seen": Role.VIEWER,
 }
 """What a message on the websocket may ask for."""
 

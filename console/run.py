@@ -22,6 +22,7 @@ from typing import Final
 OPERATOR: Final = "admin"
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 15.0
+WEBSOCKET_BYTES_MAX: Final = 64 * 1024
 LOG_LINES_SHOWN: Final = 15
 WORDS: Final = "srvr,mntr,ruok,conf,stat,cons,envi,isro,wchs,dirs"
 
@@ -105,6 +106,8 @@ class Runner:
             "console",
             [
                 *(sys.executable, "-m", "daphne", "--no-server-name", "--access-log", "/dev/null"),
+                *("--websocket-max-frame-size", str(WEBSOCKET_BYTES_MAX)),
+                *("--websocket-max-message-size", str(WEBSOCKET_BYTES_MAX)),
                 *("-b", "127.0.0.1", "-p", str(self.console_port), "console.asgi:application"),
             ],
             environment,

@@ -42,6 +42,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "console.sessions.SessionAgeMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "console.access.AccessMiddleware",
 ]
@@ -106,11 +107,14 @@ CACHES = {
         "OPTIONS": {"MAX_ENTRIES": 10_000},
     }
 }
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_AGE = 12 * 3600  # in all
+SESSION_IDLE_S = env.number("ENSEMBLE_CONSOLE_IDLE_MINUTES", default=30, low=1, high=720) * 60
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_NAME = "ensemble_session"
-CSRF_COOKIE_NAME = "ensemble_csrf"
+# Browsers take a cookie with this prefix over TLS only, and from this host only.
+COOKIE_PREFIX = "__Host-" if TLS else ""
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}ensemble_session"
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}ensemble_csrf"
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "console.views.errors.csrf_failure"
 
