@@ -22,7 +22,7 @@ EXIT_INVALID_INVOCATION: Final = 2
 EXIT_DATA_DIR: Final = 3
 EXIT_ADMIN_PORT: Final = 4
 EXIT_STORAGE: Final = 10
-SWITCH_INTERVAL_S: Final = 0.0001  # how long the log's thread may wait for the loop's
+SWITCH_INTERVAL_S: Final = 0.0001  # how long a thread beside the loop (purging) may wait for it
 
 log = logging.getLogger("ensemble")
 

@@ -1,7 +1,7 @@
 """One server: recovers its data, opens its ports, turns until it is told to stop.
 
 One turn: take all input that is ready, step the core, hand one batch to the log, write once to each
-connection. The tree, sessions and watches belong to the loop's thread; the log's thread knows
+connection. The tree, sessions and watches belong to the loop's thread; the log's process knows
 nothing but bytes, and snapshots are written by a forked child.
 """
 
