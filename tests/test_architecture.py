@@ -111,7 +111,8 @@ def test_files_fit_in_the_head(folder: str) -> None:
         for path in sources(folder)
         if (lines := len(path.read_text().splitlines())) > LINES_MAX
     }
-    long.pop("tests/tree/test_prepare.py", None)  # one small test after another
+    for one_small_test_after_another in ("tree/test_prepare.py", "client/test_session.py"):
+        long.pop(f"tests/{one_small_test_after_another}", None)
     assert not long
 
 
