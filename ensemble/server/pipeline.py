@@ -157,7 +157,7 @@ class SessionRules:
 
 @final
 class Pipeline:
-    """Every connection's requests, in order. The caller sets `now_ms` (monotonic) at each turn."""
+    """Every connection's requests, in order. The caller sets `now_ms` at each turn (`clock.py`)."""
 
     __slots__ = (
         "answers",
