@@ -65,11 +65,11 @@ types: $(STAMPS)/dev  ## mypy --strict
 	$(PY) -m mypy
 
 # The pure parts, interpreted: what a debugger sees, and what platforms without a compiler run.
-unit: $(STAMPS)/dev
+unit: $(STAMPS)/dev  ## the tests of wire, tree, storage and client, interpreted
 	ENSEMBLE_PURE=1 $(PYTEST) -n $(WORKERS) tests/wire tests/tree tests/storage tests/client
 
 # Everything, with the compiled modules where they were built.
-integration: $(STAMPS)/dev compile
+integration: $(STAMPS)/dev compile  ## all tests, on the compiled modules
 	$(PYTEST) -n $(WORKERS) --dist worksteal
 
 bench: $(STAMPS)/dev compile  ## ours beside Apache's server, as a table with ratios
