@@ -49,9 +49,18 @@ class StartError(Exception):
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m console.run", description=__doc__)
     parser.add_argument("--var", default="var", help="folder for everything that is kept")
-    parser.add_argument("--client-port", type=int, default=2181, help="the node's, if it is new")
-    parser.add_argument("--admin-port", type=int, default=8080, help="the node's, if it is new")
-    parser.add_argument("--console-port", type=int, default=8000)
+    for name, port, what in (
+        ("client", "2181", "the node's, if it is new"),
+        ("admin", "8080", "the node's for its operators, if it is new"),
+        ("console", "8000", "of the pages"),
+    ):
+        variable = f"ENSEMBLE_{name.upper()}_PORT"
+        parser.add_argument(
+            f"--{name}-port",
+            type=port_number,
+            default=os.environ.get(variable) or port,
+            help=f"{what} ({variable}, else {port})",
+        )
     options = parser.parse_args()
     var = Path(options.var).resolve()
     runner = Runner(var, options.client_port, options.admin_port, options.console_port)
@@ -65,6 +74,12 @@ def main() -> int:
         return 1
     finally:
         runner.stop()
+
+
+def port_number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: use a number from 1 to 65535")
+    return int(text)
 
 
 class Runner:

@@ -30,6 +30,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "django_ace",
 ]
 
@@ -91,6 +92,10 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key", "login": "30/m/ip"}
 # Straight from the browser, or behind one proxy that sets X-Forwarded-For.
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if env.flag("ENSEMBLE_CONSOLE_PROXY", default=False) else 0
+MFA_ADAPTER = "console.accounts.SecretMfaAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Ensemble"
+MFA_TOTP_TOLERANCE = 1  # a clock half a minute off
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "overview"
 AUTH_PASSWORD_VALIDATORS = [

@@ -33,20 +33,20 @@ def test_a_sign_in_ends_after_idling_and_after_a_day_of_work(
     name: str, allowed_s: float, viewer: Browser
 ) -> None:
     ask = {"headers": {"accept": "application/json"}}
-    assert viewer.get("/account/logout/").status_code == 200
+    assert viewer.get("/account/password/change/").status_code == 200
     move_back(viewer, name, allowed_s - 5)
-    assert viewer.get("/account/logout/").status_code == 200
+    assert viewer.get("/account/password/change/").status_code == 200
     move_back(viewer, name, allowed_s + 5)
     assert viewer.get("/znodes/data", **ask).status_code == 401
 
 
 def test_what_a_page_does_by_itself_keeps_nobody_signed_in(viewer: Browser) -> None:
-    viewer.get("/account/logout/")
+    viewer.get("/account/password/change/")
     move_back(viewer, ACTIVE, 600)
     before = session_of(viewer)[ACTIVE]
-    viewer.get("/account/logout/", headers={"x-background": "1"})
+    viewer.get("/account/password/change/", headers={"x-background": "1"})
     assert session_of(viewer)[ACTIVE] == before
-    viewer.get("/account/logout/")
+    viewer.get("/account/password/change/")
     assert session_of(viewer)[ACTIVE] > before + 500
 
 
