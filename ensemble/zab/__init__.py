@@ -1,0 +1,1 @@
+"""Consensus: election, discovery, synchronization, broadcast, as state machines that only compute."""
