@@ -13,6 +13,7 @@ from ensemble.wire import peers
 from ensemble.wire.jute import MarshallingError
 from ensemble.wire.peers import Notification, notification_frame, read_notification
 from ensemble.wire.zxid import format_zxid
+from ensemble.zab import leader as leaders
 from ensemble.zab import learner as learners
 from ensemble.zab.election import Election, Elected, Send, Vote
 from ensemble.zab.host import Host, Link, Proposal
@@ -24,6 +25,10 @@ from ensemble.zab.timing import Timing
 SETTLING: Final = -1  # a role has ended and the log is not idle yet
 NEVER_MS: Final = 1 << 62
 ROLE_TICKS_PER_TICK: Final = 10  # how often a role looks at the clock
+# After a role that came to nothing: so much longer each time before the next search, at most so
+# long. A leader that refuses this server must not be asked in a loop.
+PAUSE_STEP_MS: Final = 25
+PAUSE_MS_MAX: Final = 200
 
 
 @final
@@ -62,6 +67,8 @@ class Peer:
         self.held: dict[int, Notification] = {}
         self.role_deadline_ms: i64 = 0
         self.looking_since_ms: i64 = 0
+        self.failures: i64 = 0  # roles in a row that came to nothing
+        self.pause_until_ms: i64 = 0
 
     def start(self) -> None:
         """Look for a leader. The log is idle, and the tree is at its end."""
@@ -74,11 +81,15 @@ class Peer:
         self.host.report(f"no longer {self.role_name()}: {reason}")
         leader = self.leader
         learner = self.learner
+        self.failures += 1
+        if self.has_served():
+            self.failures = 0
+        self.pause_until_ms = self.now_ms + min(PAUSE_MS_MAX, PAUSE_STEP_MS * self.failures)
         self.uncommitted = []
         if leader is not None:
             leader.close(reason)
             self.accepted_epoch = max(self.accepted_epoch, leader.epoch)
-            if leader.phase >= 2:
+            if leader.phase >= leaders.ESTABLISHED:
                 self.current_epoch = leader.epoch
             self.uncommitted = list(leader.broadcast.outstanding)
             self.host.stop_listening()
@@ -102,7 +113,11 @@ class Peer:
 
     def settle(self) -> None:
         """Go on once the log is idle."""
-        if self.state != SETTLING or not self.host.log_is_idle():
+        if (
+            self.state != SETTLING
+            or self.now_ms < self.pause_until_ms
+            or not self.host.log_is_idle()
+        ):
             return
         if self.reload_needed:
             self.reload_needed = False
@@ -111,6 +126,14 @@ class Peer:
             self.host.apply(proposal)
         self.uncommitted = []
         self.look()
+
+    def has_served(self) -> bool:
+        """Whether the role got as far as taking clients."""
+        leader = self.leader
+        learner = self.learner
+        if leader is not None:
+            return leader.phase == leaders.SERVING
+        return learner is not None and learner.stage == learners.SERVING
 
     def look(self) -> None:
         self.state = peers.LOOKING
@@ -289,11 +312,15 @@ class Peer:
         deadline: i64 = NEVER_MS
         if self.state != SETTLING:
             deadline = self.election.deadline_ms
+        elif self.now_ms < self.pause_until_ms:
+            return self.pause_until_ms
         if self.leader is not None or self.learner is not None:
             deadline = min(deadline, self.role_deadline_ms)
         return deadline
 
     def on_time(self) -> None:
+        if self.state == SETTLING:
+            self.settle()
         if self.state != SETTLING and self.now_ms >= self.election.deadline_ms:
             self.perform(self.election.on_time(self.now_ms))
         if self.now_ms < self.role_deadline_ms:
