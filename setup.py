@@ -41,6 +41,7 @@ COMPILED = [
     "ensemble/server/forwarding.py",
     "ensemble/storage/txnlog.py",
     "ensemble/storage/logreader.py",
+    "ensemble/storage/logwalk.py",
     "ensemble/storage/replay.py",
 ]
 
