@@ -62,7 +62,7 @@ class Peer:
         self.learner: Learner | None = None
         self.needs_snapshot = False
         self.reload_needed = False
-        # Logged in roles that have ended, and committed by nobody that this server knows of: the end
+        # Logged in roles that have ended, and committed by nobody as far as is known: the end
         # of its history, which the tree does not show. A leader applies it, a learner applies or
         # cuts it as its leader says: so a cut seldom needs the tree to be loaded again.
         self.tail: list[Proposal] = []
