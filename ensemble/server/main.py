@@ -84,6 +84,10 @@ def serve(arguments: list[str]) -> int:
     set_up_logs(config.admin.log_level, config.admin.log_format)
     for key in config.unknown:
         log.warning("unknown key %s in the configuration has no effect", key)
+    for sentence in config.unsupported:
+        log.warning("%s", sentence)
+    if config.ignored:
+        log.info("without effect here, see docs/configuration.md: %s", ", ".join(config.ignored))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:

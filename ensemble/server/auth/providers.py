@@ -18,6 +18,10 @@ class AuthRefused(Exception):
     """The token proves nothing: -115, then the connection closes. The text is for the log."""
 
 
+class AnotherEnsemble(AuthRefused):
+    """The client means another ensemble: closed without a reply, so that it tries elsewhere."""
+
+
 @final
 class Peer:
     """What is known of a connection before it says anything: address, and certificate subject."""
@@ -114,7 +118,7 @@ class EnsembleProvider:
     def authenticate(self, peer: Peer, token: bytes | None) -> list[Id]:
         name = (token or b"").decode("utf-8", "replace")
         if name and self.names and name not in self.names:
-            raise AuthRefused("another ensemble is expected")
+            raise AnotherEnsemble(f"the client expects the ensemble {name!r}")
         return []
 
 
