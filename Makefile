@@ -9,11 +9,10 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
-COMPILED_SOURCES := setup.py $(shell find ensemble -name '*.py')
 WORKERS ?= 2
 PYTEST := $(PY) -m pytest -q
 
-.PHONY: help install run test format lint types compile unit integration bench fuzz check clean lock
+.PHONY: help install run test format lint types compile unit integration bench fuzz kazoo check clean lock
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s%s\n", $$1, $$2}' Makefile
@@ -23,11 +22,11 @@ help:  ## this list
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or later is needed, $(PYTHON) is $$($(PYTHON) --version)"; exit 1; }
-	@sh tests/needs.sh venv
+	@PYTHON=$(PYTHON) sh tests/needs.sh venv
 	$(PYTHON) -m venv $(VENV)
 	@mkdir -p $(STAMPS)
 
-$(STAMPS)/runtime: requirements.lock pyproject.toml setup.py | $(VENV)/bin/python
+$(STAMPS)/runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
 	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
 	ENSEMBLE_COMPILE=0 $(PY) -m pip install -q --disable-pip-version-check \
 	  --no-deps --no-build-isolation --editable .
@@ -37,30 +36,20 @@ $(STAMPS)/dev: requirements-dev.lock $(STAMPS)/runtime
 	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
-# The modules of the hot path as C; without a compiler everything runs interpreted, several times slower.
-$(STAMPS)/compiled: $(COMPILED_SOURCES) | $(STAMPS)/runtime
-	@find ensemble -name '*.so' -delete; rm -f ./*__mypyc*.so
-	@if command -v $${CC:-cc} >/dev/null; then \
-	  echo "compiling the hot modules (about a minute, only after a change)"; \
-	  ENSEMBLE_COMPILE=1 $(PY) setup.py -q build_ext --inplace > build.log 2>&1 \
-	    || { cat build.log; echo "compiling failed; 'apt-get install gcc python3-dev' may be missing"; exit 1; }; \
-	else \
-	  echo "no C compiler: the server runs interpreted, several times slower (apt-get install gcc)"; \
-	fi
-	@touch $@
-
 install: $(STAMPS)/runtime  ## the virtual environment with everything that running needs
 
-compile: $(STAMPS)/compiled  ## the hot modules as C, if there is a C compiler
+compile: $(STAMPS)/runtime  ## the hot modules as C, if there is a C compiler and they have changed
+	@$(PY) setup.py compile
 
 # --- the two commands
 
-run: $(STAMPS)/runtime $(STAMPS)/compiled  ## start a node and the console; Ctrl-C stops both
+run: compile  ## start a node and the console; Ctrl-C stops both
 	@exec $(PY) -m console.run --var var $(ARGS)
 
-test: $(STAMPS)/dev $(STAMPS)/compiled  ## everything: style, types, all tests interpreted and compiled
-	@sh tests/needs.sh test
-	@$(MAKE) --no-print-directory lint types unit integration
+# What Debian brings comes first: without its compiler there would be nothing compiled to test.
+test:  ## everything: style, types, all tests interpreted and compiled
+	@PYTHON=$(PYTHON) sh tests/needs.sh test
+	@$(MAKE) --no-print-directory compile lint types unit integration
 
 # --- its parts
 
@@ -76,23 +65,27 @@ types: $(STAMPS)/dev  ## mypy --strict
 	$(PY) -m mypy
 
 # The pure parts, interpreted: what a debugger sees, and what platforms without a compiler run.
-unit: $(STAMPS)/dev
+unit: $(STAMPS)/dev  ## the tests of wire, tree, storage and client, interpreted
 	ENSEMBLE_PURE=1 $(PYTEST) -n $(WORKERS) tests/wire tests/tree tests/storage tests/client
 
 # Everything, with the compiled modules where they were built.
-integration: $(STAMPS)/dev $(STAMPS)/compiled
+integration: $(STAMPS)/dev compile  ## all tests, on the compiled modules
 	$(PYTEST) -n $(WORKERS) --dist worksteal
 
-bench: $(STAMPS)/dev $(STAMPS)/compiled  ## ours beside Apache's server, as a table with ratios
+bench: $(STAMPS)/dev compile  ## ours beside Apache's server, as a table with ratios
 	$(PY) -m benchmarks.run $(ARGS)
 
-fuzz: $(STAMPS)/dev $(STAMPS)/compiled  ## mutated frames at a server, SECONDS=300 SEED=n
-	$(PY) -m tests.fuzz.frames --seconds $${SECONDS_TO_FUZZ:-300} --seed $${SEED:-0}
+fuzz: $(STAMPS)/dev compile  ## mutated frames at a server: make fuzz SECONDS=300 SEED=0
+	$(PY) -m tests.fuzz.frames --seconds $(or $(SECONDS),300) --seed $(or $(SEED),0)
+
+kazoo: $(STAMPS)/dev compile  ## kazoo's own test suite against a server of ours
+	$(PYTEST) -s tests/interop/test_kazoo_suite.py
 
 check: test  ## what must pass before a change goes in
 
-clean:  ## the environment, what was compiled, what was measured; not var/
-	rm -rf $(VENV) build build.log *.egg-info .pytest_cache .mypy_cache .ruff_cache
+clean:  ## away with the environments and everything that was built; var/ stays
+	rm -rf $(VENV) .venv-kazoo build build.log *.egg-info .pytest_cache .mypy_cache .ruff_cache \
+	  .hypothesis tests/interop/java/target
 	find ensemble -name '*.so' -delete; rm -f ./*__mypyc*.so
 
 lock: $(STAMPS)/dev  ## resolve the dependencies anew; needs `uv`

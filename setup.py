@@ -1,19 +1,29 @@
 """Builds the hot modules with mypyc where a C compiler is present; everything runs without, slower.
 
 ENSEMBLE_COMPILE=1 demands the compilation, =0 leaves it out, unset: if there is a compiler.
+
+`python setup.py compile` puts them beside the sources, and does nothing where that is done already:
+it compares contents, not times, so that a checkout or a merge that changes nothing costs nothing.
 """
 
 import glob
+import hashlib
 import os
 import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
 
-from setuptools import setup
+ROOT = Path(__file__).resolve().parent
+SUFFIX = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
+BUILD_LOG = ROOT / "build.log"
 
 # Pure, typed, on the path of every request. The sources stay beside the compiled modules.
 COMPILED = [
     "ensemble/errors.py",
-    *sorted(p for p in glob.glob("ensemble/wire/*.py") if not p.endswith("__init__.py")),
-    *sorted(p for p in glob.glob("ensemble/tree/*.py") if not p.endswith("__init__.py")),
+    *sorted(p for p in glob.glob("ensemble/wire/*.py", root_dir=ROOT) if "__init__" not in p),
+    *sorted(p for p in glob.glob("ensemble/tree/*.py", root_dir=ROOT) if "__init__" not in p),
     "ensemble/server/stats.py",
     "ensemble/server/connection.py",
     "ensemble/server/answers.py",
@@ -28,10 +38,15 @@ COMPILED = [
 ]
 
 
+def compiler() -> str | None:
+    """The C compiler, if there is one."""
+    return os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
+
+
 def extensions() -> list[object]:
+    """What setuptools is to build."""
     wish = os.environ.get("ENSEMBLE_COMPILE", "")
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
-    if wish == "0" or (not wish and compiler is None):
+    if wish == "0" or (not wish and compiler() is None):
         return []
     try:
         from mypyc.build import mypycify
@@ -43,4 +58,81 @@ def extensions() -> list[object]:
     return list(mypycify(["--config-file=", *COMPILED], opt_level="3", strip_asserts=False))
 
 
-setup(ext_modules=extensions())
+def fingerprint() -> str:
+    """What the compiled modules are made of: sources, this file, the Python and its mypyc."""
+    digest = hashlib.sha256(f"{sys.version} {SUFFIX}".encode())
+    # The lock names the version of mypyc; asking mypyc itself would take half a second.
+    for name in [*COMPILED, "setup.py", "requirements.lock"]:
+        digest.update(f"\0{name}\0".encode() + (ROOT / name).read_bytes())
+    return digest.hexdigest()
+
+
+def fingerprint_file() -> Path:
+    """Where the fingerprint of the modules that lie beside the sources is kept."""
+    return ROOT / "build" / f"compiled{SUFFIX}.sha256"
+
+
+def libraries() -> list[Path]:
+    """Every compiled module in the tree, and the library that holds the code of all of them."""
+    return [*ROOT.glob(f"*__mypyc{SUFFIX}"), *(ROOT / "ensemble").rglob(f"*{SUFFIX}")]
+
+
+def is_current() -> bool:
+    """Are all modules there, compiled from the sources as they are?"""
+    wanted = {ROOT / (path.removesuffix(".py") + SUFFIX) for path in COMPILED}
+    kept = fingerprint_file()
+    return (
+        wanted <= set(libraries())
+        and len(list(ROOT.glob(f"*__mypyc{SUFFIX}"))) == 1
+        and kept.exists()
+        and kept.read_text() == fingerprint()
+    )
+
+
+def compile_in_place() -> int:
+    """Bring the modules beside the sources up to date. Returns an exit status."""
+    if is_current():
+        return 0
+    # A leftover of another version would be imported in place of its source.
+    for library in libraries():
+        library.unlink()
+    if compiler() is None:
+        print("no C compiler: the server runs interpreted, several times slower (Debian: gcc)")
+        return 0
+    print("compiling the hot modules (about a minute, only after a change)", flush=True)
+    with BUILD_LOG.open("wb") as log:
+        status = subprocess.run(
+            [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
+            cwd=ROOT,
+            env={**os.environ, "ENSEMBLE_COMPILE": "1"},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    if status != 0:
+        print("\n".join(BUILD_LOG.read_text(errors="replace").splitlines()[-30:]))
+        print(f"compiling failed, all of it is in {BUILD_LOG.name}; is python3-dev installed?")
+        return 1
+    return 0
+
+
+def main() -> None:
+    """What pip and the command line call."""
+    from setuptools import setup
+
+    modules = extensions()
+    if not modules or "--inplace" not in sys.argv:
+        setup(ext_modules=modules)
+        return
+    # Without its fingerprint a half-made build counts as none. It is taken before the sources are
+    # read, so that what is edited meanwhile shows as a difference.
+    fingerprint_file().unlink(missing_ok=True)
+    made_of = fingerprint()
+    setup(ext_modules=modules)
+    fingerprint_file().write_text(made_of)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["compile"]:
+        sys.exit(compile_in_place())
+    main()

@@ -27,7 +27,16 @@ class Role(enum.IntEnum):
 ROUTES: Final = {
     "account_login": Role.ANYBODY,
     "account_logout": Role.ANYBODY,
+    "mfa_authenticate": Role.ANYBODY,  # the second step of signing in
     "health": Role.ANYBODY,
+    "account_change_password": Role.VIEWER,
+    "account_reauthenticate": Role.VIEWER,
+    "mfa_index": Role.VIEWER,
+    "mfa_reauthenticate": Role.VIEWER,
+    "mfa_activate_totp": Role.VIEWER,
+    "mfa_deactivate_totp": Role.VIEWER,
+    "mfa_view_recovery_codes": Role.VIEWER,
+    "mfa_generate_recovery_codes": Role.VIEWER,
     "overview": Role.VIEWER,
     "znode": Role.VIEWER,
     "znode-children": Role.VIEWER,
@@ -41,6 +50,7 @@ ROUTES: Final = {
 ACTIONS: Final = {
     "watch": Role.VIEWER,
     "unwatch": Role.VIEWER,
+    "seen": Role.VIEWER,
 }
 """What a message on the websocket may ask for."""
 

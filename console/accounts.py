@@ -1,6 +1,12 @@
-"""Accounts are made by an operator; the sign-up pages of the library stay closed."""
+"""How the sign-in library behaves here: operators make the accounts, secrets are encrypted."""
+
+import base64
+import hashlib
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
+from cryptography.fernet import Fernet
+from django.conf import settings
 from django.http import HttpRequest
 
 
@@ -9,3 +15,21 @@ class ClosedAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # the 
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+
+class SecretMfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # the library is untyped
+    """Secrets of authenticator apps: who reads the database alone cannot compute codes.
+
+    The key follows from SECRET_KEY, so that with another one people set up their apps again.
+    """
+
+    def encrypt(self, text: str) -> str:
+        return fernet().encrypt(text.encode()).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return fernet().decrypt(encrypted_text.encode()).decode()
+
+
+def fernet() -> Fernet:
+    key = hashlib.sha256(b"ensemble console, second factor:" + settings.SECRET_KEY.encode())
+    return Fernet(base64.urlsafe_b64encode(key.digest()))

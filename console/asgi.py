@@ -10,9 +10,9 @@ from typing import Any, cast
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
 
 from a2wsgi import WSGIMiddleware
-from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
+from channels.sessions import SessionMiddlewareStack
 from django.conf import settings
 from django.urls import path
 from servestatic import ServeStaticASGI
@@ -22,6 +22,7 @@ from console.wsgi import application as pages
 PAGE_THREADS = 4
 
 from console.live import LiveConsumer  # needs the applications that wsgi has loaded
+from console.origin import SameOriginValidator
 
 
 async def not_here(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -34,9 +35,14 @@ router = ProtocolTypeRouter(
     {
         "http": WSGIMiddleware(cast(Any, pages), workers=PAGE_THREADS),
         "websocket": AllowedHostsOriginValidator(
-            AuthMiddlewareStack(
-                URLRouter(
-                    [path("live", LiveConsumer.as_asgi()), path("<path:_>", cast(Any, not_here))]
+            SameOriginValidator(
+                SessionMiddlewareStack(
+                    URLRouter(
+                        [
+                            path("live", LiveConsumer.as_asgi()),
+                            path("<path:_>", cast(Any, not_here)),
+                        ]
+                    )
                 )
             )
         ),

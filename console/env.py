@@ -32,6 +32,18 @@ def flag(name: str, default: bool) -> bool:
     raise ValueError(f"{name} is {value!r}; use 1 or 0")
 
 
+def number(name: str, default: int, low: int, high: int) -> int:
+    """A number within bounds.
+
+    Raises:
+        ValueError: no number, or out of bounds, with the name and the value.
+    """
+    value = os.environ.get(name, "") or str(default)
+    if not value.isascii() or not value.isdigit() or not low <= int(value) <= high:
+        raise ValueError(f"{name} is {value!r}; use a number between {low} and {high}")
+    return int(value)
+
+
 def words(name: str, default: str) -> list[str]:
     """A list, separated by commas."""
     return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]

@@ -1,33 +1,43 @@
 """Live updates: a browser says which znodes it looks at and hears when they change.
 
-One websocket a page. Messages in: `{"do": "watch" | "unwatch", "path": "/..."}`. Messages out:
-`{"event": "data" | "children" | "created" | "deleted" | "gap", "path": "/..."}`; the page then
-fetches what it shows. Several changes of one path that were not delivered yet are told once, so a
-busy znode costs a slow browser nothing, and what waits is bounded by what may be watched.
+One websocket a page. Messages in: `{"do": "watch" | "unwatch", "path": "/..."}`, `{"do": "seen"}`.
+Messages out: `{"events": [{"event": "data" | "children" | "created" | "deleted" | "gap" |
+"unwatched", "path": "/..."}]}`; the page fetches what it shows and then says `seen`. Until it does,
+what happens is gathered, each change of a path once: a busy znode costs a slow browser nothing. A
+page that does not answer at all is dropped, so what waits for it has a bound.
 """
 
 import asyncio
 import contextlib
 import json
 import logging
-from typing import Any, Final
+from collections import Counter
+from typing import Any, ClassVar, Final
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.contrib.auth import get_user_model
 
-from console.access import ACTIONS, Role, role_of
-from console.zk import UnreachableError, bridge
+from console.access import ACTIONS, Role, User, role_of
+from console.sessions import user_of
+from console.zk import UnreachableError, Watcher, bridge
 from ensemble.client import ClientError, EventType, WatchEvent
 
 PATHS_MAX: Final = 200  # that one page may watch
 MESSAGE_BYTES_MAX: Final = 64 * 1024
 PAGES_MAX: Final = 1_000  # open websockets of this process
+PAGES_A_USER_MAX: Final = 50
+MESSAGES_A_SECOND_MAX: Final = (
+    100  # the page says one a click; opening it again says all it watches
+)
+MESSAGES_BURST_MAX: Final = 500
+EVENTS_MAX: Final = 2_000  # that wait for a page
 TELL_EVERY_S: Final = 0.1
-CHECK_USER_EVERY_S: Final = 30.0
+SEEN_WITHIN_S: Final = 30.0
+CHECK_USER_EVERY_S: Final = 4.0
 
 CLOSE_SIGNED_OUT: Final = 4401
 CLOSE_BAD_MESSAGE: Final = 4400
+CLOSE_TOO_SLOW: Final = 4408
 CLOSE_TOO_MANY: Final = 4429
 
 EVENT_NAMES: Final = {
@@ -44,23 +54,28 @@ log = logging.getLogger("console.live")
 class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library is untyped
     """One page's websocket."""
 
-    open_pages = 0
+    open_pages: ClassVar[Counter[int]] = Counter()  # by user
 
     async def connect(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.paths: dict[str, Any] = {}
+        self.paths: dict[str, Watcher] = {}
         self.waiting: dict[tuple[str, str], None] = {}
         self.wake = asyncio.Event()
+        self.has_seen = asyncio.Event()
+        self.allowance = Allowance(MESSAGES_A_SECOND_MAX, MESSAGES_BURST_MAX)
         self.tasks: list[asyncio.Task[None]] = []
-        self.counted = False
-        if role_of(self.scope["user"]) < Role.VIEWER:
+        self.overflowed = False
+        self.counted_as: int | None = None
+        user = await self.person()
+        if role_of(user) < Role.VIEWER:
             await self.close(CLOSE_SIGNED_OUT)
             return
-        if LiveConsumer.open_pages >= PAGES_MAX:
+        pages = LiveConsumer.open_pages
+        if pages[user.pk] >= PAGES_A_USER_MAX or pages.total() >= PAGES_MAX:
             await self.close(CLOSE_TOO_MANY)
             return
-        LiveConsumer.open_pages += 1
-        self.counted = True
+        self.counted_as = user.pk
+        pages[user.pk] += 1
         await self.accept()
         self.tasks = [
             asyncio.create_task(self.tell()),
@@ -68,9 +83,9 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
         ]
 
     async def disconnect(self, code: int) -> None:
-        if self.counted:
-            LiveConsumer.open_pages -= 1
-            self.counted = False
+        if self.counted_as is not None:
+            LiveConsumer.open_pages -= Counter([self.counted_as])
+            self.counted_as = None
         for task in self.tasks:
             task.cancel()
         for path in list(self.paths):
@@ -80,26 +95,32 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
         if text_data is None or len(text_data) > MESSAGE_BYTES_MAX:
             await self.close(CLOSE_BAD_MESSAGE)
             return
+        if not self.allowance.take(self.loop.time()):
+            await self.close(CLOSE_TOO_MANY)
+            return
         try:
             message = json.loads(text_data)
-            action, path = message["do"], message["path"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+            action, path = message["do"], message.get("path", "/")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             await self.close(CLOSE_BAD_MESSAGE)
             return
         needed = ACTIONS.get(action) if isinstance(action, str) else None
-        if needed is None or role_of(self.scope["user"]) < needed or not isinstance(path, str):
+        if needed is None or not isinstance(path, str):
             await self.close(CLOSE_BAD_MESSAGE)
             return
-        if action == "watch":
-            await self.watch(path)
-        else:
-            await self.unwatch(path)
+        if role_of(await self.person()) < needed:
+            await self.close(CLOSE_SIGNED_OUT)
+            return
+        await {"watch": self.watch, "unwatch": self.unwatch, "seen": self.seen}[action](path)
+
+    async def seen(self, path: str) -> None:
+        self.has_seen.set()
 
     async def watch(self, path: str) -> None:
         if path in self.paths:
             return
         if len(self.paths) >= PATHS_MAX:
-            await self.close(CLOSE_TOO_MANY)
+            self.remember("unwatched", path)
             return
 
         def watcher(event: WatchEvent) -> None:
@@ -114,7 +135,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
             await self.on_bridge(bridge().watch(path, watcher))
         except (ClientError, UnreachableError) as error:
             self.paths.pop(path, None)
-            await self.send(json.dumps({"event": "unwatched", "path": path, "why": str(error)}))
+            log.info("not watched: %s", error)
+            self.remember("unwatched", path)
 
     async def unwatch(self, path: str) -> None:
         watcher = self.paths.pop(path, None)
@@ -126,34 +148,59 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, bridge().loop))
 
     def remember(self, name: str, path: str) -> None:
-        self.waiting[name, path] = None
+        if len(self.waiting) < EVENTS_MAX:
+            self.waiting[name, path] = None
+        else:  # a page that watches and forgets without end: it has lost track anyway
+            self.overflowed = True
         self.wake.set()
 
     async def tell(self) -> None:
-        """Send what happened, gathered over a moment."""
+        """Send what happened, gathered since the page has seen the last of it."""
         while True:
             await self.wake.wait()
             self.wake.clear()
             waiting, self.waiting = self.waiting, {}
-            for name, path in waiting:
-                await self.send(json.dumps({"event": name, "path": path}))
+            events = [{"event": name, "path": path} for name, path in waiting]
+            self.has_seen.clear()
+            await self.send(json.dumps({"events": events}))
+            try:
+                async with asyncio.timeout(SEEN_WITHIN_S):
+                    await self.has_seen.wait()
+            except TimeoutError:
+                await self.close(CLOSE_TOO_SLOW)
+                return
+            if self.overflowed:
+                await self.close(CLOSE_TOO_SLOW)
+                return
             await asyncio.sleep(TELL_EVERY_S)
 
     async def check_user(self) -> None:
         """Who was signed out, deactivated or demoted since is not served on."""
         while True:
             await asyncio.sleep(CHECK_USER_EVERY_S)
-            if not await self.still_signed_in():
+            if role_of(await self.person()) < Role.VIEWER:
                 await self.close(CLOSE_SIGNED_OUT)
                 return
 
     @database_sync_to_async  # type: ignore[untyped-decorator]
-    def still_signed_in(self) -> bool:
-        session = self.scope["session"]
-        if not session.exists(session.session_key):
+    def person(self) -> User:
+        """Whose session it is, as the database has it now."""
+        return user_of(self.scope["session"].session_key)
+
+
+class Allowance:
+    """So many a second, and so many at once."""
+
+    def __init__(self, a_second: float, at_once: float) -> None:
+        self.a_second: Final = a_second
+        self.at_once: Final = at_once
+        self.left = at_once
+        self.at_s = 0.0
+
+    def take(self, now_s: float) -> bool:
+        self.left = min(self.at_once, self.left + (now_s - self.at_s) * self.a_second)
+        self.at_s = now_s
+        if self.left < 1:
             return False
-        user = get_user_model().objects.filter(pk=self.scope["user"].pk).first()
-        if user is None or role_of(user) < Role.VIEWER:
-            return False
-        self.scope["user"] = user
+        self.left -= 1
         return True

@@ -22,6 +22,7 @@ from typing import Final
 OPERATOR: Final = "admin"
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 15.0
+WEBSOCKET_BYTES_MAX: Final = 64 * 1024
 LOG_LINES_SHOWN: Final = 15
 WORDS: Final = "srvr,mntr,ruok,conf,stat,cons,envi,isro,wchs,dirs"
 
@@ -48,11 +49,21 @@ class StartError(Exception):
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m console.run", description=__doc__)
     parser.add_argument("--var", default="var", help="folder for everything that is kept")
-    parser.add_argument("--client-port", type=int, default=2181, help="the node's, if it is new")
-    parser.add_argument("--console-port", type=int, default=8000)
+    for name, port, what in (
+        ("client", "2181", "the node's, if it is new"),
+        ("admin", "8080", "the node's for its operators, if it is new"),
+        ("console", "8000", "of the pages"),
+    ):
+        variable = f"ENSEMBLE_{name.upper()}_PORT"
+        parser.add_argument(
+            f"--{name}-port",
+            type=port_number,
+            default=os.environ.get(variable) or port,
+            help=f"{what} ({variable}, else {port})",
+        )
     options = parser.parse_args()
     var = Path(options.var).resolve()
-    runner = Runner(var, options.client_port, options.console_port)
+    runner = Runner(var, options.client_port, options.admin_port, options.console_port)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, runner.on_signal)
     try:
@@ -65,12 +76,19 @@ def main() -> int:
         runner.stop()
 
 
+def port_number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: use a number from 1 to 65535")
+    return int(text)
+
+
 class Runner:
     """Two processes: the node and the console."""
 
-    def __init__(self, var: Path, client_port: int, console_port: int) -> None:
+    def __init__(self, var: Path, client_port: int, admin_port: int, console_port: int) -> None:
         self.var: Final = var
         self.wanted_client_port: Final = client_port
+        self.wanted_admin_port: Final = admin_port
         self.console_port: Final = console_port
         self.processes: Final[dict[str, subprocess.Popen[bytes]]] = {}
         self.stopping = False
@@ -80,11 +98,12 @@ class Runner:
         self.var.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = self.configuration()
         port = int(config["clientPort"])
-        if is_taken(port):
-            raise StartError(
-                f"Port {port} is taken. Stop what listens there, or change clientPort "
-                f"in {self.var / 'zoo.cfg'}."
-            )
+        for key in ("clientPort", "admin.serverPort"):
+            if config.get(key, "").isdigit() and is_taken(int(config[key])):
+                raise StartError(
+                    f"Port {config[key]} is taken. Stop what listens there, or change {key} "
+                    f"in {self.var / 'zoo.cfg'}."
+                )
         if is_taken(self.console_port):
             raise StartError(
                 f"Port {self.console_port} is taken. Stop what listens there, or choose another "
@@ -102,6 +121,8 @@ class Runner:
             "console",
             [
                 *(sys.executable, "-m", "daphne", "--no-server-name", "--access-log", "/dev/null"),
+                *("--websocket-max-frame-size", str(WEBSOCKET_BYTES_MAX)),
+                *("--websocket-max-message-size", str(WEBSOCKET_BYTES_MAX)),
                 *("-b", "127.0.0.1", "-p", str(self.console_port), "console.asgi:application"),
             ],
             environment,
@@ -127,7 +148,7 @@ class Runner:
         path = self.var / "zoo.cfg"
         if not path.exists():
             port = free_port(self.wanted_client_port)
-            admin_port = free_port(8080, besides={port, self.console_port})
+            admin_port = free_port(self.wanted_admin_port, besides={port, self.console_port})
             text = ZOO_CFG.format(
                 data=self.var / "data", port=port, words=WORDS, admin_port=admin_port
             )

@@ -30,6 +30,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "django_ace",
 ]
 
@@ -42,6 +43,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "console.sessions.SessionAgeMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "console.access.AccessMiddleware",
 ]
@@ -90,6 +92,10 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key", "login": "30/m/ip"}
 # Straight from the browser, or behind one proxy that sets X-Forwarded-For.
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if env.flag("ENSEMBLE_CONSOLE_PROXY", default=False) else 0
+MFA_ADAPTER = "console.accounts.SecretMfaAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Ensemble"
+MFA_TOTP_TOLERANCE = 1  # a clock half a minute off
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "overview"
 AUTH_PASSWORD_VALIDATORS = [
@@ -106,11 +112,14 @@ CACHES = {
         "OPTIONS": {"MAX_ENTRIES": 10_000},
     }
 }
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_AGE = 12 * 3600  # in all
+SESSION_IDLE_S = env.number("ENSEMBLE_CONSOLE_IDLE_MINUTES", default=30, low=1, high=720) * 60
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_NAME = "ensemble_session"
-CSRF_COOKIE_NAME = "ensemble_csrf"
+# Browsers take a cookie with this prefix over TLS only, and from this host only.
+COOKIE_PREFIX = "__Host-" if TLS else ""
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}ensemble_session"
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}ensemble_csrf"
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "console.views.errors.csrf_failure"
 

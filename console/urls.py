@@ -15,6 +15,7 @@ urlpatterns = [
     path("znodes/delete", znodes.delete, name="znode-delete"),
     path("znodes/at/", znodes.znode, {"name": ""}, name="znode"),
     path("znodes/at/<path:name>", znodes.znode, name="znode"),
+    path("account/two-factor/", include("allauth.mfa.urls")),
     path("account/", include("allauth.account.urls")),
 ]
 

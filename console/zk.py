@@ -49,6 +49,8 @@ class Bridge:
         self._client: Client | None = None
         self._connecting: asyncio.Lock | None = None
         self._reviving: asyncio.Task[None] | None = None
+        self._failure = ""
+        self._failed_at = 0.0
         self._watchers: Final[list[tuple[str, Watcher]]] = []
         self._thread = threading.Thread(target=self._serve, name="zookeeper", daemon=True)
         self._thread.start()
@@ -87,12 +89,20 @@ class Bridge:
     async def client(self) -> Client:
         """The connected client; on the bridge's loop only."""
         assert self._connecting is not None
+        asked_at = self.loop.time()
         async with self._connecting:
             client = self._client
-            if client is None or client.state.is_final:
-                return await self._connect()
-            if client.host is None:
+            if client is not None and not client.state.is_final and client.host is not None:
+                return client
+            if self._failed_at >= asked_at:  # somebody waited in vain meanwhile, for all
+                raise UnreachableError(self._failure)
+            try:
+                if client is None or client.state.is_final:
+                    return await self._connect()
                 await self._reconnected(client)
+            except UnreachableError as error:
+                self._failure, self._failed_at = str(error), self.loop.time()
+                raise
             return client
 
     async def _connect(self) -> Client:

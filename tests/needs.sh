@@ -1,22 +1,35 @@
 #!/bin/sh
 # What Debian has to bring. `needs.sh venv`: for the virtual environment. `needs.sh test`: for the tests.
 # Installs what is missing where it may (root, or sudo without a password, and apt-get); elsewhere it says
-# what to install and goes on: tests that need it skip with that word.
+# what to install. Tests skip with that word where something is missing; without venv nothing goes on.
 set -u
 
+purpose=${1:-}
+python=${PYTHON:-python3}
 wanted=""
 want() { wanted="$wanted $1"; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
-case "${1:-}" in
+# Says what did not work. Only the virtual environment cannot be done without.
+give_up() {
+    if [ "$purpose" = venv ]; then
+        echo "$1, and run make again"
+        exit 1
+    fi
+    echo "$1; tests without them skip"
+    exit 0
+}
+
+case "$purpose" in
 venv)
-    python3 -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
     ;;
 test)
     has cc || { want gcc; want libc6-dev; }
-    python3 -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null || want python3-dev
+    "$python" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' \
+        2>/dev/null || want python3-dev
     has chromium || want chromium
-    has java || want default-jdk-headless
+    { has java && has javac; } || want default-jdk-headless
     has mvn || want maven
     has strace || want strace
     has openssl || want openssl
@@ -29,29 +42,25 @@ test)
 esac
 
 [ -z "$wanted" ] && exit 0
-if ! has apt-get; then
-    echo "missing:$wanted (no apt-get here: install them by other means; tests without them skip)"
-    exit 0
-fi
+has apt-get || give_up "missing:$wanted; no apt-get here: install them by other means"
 root=""
 if [ "$(id -u)" != 0 ]; then
-    if has sudo && sudo -n true 2>/dev/null; then
-        root="sudo"
-    else
-        echo "missing:$wanted; 'sudo apt-get install$wanted' brings them; tests without them skip"
-        exit 0
-    fi
+    { has sudo && sudo -n true 2>/dev/null; } || give_up "missing: 'sudo apt-get install$wanted'"
+    root="sudo"
 fi
 echo "installing$wanted"
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
-# shellcheck disable=SC2086
-if ! $root apt-get install -y --no-install-recommends $wanted >"$log" 2>&1; then
-    $root apt-get update >"$log" 2>&1
+install() {
     # shellcheck disable=SC2086
-    $root apt-get install -y --no-install-recommends $wanted >>"$log" 2>&1 || {
+    $root apt-get install -y --no-install-recommends $wanted >>"$log" 2>&1
+}
+if ! install; then
+    $root apt-get update >>"$log" 2>&1
+    if ! install; then
         tail -5 "$log"
-        echo "installing$wanted failed; tests without them skip"
-    }
+        rm -f "$log"
+        give_up "installing$wanted failed"
+    fi
 fi
 rm -f "$log"

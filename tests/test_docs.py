@@ -1,6 +1,8 @@
 """Documents point to what exists, and their code runs."""
 
 import asyncio
+import importlib
+import operator
 import re
 import sys
 from io import StringIO
@@ -14,12 +16,30 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 CITED = ("client", "auth", "admin", "quotas", "storage")
 HEADING = re.compile(r"^#+ ([\d.]+?)\.? ", re.MULTILINE)
-CITATION = re.compile(rf"\b({'|'.join(CITED)})\.md (?:sections? )?(\d+(?:\.\d+)?)")
+NUMBER = r"\d+(?:\.\d+)?"
+CITATION = re.compile(
+    rf"\b({'|'.join(CITED)})\.md (?:sections? )?({NUMBER}(?:(?:, and|,| and| to) {NUMBER}(?!\w))*)"
+)
+# An id of docs/trust.md: cited with the document's name, or at the head of a test's name.
+ID = r"[A-FI]\d{1,2}"
+TRUST = re.compile(rf"\btrust\.md ({ID}(?:, {ID})*)")
+TEST_ID = re.compile(rf"def test_((?:{ID}_)+)", re.IGNORECASE)
+CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+SOURCES = ("ensemble", "console", "benchmarks", "tests", "docs")
+
+
+def sources() -> list[tuple[str, str]]:
+    """(name, text) of everything that cites; lines of a comment or docstring are joined."""
+    found = []
+    for path in [*DOCUMENTS, *(p for folder in SOURCES for p in (ROOT / folder).rglob("*.py"))]:
+        text = re.sub(r"\s*\n\s*(?:# )?", " ", path.read_text())
+        found.append((str(path.relative_to(ROOT)), text))
+    return found
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+    for target in re.findall(r"\]\(([^)]+)\)", CODE.sub("", path.read_text())):
         if target.startswith(("http:", "https:")):
             continue
         name, _, anchor = target.partition("#")
@@ -38,13 +58,81 @@ def test_every_place_in_the_protocol_that_code_cites_is_written_down() -> None:
         for name in CITED
     }
     missing = set()
-    for folder in ("ensemble", "console", "tests", "docs"):
-        for path in (ROOT / folder).rglob("*"):
-            if path.suffix in {".py", ".md"}:
-                for name, number in CITATION.findall(path.read_text()):
-                    if number not in written[name]:
-                        missing.add(f"{path.relative_to(ROOT)}: {name}.md {number}")
+    for where, text in sources():
+        for name, numbers in CITATION.findall(text):
+            for number in re.findall(NUMBER, numbers):
+                if number not in written[name]:
+                    missing.add(f"{where}: {name}.md {number}")
     assert not missing
+
+
+def test_a_citation_is_found_in_each_of_its_forms() -> None:
+    text = "client.md 13.3, [07] storage.md sections 2.3, 3.7 and 4.3 auth.md section 7. "
+    text += "admin.md 1 to 3"
+    found = [(name, re.findall(NUMBER, numbers)) for name, numbers in CITATION.findall(text)]
+    assert found == [
+        ("client", ["13.3"]),
+        ("storage", ["2.3", "3.7", "4.3"]),
+        ("auth", ["7"]),
+        ("admin", ["1", "3"]),
+    ]
+
+
+def test_every_id_of_an_invariant_or_fault_is_explained() -> None:
+    text = (ROOT / "docs" / "trust.md").read_text()
+    explained = set(re.findall(rf"^\| ({ID}) \|", text, re.MULTILINE))
+    cited = set()
+    for where, source in sources():
+        for ids in TRUST.findall(source):
+            cited.update((id, where) for id in re.findall(ID, ids))
+        for ids in TEST_ID.findall(source):
+            cited.update((id, where) for id in re.findall(ID, ids.upper()))
+    assert len(cited) > 20
+    assert not {(id, where) for id, where in cited if id not in explained}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_that_a_document_names_exist(path: Path) -> None:
+    named = re.findall(
+        r"`((?:ensemble|console|tests|benchmarks|docs)/[\w./-]*\w)`", path.read_text()
+    )
+    missing = [name for name in named if not (ROOT / name).exists()]
+    assert not missing
+
+
+def resolve(name: str) -> bool:
+    """Whether ARCHITECTURE's `tree/prepare.Preparer.prepare` or `Node.turn` is there."""
+    name = re.sub(r"\(.*|\s.*|/flush/roll", "", name)
+    module, _, attributes = name.rpartition("/")[2].partition(".")
+    folder = name.rpartition("/")[0]
+    for path in (ROOT / "ensemble").rglob("*.py"):
+        if path.stem == module and str(path.parent).endswith(folder):
+            within = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            try:
+                operator.attrgetter(attributes)(importlib.import_module(within))
+            except AttributeError:
+                continue
+            return True
+    return False
+
+
+def test_the_code_that_architecture_walks_through_is_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    named = re.findall(r"`((?:\w+/)*[a-z_]+\.[A-Za-z_][\w.]*[^`\n]*)`", text)
+    named = [name for name in named if not re.match(r"\w+\.md |[\w/]+\.py$", name)]
+    assert len(named) > 10
+    assert not [name for name in named if not resolve(name)]
+    for class_name in re.findall(r"`([A-Z]\w+)\.\w+", text):
+        source = "".join(p.read_text() for p in (ROOT / "ensemble").rglob("*.py"))
+        assert f"class {class_name}" in source
+
+
+def test_the_index_names_every_document() -> None:
+    docs = ROOT / "docs"
+    listed = re.findall(r"\]\(([^)#]+)", (docs / "README.md").read_text())
+    seen = {(docs / name).resolve() for name in listed}
+    seen.update((docs / "protocol").glob("*.md"))  # listed by an index of their own
+    assert set(docs.rglob("*.md")) - {docs / "README.md"} <= seen
 
 
 def test_the_clients_five_minutes_run(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,3 +160,16 @@ def test_every_setting_is_documented() -> None:
         if key not in others and key not in text and f".{short[key]}`" not in text
     ]
     assert not missing
+
+
+def test_no_setting_is_documented_that_is_not_read() -> None:
+    source = (ROOT / "ensemble" / "server" / "config.py").read_text()
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    rows = re.findall(r"^\| (`.+?`) \|", text, re.MULTILINE)
+    named = []
+    for row in rows:
+        for name in re.findall(r"`([^`]+)`", row):
+            whole = named[-1].rpartition(".")[0] + name if name.startswith(".") else name
+            named.append(whole.removesuffix("<n>"))
+    assert len(named) > 60
+    assert not [name for name in named if f'"{name}"' not in source]

@@ -24,30 +24,50 @@ class NodeHealth:
 
 
 SHOWN = [
-    ("zk_znode_count", "Znodes"),
-    ("zk_watch_count", "Watches"),
-    ("zk_ephemerals_count", "Ephemerals"),
-    ("zk_num_alive_connections", "Connections"),
-    ("zk_global_sessions", "Sessions"),
+    ("Zxid", "Zxid"),
     ("zk_avg_latency", "Average latency, ms"),
     ("zk_max_latency", "Maximum latency, ms"),
     ("zk_outstanding_requests", "Outstanding requests"),
+    ("zk_num_alive_connections", "Connections"),
+    ("zk_global_sessions", "Sessions"),
+    ("zk_znode_count", "Znodes"),
+    ("zk_ephemerals_count", "Ephemerals"),
+    ("zk_watch_count", "Watches"),
     ("zk_approximate_data_size", "Data, bytes"),
     ("zk_open_file_descriptor_count", "Open files"),
     ("zk_version", "Version"),
 ]
 
+# What `srvr` says; a server answers it whatever its whitelist is. `mntr` knows more.
+FROM_SRVR = {
+    "Mode": "zk_server_state",
+    "Zxid": "Zxid",
+    "Outstanding": "zk_outstanding_requests",
+    "Connections": "zk_num_alive_connections",
+    "Node count": "zk_znode_count",
+    "Zookeeper version": "zk_version",
+}
+
 
 async def ask(host: str, port: int) -> NodeHealth:
-    """`mntr` of one server, as name and value."""
+    """What one server says of itself, as name and value."""
     name = f"{host}:{port}"
     try:
-        text = await four_letter(host, port, "mntr", within=WORD_TIMEOUT_S)
+        srvr, mntr = await asyncio.gather(
+            *(four_letter(host, port, word, within=WORD_TIMEOUT_S) for word in ("srvr", "mntr"))
+        )
     except ClientError as error:
         return NodeHealth(name, f"does not answer: {error}", {})
-    numbers = dict(line.split("\t", 1) for line in text.splitlines() if "\t" in line)
-    if not numbers:
-        return NodeHealth(name, text.strip() or "an empty answer to mntr", {})
+    numbers = {}
+    for line in srvr.splitlines():
+        key, _, value = line.partition(": ")
+        if key in FROM_SRVR:
+            numbers[FROM_SRVR[key]] = value
+        elif key == "Latency min/avg/max" and value.count("/") == 2:
+            _, numbers["zk_avg_latency"], numbers["zk_max_latency"] = value.split("/")
+    if "zk_server_state" not in numbers:
+        return NodeHealth(name, srvr.strip()[:200] or "an empty answer to srvr", {})
+    numbers |= dict(line.split("\t", 1) for line in mntr.splitlines() if "\t" in line)
     return NodeHealth(name, "", numbers)
 
 

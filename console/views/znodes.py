@@ -76,6 +76,7 @@ def raw(request: HttpRequest) -> HttpResponse:
     response = HttpResponse(view.data, content_type="application/octet-stream")
     response["Content-Disposition"] = 'attachment; filename="znode.bin"'
     response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response["Cache-Control"] = "no-store"
     return response
 

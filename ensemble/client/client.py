@@ -9,8 +9,14 @@ from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Final, TypeVar
 
+from ensemble.client.arguments import check_at_least
 from ensemble.client.connection import REQUEST_HEADER_BYTES, Call, check
-from ensemble.client.errors import BadArgumentsError, ClientError, ClosedError
+from ensemble.client.errors import (
+    BadArgumentsError,
+    ClientError,
+    ClosedError,
+    SessionExpiredError,
+)
 from ensemble.client.hosts import Host, HostRing, parse_hosts
 from ensemble.client.operations import Operations, body_of
 from ensemble.client.paths import check_path
@@ -26,6 +32,7 @@ from ensemble.wire.requests import WatchRequest, write_watch_request
 REQUESTS_MAX: Final = 10_000  # requests that await replies
 REQUESTS_BYTES_MAX: Final = 64 * 1024 * 1024  # their bytes
 REPLY_BYTES_MAX: Final = 128 * 1024 * 1024  # one reply: the names of a million children fit
+REPLY_BYTES_MIN: Final = 1024  # what opening a session takes fits
 
 T = TypeVar("T")
 
@@ -69,8 +76,10 @@ class Client(Operations):
     ) -> None:
         if not 0.001 <= timeout <= 2_000_000:
             raise BadArgumentsError(f"a timeout of {timeout} s is not in 0.001..2000000")
-        if requests_max < 1:
-            raise BadArgumentsError(f"requests_max is {requests_max}, at least 1 is needed")
+        check_at_least("requests_max", requests_max, 1)
+        check_at_least("requests_bytes_max", requests_bytes_max, 1)
+        check_at_least("request_bytes_max", request_bytes_max, REQUEST_HEADER_BYTES)
+        check_at_least("reply_bytes_max", reply_bytes_max, REPLY_BYTES_MIN)
         servers, chroot = parse_hosts(hosts)
         super().__init__(chroot)
         self._hosts = HostRing(servers, rng or random.Random(), timeout / 4)
@@ -102,16 +111,18 @@ class Client(Operations):
         """
         if self._session is None or self._session.state.is_final:
             self._watches = WatchTable(self.chroot)
-            resume, self._resume = self._resume, None
             self._session = Session(
-                self._options, self._hosts, self._auth, self._watches, self._on_state, resume
+                self._options, self._hosts, self._auth, self._watches, self._on_state, self._resume
             )
         session = self._session
         try:
             await session.wait_connected(self._options.timeout_s if within is None else within)
-        except BaseException:
+        except BaseException as error:
             await session.close()
+            if isinstance(error, SessionExpiredError):
+                self._resume = None
             raise
+        self._resume = None  # not before: until a server has answered, the session can be resumed
 
     async def close(self) -> None:
         """End the session: its ephemerals go, requests before this one are answered first.
@@ -166,7 +177,12 @@ class Client(Operations):
     def on_state(self, watcher: Callable[[State], None]) -> Callable[[], None]:
         """Call `watcher` with each new state, from the event loop. Gives what takes it back."""
         self._state_watchers.append(watcher)
-        return lambda: self._state_watchers.remove(watcher)
+
+        def take_back() -> None:
+            if watcher in self._state_watchers:
+                self._state_watchers.remove(watcher)
+
+        return take_back
 
     async def states(self) -> AsyncIterator[State]:
         """The state, then each new one until the last; a slow consumer sees the newest only."""

@@ -35,7 +35,7 @@ async def four_letter(
             return await _ask(host, port, word, tls, answer_bytes_max)
     except TimeoutError:
         raise ConnectionLossError(f"{host}:{port} did not answer {word} in {within:g} s") from None
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: a name that cannot be one
         raise ConnectionLossError(f"{host}:{port}: {error}") from error
 
 

@@ -13,16 +13,23 @@ PING_INTERVAL_MAX_S: Final = 10.0
 class Liveness:
     """What was sent and received last, on one connection."""
 
-    __slots__ = ("drop_after_s", "heard", "ping_after_s", "spoke")
+    __slots__ = ("drop_after_s", "due", "heard", "ping_after_s", "spoke")
 
     def __init__(self, timeout_s: float, now: float) -> None:
         self.ping_after_s: Final = min(timeout_s / 3, PING_INTERVAL_MAX_S)
         self.drop_after_s: Final = timeout_s * 2 / 3
         self.spoke = now  # last time that something was sent
         self.heard = now  # last time that something arrived
+        self.due = now  # when the next check was wanted
 
     def must_drop(self, now: float) -> bool:
-        """Whether the server has been silent for too long."""
+        """Whether the server has been silent for too long.
+
+        A check that comes late by the time between two pings finds that we were busy ourselves: no
+        ping left meanwhile, so there was nothing to answer. The server then gets that time anew.
+        """
+        if now - self.due >= self.ping_after_s:
+            self.heard = max(self.heard, now - self.drop_after_s + self.ping_after_s)
         return now - self.heard >= self.drop_after_s
 
     def must_ping(self, now: float) -> bool:
@@ -33,4 +40,6 @@ class Liveness:
         """Seconds until one of the two can become true."""
         drop_in = self.heard + self.drop_after_s - now
         ping_in = self.spoke + self.ping_after_s - now
-        return max(0.0, min(drop_in, ping_in))
+        wait = max(0.0, min(drop_in, ping_in))
+        self.due = now + wait
+        return wait

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from ensemble.client.acl import OPEN_ACL
+from ensemble.client.arguments import check_config_version, check_version
 from ensemble.client.connection import check
-from ensemble.client.errors import BadArgumentsError, error_of
+from ensemble.client.errors import error_of
 from ensemble.client.modes import CreateMode, op_of_create
 from ensemble.client.paths import ROOT, Chroot, check_path
 from ensemble.client.transaction import (
@@ -154,9 +155,9 @@ class Operations(ABC):
             # The chroot /app is a prefix of /apple too, which is none of ours.
             return [path for path in paths if path is not None]
 
-        if not prefix.startswith(ROOT):
-            raise BadArgumentsError("a prefix must start with /", path=repr(prefix))
-        return self._call(codes.OP_GET_EPHEMERALS, self._path_body(prefix, False), prefix, finish)
+        # As of a sequential name, its end may be missing.
+        body = body_of(write_buffer, self._raw(check_path(prefix, sequential=True)))
+        return self._call(codes.OP_GET_EPHEMERALS, body, prefix, finish)
 
     def all_children_count(self, path: str) -> asyncio.Future[int]:
         """How many znodes there are below `path`, at any depth."""
@@ -235,21 +236,23 @@ class Operations(ABC):
 
     def delete(self, path: str, version: int = codes.VERSION_ANY) -> asyncio.Future[None]:
         """Delete a znode without children, if `version` is its version."""
-        body = body_of(write_delete, DeleteRequest(self._raw(check_path(path)), version))
+        request = DeleteRequest(self._raw(check_path(path)), check_version(version, path))
+        body = body_of(write_delete, request)
         return self._call(codes.OP_DELETE, body, path, lambda err, _: check(err, path))
 
     def set(
         self, path: str, data: bytes | None, version: int = codes.VERSION_ANY
     ) -> asyncio.Future[Stat]:
         """Replace the data, if `version` is its version."""
-        body = body_of(write_set_data, SetDataRequest(self._raw(check_path(path)), data, version))
-        return self._call(codes.OP_SET_DATA, body, path, stat_of(path))
+        request = SetDataRequest(self._raw(check_path(path)), data, check_version(version, path))
+        return self._call(codes.OP_SET_DATA, body_of(write_set_data, request), path, stat_of(path))
 
     def set_acl(
         self, path: str, acl: Sequence[Acl], version: int = codes.VERSION_ANY
     ) -> asyncio.Future[Stat]:
         """Replace the ACL, if `version` is the ACL's version (`Stat.aversion`)."""
-        request = SetAclRequest(self._raw(check_path(path)), raw_acl(acl), version)
+        raw = self._raw(check_path(path))
+        request = SetAclRequest(raw, raw_acl(acl), check_version(version, path))
         return self._call(codes.OP_SET_ACL, body_of(write_set_acl, request), path, stat_of(path))
 
     def transaction(self) -> Transaction:
@@ -277,7 +280,8 @@ class Operations(ABC):
             data = reader.read_buffer() or b""
             return data, read_stat(reader)
 
-        request = ReconfigRequest(joining, leaving, members, config_version)
+        version = check_config_version(config_version)
+        request = ReconfigRequest(joining, leaving, members, version)
         return self._call(codes.OP_RECONFIG, body_of(write_reconfig, request), None, finish)
 
     # Inner
@@ -308,8 +312,8 @@ class Operations(ABC):
     def _raw(self, path: str) -> bytes:
         return self.chroot.to_server(path).encode()
 
-    def _path_body(self, path: str, checked: bool = True) -> bytes:
-        return body_of(write_buffer, self._raw(check_path(path) if checked else path))
+    def _path_body(self, path: str) -> bytes:
+        return body_of(write_buffer, self._raw(check_path(path)))
 
     def _client_path(self, reader: Reader) -> str:
         server_path = reader.read_path().decode("utf-8", "replace")

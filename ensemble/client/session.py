@@ -22,8 +22,8 @@ from ensemble.client.errors import (
     QueueFullError,
     SessionExpiredError,
 )
-from ensemble.client.four_letter import four_letter
 from ensemble.client.hosts import Host, HostRing
+from ensemble.client.readonly import find_writable
 from ensemble.client.sasl import SaslMechanism
 from ensemble.client.state import SessionOptions, State
 from ensemble.client.watches import WatchTable
@@ -35,8 +35,6 @@ from ensemble.wire.requests import AuthPacket, ConnectRequest, write_auth, write
 
 CONNECT_S_MIN: Final = 0.5  # for one attempt, however many servers share the session's timeout
 CLOSE_S_MAX: Final = 5.0  # close() waits no longer for the server's answer
-PROBE_FIRST_S: Final = 0.1  # from a read-only server, look for one that writes: first pause
-PROBE_MAX_S: Final = 60.0
 
 log = logging.getLogger("ensemble.client")
 
@@ -77,6 +75,11 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._settled: asyncio.Future[None] = self._loop.create_future()
         self._runner = self._loop.create_task(self._run(), name="ensemble-client-session")
+
+    @property
+    def name(self) -> str:
+        """The id as it is printed: signed on the wire, unsigned in words."""
+        return hex(self.id & 0xFFFF_FFFF_FFFF_FFFF)
 
     # Requests
 
@@ -188,9 +191,12 @@ class Session:
 
     async def close(self) -> None:
         """Close the session on the server, if there is a connection, and end."""
+        if self._closing and not self._runner.done():
+            await asyncio.wait([self._runner])  # whoever was first is at it
+            return
         try:
-            if self._link is not None and self._error is None and not self._closing:
-                self._closing = True
+            self._closing = True
+            if self._link is not None and self._error is None:
                 call = Call(codes.OP_CLOSE_SESSION, b"", None, lambda err, _: check(err))
                 self._link.send(call)
                 with contextlib.suppress(ClientError, TimeoutError):
@@ -212,7 +218,7 @@ class Session:
                 if self._auth_error is not None:
                     raise self._auth_error
                 if not self._closing:
-                    log.info("session %#x lost its connection: %s", self.id, reason)
+                    log.info("session %s lost its connection: %s", self.name, reason)
                     self.last_failure = reason
                     self._become(State.CONNECTING)
         except SessionExpiredError as error:
@@ -220,7 +226,7 @@ class Session:
         except AuthFailedError as error:
             self._end(State.AUTH_FAILED, error)
         except Exception as error:
-            log.exception("the client's session %#x failed", self.id)
+            log.exception("the client's session %s failed", self.name)
             self._end(State.CLOSED, ClosedError(f"internal failure: {error!r}"))
 
     async def _reach(self) -> Connection:
@@ -240,7 +246,7 @@ class Session:
                 raise
             except (OSError, UnicodeError, ClientError, ProtocolError) as error:
                 self.last_failure = f"{host}: {error}"
-            log.debug("session %#x: attempt %d: %s", self.id, attempt, self.last_failure)
+            log.debug("session %s: attempt %d: %s", self.name, attempt, self.last_failure)
 
     def _connect_s(self) -> float:
         return max(CONNECT_S_MIN, self.timeout_s / len(self._hosts.hosts))
@@ -294,7 +300,7 @@ class Session:
 
     def _on_attached(self, answer: ConnectResponse) -> State:
         if answer.timeout_ms <= 0:
-            raise SessionExpiredError(f"session {self.id:#x} is over")
+            raise SessionExpiredError(f"session {self.name} is over")
         self.id = answer.session_id
         self.password = answer.password
         self.timeout_s = answer.timeout_ms / 1000
@@ -347,20 +353,9 @@ class Session:
             await call.future
 
     async def _seek_writable(self, link: Connection) -> None:
-        """On a read-only server: look for another that takes writes, and move there."""
-        pause_s = PROBE_FIRST_S
-        while True:
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, PROBE_MAX_S)
-            for host in self._hosts.hosts:
-                with contextlib.suppress(ClientError):
-                    answer = await four_letter(
-                        host.name, host.port, "isro", within=1.0, tls=self._options.tls
-                    )
-                    if answer.strip() == "rw":
-                        self._hosts.prefer(host)
-                        link.drop(f"{host} takes writes, {link.host} does not")
-                        return
+        host = await find_writable(self._hosts.hosts, self._options.tls)
+        self._hosts.prefer(host)
+        link.drop(f"{host} takes writes, {link.host} does not")
 
     def _end(self, state: State, error: ClientError) -> None:
         if self._error is not None:

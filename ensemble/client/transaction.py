@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from ensemble.client.acl import OPEN_ACL
+from ensemble.client.arguments import check_permissions, check_version
 from ensemble.client.errors import BadArgumentsError, ClientError, RolledBackError, error_of
 from ensemble.client.modes import CreateMode, op_of_create
 from ensemble.client.paths import Chroot, check_path
@@ -86,17 +87,18 @@ class Transaction:
 
     def delete(self, path: str, version: int = codes.VERSION_ANY) -> "Transaction":
         """See `Client.delete`."""
-        return self._note(codes.OP_DELETE, DeleteRequest(self._checked(path), version), path)
+        request = DeleteRequest(self._checked(path), check_version(version, path))
+        return self._note(codes.OP_DELETE, request, path)
 
     def set(self, path: str, data: bytes | None, version: int = codes.VERSION_ANY) -> "Transaction":
         """See `Client.set`."""
-        return self._note(
-            codes.OP_SET_DATA, SetDataRequest(self._checked(path), data, version), path
-        )
+        request = SetDataRequest(self._checked(path), data, check_version(version, path))
+        return self._note(codes.OP_SET_DATA, request, path)
 
     def check(self, path: str, version: int) -> "Transaction":
         """Nothing happens unless the znode is there, at this version (-1: at any)."""
-        return self._note(codes.OP_CHECK, DeleteRequest(self._checked(path), version), path)
+        request = DeleteRequest(self._checked(path), check_version(version, path))
+        return self._note(codes.OP_CHECK, request, path)
 
     def commit(self) -> asyncio.Future[list[Result]]:
         """Send it. One result for each operation, in order.
@@ -107,10 +109,11 @@ class Transaction:
         """
         if self._committed:
             raise BadArgumentsError("this transaction was committed before")
-        self._committed = True
         out = BytesWriter()
         write_multi(out, self._items)
-        return self._submit(codes.OP_MULTI, out.getvalue(), self._finish)
+        future = self._submit(codes.OP_MULTI, out.getvalue(), self._finish)
+        self._committed = True  # not before: after QueueFullError it can be committed again
+        return future
 
     def _raw(self, path: str) -> bytes:
         return self._chroot.to_server(path).encode()
@@ -227,6 +230,8 @@ def read_names(reader: Reader) -> list[str]:
 
 def raw_acl(acl: Sequence[Acl]) -> bytes:
     """An ACL's vector, as requests carry it."""
+    for entry in acl:
+        check_permissions(entry.perms)
     out = BytesWriter()
     write_acl_vector(out, list(acl))
     return out.getvalue()

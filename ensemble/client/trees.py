@@ -9,7 +9,7 @@ from typing import Final
 
 from ensemble.client.acl import OPEN_ACL
 from ensemble.client.client import Client
-from ensemble.client.errors import NodeExistsError, NoNodeError
+from ensemble.client.errors import BadArgumentsError, NodeExistsError, NoNodeError
 from ensemble.client.paths import ROOT, check_path
 from ensemble.wire.records import Acl
 
@@ -57,7 +57,10 @@ async def delete_tree(zk: Client, path: str) -> int:
     Raises:
         NotEmptyError: somebody created a znode meanwhile. Part of the tree is gone.
         NoNodeError: `path` is not there.
+        BadArgumentsError: it is the root, which cannot go: all else would, before that shows.
     """
+    if check_path(path) == ROOT and not zk.chroot.prefix:
+        raise BadArgumentsError("the root cannot be deleted", path=path)
     paths = [found async for found in walk(zk, path)]
     if not paths:
         raise NoNodeError(path=path)

@@ -559,7 +559,12 @@ class ClientPort:
             self.per_host[conn.peer_host] = left
         else:
             del self.per_host[conn.peer_host]
-        self.epoll.unregister(client.fd)
+        try:
+            self.epoll.unregister(client.fd)
+        except OSError as error:
+            # Where a socket could not be wrapped in TLS, the attempt has closed it.
+            if error.errno != errno.EBADF:
+                raise
         client.sock.close()
         if reason:
             self.on_refused(conn.peer_host, reason)

@@ -15,7 +15,7 @@ from ensemble.errors import ConfigError
 from ensemble.server import ignored_keys
 from ensemble.server.ignored_keys import TUNING
 from ensemble.server.keys import SECRET_KEY, Keys, shown
-from ensemble.server.properties import parse_properties, split_key
+from ensemble.server.properties import logical_lines, parse_properties, split_key, unescape
 
 COMMAND_URL: Final = re.compile(r"(/[\w.~-]+)+")
 MEMBER: Final = re.compile(
@@ -199,15 +199,11 @@ class Config:
     system_properties: dict[str, str] = field(default_factory=dict)
 
     def masked_text(self) -> str:
-        """The file as read, without its secrets, however their lines are written."""
+        """The file's settings as read, without comments and secrets (trust.md E7)."""
         lines: list[str] = []
-        goes_on = False  # the line before was a secret and ends with a backslash
-        for line in self.text.splitlines():
-            if not goes_on:
-                key, value = split_key(line.strip())
-                secret = bool(value) and key[:1] not in "#!" and bool(SECRET_KEY.search(key))
-                lines.append(f"{key}=***" if secret else line)
-            goes_on = (goes_on or secret) and line.endswith("\\")
+        for _, line in logical_lines(self.text):
+            key = unescape(split_key(line)[0], "").strip()
+            lines.append(f"{key}=***" if SECRET_KEY.search(key) else line)
         return "\n".join(lines)
 
 
@@ -397,11 +393,11 @@ def tree(keys: Keys) -> TreeOptions:
 
 
 def auth(keys: Keys) -> AuthOptions:
-    enforced: tuple[str, ...] = ()
-    if keys.flag("enforce.auth.enabled", False):
-        enforced = keys.listed("enforce.auth.schemes")
-        if not enforced:
-            raise ConfigError("is empty, though enforce.auth.enabled=true", "enforce.auth.schemes")
+    enforced = keys.listed("enforce.auth.schemes")
+    if not keys.flag("enforce.auth.enabled", False):
+        enforced = ()
+    elif not enforced:
+        raise ConfigError("is empty, though enforce.auth.enabled=true", "enforce.auth.schemes")
     if keys.flag("sessionRequireClientSASLAuth", False):
         enforced = (*enforced, "sasl")
     super_digest = keys.text("DigestAuthenticationProvider.superDigest")
@@ -459,7 +455,7 @@ def admin(keys: Keys) -> AdminOptions:
     return AdminOptions(
         tls=tls(keys, "ssl.quorum.", client_auth) if https else None,
         words=words,
-        enabled=keys.text("admin.enableServer", "true").lower() != "false",
+        enabled=keys.flag("admin.enableServer", True),
         host=keys.text("admin.serverAddress", "127.0.0.1"),
         port=keys.number("admin.serverPort", 8_080, 0, 65_535),
         command_url=url,

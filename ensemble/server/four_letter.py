@@ -241,7 +241,7 @@ def environment() -> dict[str, str]:
         "java.home": sys.prefix,
         "java.class.path": "",
         "java.library.path": "",
-        "java.io.tmpdir": os.environ.get("TMPDIR", "/tmp"),
+        "java.io.tmpdir": os.environ.get("TMPDIR", "/tmp"),  # noqa: S108 shown, not used
         "java.compiler": platform.python_compiler(),
         "os.name": platform.system(),
         "os.arch": platform.machine(),

@@ -74,6 +74,10 @@ UNSUPPORTED: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         ),
         (("false",), ENSEMBLE),
     ),
+    **dict.fromkeys(
+        ("connection_throttle_weight_enabled", "connectionWeightEnabled"),
+        (("false",), "every new session takes one token"),
+    ),
     "emulate353TTLNodes": (("false",), "TTL nodes have the layout of 3.6 and later"),
     "kerberos.*": ((), "SASL GSSAPI is not supported, DIGEST-MD5 is"),
     "admin.portUnification": (("false",), "use admin.forceHttps: one protocol on the admin port"),

@@ -22,7 +22,7 @@ EXIT_INVALID_INVOCATION: Final = 2
 EXIT_DATA_DIR: Final = 3
 EXIT_ADMIN_PORT: Final = 4
 EXIT_STORAGE: Final = 10
-SWITCH_INTERVAL_S: Final = 0.0001  # how long the log's thread may wait for the loop's
+SWITCH_INTERVAL_S: Final = 0.0001  # how long a thread beside the loop (purging) may wait for it
 
 log = logging.getLogger("ensemble")
 
@@ -83,7 +83,7 @@ def serve(arguments: list[str]) -> int:
         return EXIT_INVALID_INVOCATION
     set_up_logs(config.admin.log_level, config.admin.log_format)
     for key in config.unknown:
-        log.warning("unknown key %s in the configuration has no effect", key)
+        log.warning("%s in the configuration is not known to this server, it has no effect", key)
     for sentence in config.unsupported:
         log.warning("%s", sentence)
     if config.ignored:

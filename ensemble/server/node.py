@@ -1,7 +1,7 @@
 """One server: recovers its data, opens its ports, turns until it is told to stop.
 
 One turn: take all input that is ready, step the core, hand one batch to the log, write once to each
-connection. The tree, sessions and watches belong to the loop's thread; the log's thread knows
+connection. The tree, sessions and watches belong to the loop's thread; the log's process knows
 nothing but bytes, and snapshots are written by a forked child.
 """
 
@@ -24,6 +24,7 @@ from ensemble.server.answers import Answers
 from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords, Passwords, SecretPasswords, load_secret
 from ensemble.server.client_port import ClientPort, PortLimits
+from ensemble.server.clock import ServingClock
 from ensemble.server.config import Config
 from ensemble.server.connection import Connection
 from ensemble.server.journal import Journal
@@ -87,6 +88,7 @@ class Node:
         self.config: Final = config
         self.stats: Final = ServerStats()
         self.started_ms: Final = monotonic_ms()
+        self.clock: Final = ServingClock()
         self.disk: Final = OsDisk()
         self.layout: Final = Layout(config.storage.data_dir, config.storage.log_dir)
         self.client_port_number = 0
@@ -241,8 +243,8 @@ class Node:
 
     def begin_sessions(self) -> None:
         """Sessions go on where they were, with a full timeout; ephemerals of the dead ones go."""
-        now_ms = monotonic_ms()
         self.set_clocks()
+        now_ms = self.pipeline.now_ms
         for session_id, timeout_ms in self.tree.sessions.items():
             self.tracker.add(session_id, timeout_ms, now_ms)
         for owner in list(self.tree.ephemerals):
@@ -363,7 +365,14 @@ class Node:
     # Turns and ticks
 
     def set_clocks(self) -> None:
-        self.pipeline.now_ms = monotonic_ms()
+        away_ms = self.clock.away_ms
+        self.pipeline.now_ms = self.clock.now_ms(monotonic_ms())
+        if self.clock.away_ms > away_ms:
+            log.warning(
+                "this server stood still for %d ms (paused, swapped out or starved): "
+                "no session has aged by it",
+                self.clock.away_ms - away_ms,
+            )
         self.authority.wall_ms = wall_ms()
 
     def turn(self) -> None:

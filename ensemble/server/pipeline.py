@@ -165,7 +165,7 @@ class SessionRules:
 
 @final
 class Pipeline:
-    """Every connection's requests, in order. The caller sets `now_ms` (monotonic) at each turn."""
+    """Every connection's requests, in order. The caller sets `now_ms` at each turn (`clock.py`)."""
 
     __slots__ = (
         "answers",
@@ -297,7 +297,7 @@ class Pipeline:
         self.tracker.touch(session, self.now_ms)
         conn.stats.on_request(op, xid)
         self.stats.received += 1
-        if 0 <= self.large_threshold < end - start:
+        if 0 < self.large_threshold < end - start:
             self.check_large(end - start)
         reader = Reader(buf, start + HEADER_BYTES, end)
         if self.enforced and not self.door.may_run(conn, op):
@@ -355,7 +355,7 @@ class Pipeline:
             body = Reader(reader.buf, body_at, reader.end)
             self.journal.on_proposed(int(zxid), conn, int(op), body)
         size = reader.end - body_at + HEADER_BYTES
-        if 0 <= self.large_threshold < size:
+        if 0 < self.large_threshold < size:
             self.large[zxid] = size
             self.large_bytes += size
         self.outstanding += 1

@@ -38,9 +38,9 @@ def read_file(path: str, key: str) -> bytes:
         raise ConfigError(f"{path}: {error.strerror}", key) from None
 
 
-def key_pem(path: str, password: str, kind: str) -> bytes:
+def key_pem(path: str, password: str, kind: str, prefix: str) -> bytes:
     """Private key and certificate chain as PEM."""
-    key = "ssl.keyStore.location"
+    key = f"{prefix}keyStore.location"
     raw = read_file(path, key)
     if kind == "PEM":
         return raw
@@ -53,21 +53,21 @@ def key_pem(path: str, password: str, kind: str) -> bytes:
             raise ConfigError(f"{path}: {error}", key) from None
         if private is None or certificate is None:
             raise ConfigError(f"{path} holds no private key", key)
-        return private_pem(private) + b"".join(
+        return private_pem(private, key) + b"".join(
             certificate_pem(each) for each in [certificate, *chain]
         )
     if kind == "JKS":
-        return jks_key_pem(raw, path, password)
-    raise ConfigError(f"{kind} is not supported, use PEM, PKCS12 or JKS", "ssl.keyStore.type")
+        return jks_key_pem(raw, path, password, key)
+    raise ConfigError(f"{kind} is not supported, use PEM, PKCS12 or JKS", f"{prefix}keyStore.type")
 
 
-def private_pem(private: object) -> bytes:
+def private_pem(private: object, key: str) -> bytes:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
     if not isinstance(private, (RSAPrivateKey, EllipticCurvePrivateKey)):
-        raise ConfigError("holds a key that is neither RSA nor EC", "ssl.keyStore.location")
+        raise ConfigError("holds a key that is neither RSA nor EC", key)
     return private.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -83,7 +83,7 @@ def certificate_pem(certificate: object) -> bytes:
     return certificate.public_bytes(Encoding.PEM)
 
 
-def jks_key_pem(raw: bytes, path: str, password: str) -> bytes:
+def jks_key_pem(raw: bytes, path: str, password: str, key: str) -> bytes:
     import jks
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import load_der_private_key
@@ -95,15 +95,15 @@ def jks_key_pem(raw: bytes, path: str, password: str) -> bytes:
                 entry.decrypt(password)
             private = load_der_private_key(entry.pkey_pkcs8, None)
             chain = [x509.load_der_x509_certificate(der) for _, der in entry.cert_chain]
-            return private_pem(private) + b"".join(certificate_pem(each) for each in chain)
-    except jks.util.KeystoreException as error:
-        raise ConfigError(f"{path}: {error}", "ssl.keyStore.location") from None
-    raise ConfigError(f"{path} holds no private key", "ssl.keyStore.location")
+            return private_pem(private, key) + b"".join(certificate_pem(each) for each in chain)
+    except (jks.util.KeystoreException, ValueError) as error:
+        raise ConfigError(f"{path}: {error}", key) from None
+    raise ConfigError(f"{path} holds no private key", key)
 
 
-def trust_pem(path: str, password: str, kind: str) -> bytes:
+def trust_pem(path: str, password: str, kind: str, prefix: str) -> bytes:
     """The certificates that clients' chains must end in, as PEM."""
-    key = "ssl.trustStore.location"
+    key = f"{prefix}trustStore.location"
     raw = read_file(path, key)
     if kind == "PEM":
         return raw
@@ -129,7 +129,9 @@ def trust_pem(path: str, password: str, kind: str) -> bytes:
         return b"".join(
             certificate_pem(x509.load_der_x509_certificate(entry.cert)) for entry in entries
         )
-    raise ConfigError(f"{kind} is not supported, use PEM, PKCS12 or JKS", "ssl.trustStore.type")
+    raise ConfigError(
+        f"{kind} is not supported, use PEM, PKCS12 or JKS", f"{prefix}trustStore.type"
+    )
 
 
 def server_context(options: TlsOptions) -> ssl.SSLContext:
@@ -146,7 +148,7 @@ def server_context(options: TlsOptions) -> ssl.SSLContext:
     set_protocols(context, options)
     set_ciphers(context, options)
     kind = store_type(options.key_store, options.key_type)
-    pem = key_pem(options.key_store, options.key_password, kind)
+    pem = key_pem(options.key_store, options.key_password, kind, prefix)
     with in_memory(pem) as path:
         try:
             context.load_cert_chain(path, password=options.key_password)
@@ -206,7 +208,7 @@ def openssl_name(name: str) -> str:
 def add_trust(context: ssl.SSLContext, options: TlsOptions) -> None:
     key = f"{options.prefix}trustStore.location"
     kind = store_type(options.trust_store, options.trust_type)
-    pem = trust_pem(options.trust_store, options.trust_password, kind)
+    pem = trust_pem(options.trust_store, options.trust_password, kind, options.prefix)
     if options.crl and b"BEGIN X509 CRL" not in pem:
         raise ConfigError(
             f"{options.trust_store} holds no revocation list: a PEM store with one is expected",

@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import pytest
@@ -19,14 +18,8 @@ from ensemble.client import (
     State,
     WatchEvent,
 )
+from tests.client.waiting import until
 from tests.harness import ROOT, Node, free_port
-
-
-async def until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 15
-    while not holds():
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.02)
 
 
 async def test_ten_thousand_requests_ahead_are_answered_in_order(node: Node) -> None:

@@ -9,3 +9,5 @@ from console.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ALLOWED_HOSTS = ["testserver", "127.0.0.1"]
+
+STATIC_ROOT.mkdir()  # noqa: F405  # empty: the serving of static files is the browser tests' matter

@@ -69,7 +69,7 @@ def test_E10_writes_are_posts_with_a_token(name: str, operator: Browser) -> None
 
 
 def test_E10_every_action_of_the_websocket_is_in_the_table_and_is_handled() -> None:
-    assert set(ACTIONS) == {"watch", "unwatch"}
+    assert set(ACTIONS) == {"watch", "unwatch", "seen"}
     for action in ACTIONS:
         assert callable(getattr(LiveConsumer, action))
 

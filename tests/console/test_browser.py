@@ -48,6 +48,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     port, console_port = free_port(), free_port()
     command = [sys.executable, "-m", "console.run", "--var", str(var)]
     command += ["--client-port", str(port), "--console-port", str(console_port)]
+    command += ["--admin-port", str(free_port())]
     log = var / "run.log"
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
@@ -158,6 +159,7 @@ def test_a_person_finds_a_znode_in_the_tree_edits_it_and_a_client_sees_it(
     playwright.expect(page.locator("#save")).to_have_text("Save v0 → v1")
     page.click("#diff")
     playwright.expect(page.locator("#diff")).to_have_attribute("aria-pressed", "true")
+    playwright.expect(page.locator(".ace_diff").first).to_be_attached()
     page.click("#diff")
     page.click("#save")
     playwright.expect(page.locator("#notice")).to_contain_text("Saved as version 1")
@@ -190,6 +192,7 @@ def test_two_who_edit_the_same_lose_nothing(page: "playwright.Page", running: Ru
     playwright.expect(notice).to_contain_text("Somebody saved version 1")
     assert text(page) == "mine"
     page.click("text=Compare")
+    playwright.expect(page.locator(".ace_diff").first).to_be_attached()
     page.click("text=Keep mine, on top of theirs")
     playwright.expect(page.locator("#save")).to_have_text("Save v1 → v2")
     assert text(page) == "mine"

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -248,6 +250,11 @@ def test_without_a_server_the_pages_say_so_and_come_back_with_it(
         page = viewer.get("/")
         assert b"does not answer" in page.content
         assert viewer.get(f"/znodes/at{base}").status_code == 503
+        began = time.monotonic()
+        with ThreadPoolExecutor(8) as pool:
+            asked = [pool.submit(zk.bridge().run, lambda client: client.get(base)) for _ in "x" * 8]
+            assert all(isinstance(one.exception(), zk.UnreachableError) for one in asked)
+        assert time.monotonic() - began < 2 * zk.CONNECT_TIMEOUT_S, "they wait together"
     finally:
         zookeeper.start()
     assert get(viewer, "data", path=base)["status"] == 200

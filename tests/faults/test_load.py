@@ -130,7 +130,7 @@ def test_F23_a_client_that_never_reads_holds_up_nobody_and_no_memory(node: Node)
 
 
 async def test_a_hundred_thousand_requests_ahead_of_their_replies(node: Node) -> None:
-    async with Client(node.address, requests_max=200_000) as client:
+    async with Client(node.address, timeout=60, requests_max=200_000) as client:
         await client.create("/p", b"0")
         calls = [client.set("/p", b"x") for _ in range(100_000)]
         last = await calls[-1]
@@ -142,7 +142,7 @@ async def test_a_hundred_thousand_requests_ahead_of_their_replies(node: Node) ->
 async def test_a_hundred_thousand_watches_of_one_client_all_fire(node: Node) -> None:
     count = 100_000
     fired: list[str] = []
-    async with Client(node.address, requests_max=count + 10) as client:
+    async with Client(node.address, timeout=60, requests_max=count + 10) as client:
         await client.create("/w")
         calls = [
             client.exists(f"/w/{n}", watch=lambda e: fired.append(e.path)) for n in range(count)

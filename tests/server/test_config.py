@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ensemble.server.config import Config, load_config
 from tests.harness import ROOT, Node, RawClient
 
 EXIT_CONFIG = 2
@@ -27,6 +28,13 @@ def refuse(tmp_path: Path, lines: str, *flags: str) -> str:
     assert done.returncode == EXIT_CONFIG, done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr
+
+
+def read(tmp_path: Path, lines: str, properties: dict[str, str] | None = None) -> Config:
+    """The configuration with these lines."""
+    path = tmp_path / "zoo.cfg"
+    path.write_text(f"dataDir={tmp_path / 'data'}\nclientPort=0\n{lines}\n")
+    return load_config([str(path)], properties or {})
 
 
 @pytest.mark.parametrize(
@@ -68,6 +76,50 @@ def test_without_a_file_the_path_is_named(tmp_path: Path) -> None:
 def test_unknown_keys_are_named_and_do_no_harm(start_node: Callable[..., Node]) -> None:
     node = start_node({"snapCuont": 5})
     assert "snapCuont" in node.log()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "audit.enable=true",
+        "largeRequestThreshold=1000",
+        "txnLogSizeLimitInKb=4096",
+        "emulate353TTLNodes=true",
+        "clientTcpKeepAlive=true",
+        "client.portUnification=true",
+        "client.certReload=true",
+        "connection_throttle_tokens=5",
+        "admin.forceHttps=true",
+        "letAnySaslUserDoX=somebody",
+    ],
+)
+def test_what_is_not_there_yet_is_named(line: str, tmp_path: Path) -> None:
+    """docs/compatibility.md, "Not there yet": nobody is left to believe that it is."""
+    assert read(tmp_path, line).unknown == (line.partition("=")[0],)
+
+
+def test_what_asks_for_nothing_is_not_named(tmp_path: Path) -> None:
+    quiet = ["audit.enable=false", "largeRequestThreshold=-1", "initLimit=10", "syncLimit=5"]
+    assert read(tmp_path, "\n".join(quiet)).unknown == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ssl.keyStore.password=canary",
+        "ssl.keyStore.password: canary",
+        "ssl.keyStore.password canary",
+        "ssl.keyStore.password=\\\n    canary",
+        "ssl.keyStore.passw\\u006frd=canary",
+        "# ssl.keyStore.password=canary",
+        "DigestAuthenticationProvider.superDigest=super:canary",
+    ],
+)
+def test_E7_secrets_are_masked_however_they_are_written(line: str, tmp_path: Path) -> None:
+    config = read(tmp_path, line + "\nsnapCount=7", {"zookeeper.ssl.trustStore.password": "canary"})
+    assert "canary" not in config.masked_text()
+    assert "snapCount=7" in config.masked_text()
+    assert "canary" not in str(config.system_properties)
 
 
 def test_limits_of_connections_hold(start_node: Callable[..., Node]) -> None:

@@ -1,6 +1,5 @@
 """TLS on the client port and the admin port: which protocols, which certificates, which port."""
 
-import asyncio
 import datetime
 import json
 import os
@@ -188,26 +187,34 @@ def test_on_such_a_port_half_a_handshake_is_closed_in_time(
         client.close()
 
 
-async def test_new_certificates_are_taken_without_a_restart(
+def test_new_certificates_are_taken_without_a_restart(
     authority: Authority, start_node: Start
 ) -> None:
     port = free_port()
     settings = tls_settings(authority, port, False, "none")
     node = start_node({**settings, "client.certReload": "true"})
-    async with Client(f"localhost:{port}", tls=authority.context(None)) as client:
-        old = await asyncio.to_thread(served_serial, port, authority)
-        location = Path(str(settings["ssl.keyStore.location"]))
-        good = location.read_bytes()
+    location = Path(str(settings["ssl.keyStore.location"]))
+    with handshake(port, authority.context(None)) as connected:
+        old = served_serial(port, authority)
         location.write_text("half written")
-        await asyncio.to_thread(until, lambda: "the old ones stay" in node.log())
-        assert await asyncio.to_thread(served_serial, port, authority) == old
-        fresh = authority.issue("renewed")[0].read_bytes()
-        assert fresh != good
-        new = location.with_suffix(".new")
-        new.write_bytes(fresh)
-        os.replace(new, location)
-        await asyncio.to_thread(until, lambda: served_serial(port, authority) != old)
-        assert await client.exists("/") is not None, "who is connected stays connected"
+        until(lambda: "the old ones stay" in node.log())
+        assert served_serial(port, authority) == old
+        fresh = authority.issue("renewed")[0]
+        os.replace(fresh, location)
+        until(lambda: served_serial(port, authority) != old)
+        assert "were loaded again" in node.log()
+        connected.sendall(b"ruok")
+        assert connected.recv(100) == b"imok", "who is connected stays connected"
+
+
+def test_without_the_setting_certificates_stay(authority: Authority, start_node: Start) -> None:
+    port = free_port()
+    settings = tls_settings(authority, port, False, "none")
+    node = start_node(settings)
+    old = served_serial(port, authority)
+    os.replace(authority.issue("renewed")[0], str(settings["ssl.keyStore.location"]))
+    node.word("srvr")
+    assert served_serial(port, authority) == old
 
 
 def served_serial(port: int, authority: Authority) -> int:

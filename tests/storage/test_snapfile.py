@@ -174,7 +174,7 @@ def test_a_small_file_that_expands_to_much_is_read_in_bounded_pieces() -> None:
     ("method", "raw", "text"),
     [
         ("gz", b"\x1f\x8bnonsense", "cannot be decompressed"),
-        ("gz", gzip.compress(b"abc")[:-4], "cut off"),
+        ("gz", gzip.compress(b"abc", mtime=0)[:-4], "cut off"),
         ("gz", b"", "cut off"),
         ("snappy", b"", "cut off"),
         ("snappy", SNAPPY_HEADER[:9], "cut off"),

@@ -672,7 +672,7 @@ def test_the_sweep_deletes_only_what_is_still_due() -> None:
 
 
 def test_pipelined_requests_see_each_other() -> None:
-    """design.md 4.3: checked against the tree plus everything proposed."""
+    """ARCHITECTURE, contracts: checked against the tree plus everything proposed."""
     bench = Bench()
     bench.hold = True
     errors = [

@@ -24,7 +24,6 @@ export class Editor {
       newLineMode: "unix",
       highlightActiveLine: !readOnly,
     });
-    this.ace.renderer.setScrollMargin(6, 6);
     // Escape leaves the editor, so the keyboard is not trapped in it.
     this.ace.commands.addCommand({ name: "leave", bindKey: { win: "Esc", mac: "Esc" }, exec: () => this.ace.blur() });
     this.ace.session.on("change", () => { if (!this.filling) onChange(); });
@@ -58,6 +57,7 @@ export class Editor {
     this.endDiff();
     const { createDiffView } = ace.require("ace/ext/diff");
     this.view = createDiffView({ editorB: this.ace, valueA: base, inline: "b" });
+    this.view.onInput(); // it would wait for the next change
   }
 
   endDiff() {

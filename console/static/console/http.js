@@ -23,9 +23,12 @@ async function answer(request) {
   return body;
 }
 
-export function getJson(url, values) {
+// `background`: the page asks by itself, which does not count as somebody being there.
+export function getJson(url, values, background = false) {
   const query = new URLSearchParams(values);
-  return answer(fetch(`${url}?${query}`, { headers: { Accept: "application/json" } }));
+  const headers = { Accept: "application/json" };
+  if (background) headers["X-Background"] = "1";
+  return answer(fetch(`${url}?${query}`, { headers }));
 }
 
 export function postForm(url, values) {

@@ -23,7 +23,7 @@ export class Live {
       if (this.opened) for (const path of this.paths) this.onEvent({ event: "gap", path });
       this.opened = true;
     });
-    this.socket.addEventListener("message", (message) => this.onEvent(JSON.parse(message.data)));
+    this.socket.addEventListener("message", (message) => this.hear(JSON.parse(message.data).events));
     this.socket.addEventListener("close", (event) => {
       if (event.code === 4401) {
         this.onState("signed out");
@@ -33,6 +33,16 @@ export class Live {
       setTimeout(() => this.connect(), this.retryMs * (0.5 + Math.random()));
       this.retryMs = Math.min(this.retryMs * 2, RETRY_MS_MAX);
     });
+  }
+
+  // The next events come when these have been dealt with: a slow page is told less often, never too much.
+  async hear(events) {
+    const socket = this.socket;
+    try {
+      await Promise.all(events.map((event) => this.onEvent(event)));
+    } finally {
+      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ do: "seen" }));
+    }
   }
 
   say(action, path) {

@@ -20,6 +20,8 @@ class Node {
     this.kids = [];
     this.asked = new Set();
     this.depth = parent ? parent.depth + 1 : 0;
+    this.looking = false;
+    this.lookAgain = false;
   }
 }
 
@@ -80,9 +82,9 @@ class ZnodeTree extends HTMLElement {
     }
   }
 
-  async fetched(node, offset, around) {
+  async fetched(node, offset, around, background = false) {
     try {
-      const got = await this.fetchChildren(node.path, offset, PAGE, around);
+      const got = await this.fetchChildren(node.path, offset, PAGE, around, background);
       this.problem = null;
       return got;
     } catch (error) {
@@ -95,9 +97,15 @@ class ZnodeTree extends HTMLElement {
   }
 
   take(node, got) {
-    node.count = got.total;
     const before = new Map();
     node.kids.forEach((kid) => kid && before.set(kid.name, kid));
+    this.place(node, got, before);
+    this.flatten();
+  }
+
+  // Put a page where it belongs; a child that was there before stays the same object, open or not.
+  place(node, got, before) {
+    node.count = got.total;
     node.kids.length = got.total;
     got.rows.forEach(([name, count, ephemeral], index) => {
       const kid = before.get(name) ?? new Node(node, joined(node.path, name), name, count, ephemeral);
@@ -105,32 +113,57 @@ class ZnodeTree extends HTMLElement {
       kid.ephemeral = Boolean(ephemeral);
       node.kids[got.offset + index] = kid;
     });
-    this.flatten();
   }
 
-  // The children of a path have changed: fetch again what is in sight, keep what is open.
+  // The children of a path have changed. One look at a time: what changes during it costs one more.
   async refresh(path) {
     const node = this.find(path);
     if (!node) return;
-    const pages = new Set([0]);
-    for (const row of this.sight()) {
-      if (row && row.parent === node) pages.add(Math.floor(row.index / PAGE));
+    if (node.looking) {
+      node.lookAgain = true;
+      return;
     }
-    node.asked = new Set();
+    node.looking = true;
+    try {
+      do {
+        node.lookAgain = false;
+        await this.look(node);
+      } while (node.lookAgain);
+    } finally {
+      node.looking = false;
+    }
+  }
+
+  // Fetch again what is in sight or open; all else waits until it comes into sight.
+  async look(node) {
     if (!node.open) {
       try {
-        const got = await this.fetchChildren(path, 0, 1, "");
-        node.count = got.total;
+        node.count = (await this.fetchChildren(node.path, 0, 1, "", true)).total;
       } catch { /* it is gone, or the next event tells */ }
+      node.asked = new Set();
+      node.kids = [];
       this.paint();
       return;
     }
-    const kept = node.kids.filter((kid) => kid);
-    for (const page of pages) {
-      await this.load(node, page);
+    const pages = new Set([0]);
+    for (const row of this.sight()) {
+      if (row.parent === node) pages.add(Math.floor(row.index / PAGE));
     }
-    const names = new Set(node.kids.filter((kid) => kid).map((kid) => kid.name));
-    kept.forEach((kid) => { if (kid.open && !names.has(kid.name)) this.close(kid); });
+    const open = node.kids.filter((kid) => kid?.open);
+    const fetched = [];
+    for (const page of pages) fetched.push(await this.fetched(node, page * PAGE, "", true));
+    for (const kid of open) {
+      const seen = fetched.some((got) => got?.rows.some(([name]) => name === kid.name));
+      if (!seen) fetched.push(await this.fetched(node, 0, kid.name, true));
+    }
+    if (fetched.includes(null)) return;
+    const before = new Map();
+    node.kids.forEach((kid) => kid && before.set(kid.name, kid));
+    node.asked = new Set(fetched.map((got) => got.offset / PAGE));
+    node.kids = [];
+    for (const got of fetched) this.place(node, got, before);
+    const now = new Set(node.kids.filter((kid) => kid));
+    open.forEach((kid) => { if (!now.has(kid)) this.close(kid); });
     this.flatten();
   }
 
@@ -173,19 +206,19 @@ class ZnodeTree extends HTMLElement {
 
   flatten() {
     const rows = [];
-    const add = (node) => {
-      rows.push({ node, parent: node.parent, index: 0 });
+    const add = (node, at) => {
+      rows.push({ node, parent: node.parent, index: at });
       if (!node.open) return;
       for (let index = 0; index < node.kids.length; index++) {
         const kid = node.kids[index];
         if (kid && kid.open) {
-          add(kid);
+          add(kid, index);
         } else {
           rows.push({ node: kid ?? null, parent: node, index });
         }
       }
     };
-    add(this.root);
+    add(this.root, 0);
     const current = this.rows[this.cursor]?.node;
     this.rows = rows;
     if (current) {

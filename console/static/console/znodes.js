@@ -173,8 +173,12 @@ const live = new Live(onEvent, (state) => {
 });
 
 async function onEvent({ event, path: at }) {
-  if (event === "children" || event === "gap" || event === "created") tree.refresh(at);
-  if (event === "deleted") tree.refresh(parentOf(at));
+  if (event === "unwatched") {
+    byId("live").title = `Too many znodes are open: ${at} is not followed. Close some.`;
+    return;
+  }
+  if (event === "children" || event === "gap" || event === "created") await tree.refresh(at);
+  if (event === "deleted") await tree.refresh(parentOf(at));
   if (at !== path) return;
   if (event === "deleted" && shown !== null) {
     if (editor.dirty) {
@@ -186,7 +190,7 @@ async function onEvent({ event, path: at }) {
   }
   let znode;
   try {
-    znode = await getJson(urls.data, { path: at, format: shown ? shown.format : "" });
+    znode = await getJson(urls.data, { path: at, format: shown ? shown.format : "" }, true);
   } catch (error) {
     if (shown === null || !editor.dirty) showError(error);
     return;
@@ -350,7 +354,7 @@ document.addEventListener("keydown", (event) => {
 tree.addEventListener("chosen", (event) => go(event.detail));
 tree.addEventListener("opened", (event) => live.watch(event.detail));
 tree.addEventListener("closed", (event) => { if (event.detail !== path) live.unwatch(event.detail); });
-tree.start((of, offset, count, around) => getJson(urls.children, { path: of, offset, count, around }));
+tree.start((of, offset, count, around, background) => getJson(urls.children, { path: of, offset, count, around }, background));
 
 live.watch(path);
 if (first.znode) show(first.znode);

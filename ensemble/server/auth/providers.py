@@ -7,11 +7,15 @@ proves. How its ids match ACL entries is the scheme's other half, in `tree.acl`.
 import base64
 import hashlib
 import hmac
+import re
 from typing import Final, Protocol, final
 
 from ensemble.errors import ConfigError
 from ensemble.tree.acl import Scheme
 from ensemble.wire.records import Id
+
+# primary[/instance]@realm
+KERBEROS_NAME: Final = re.compile(r"[^/@]*(?:/[^/@]*)?@[^/@]*")
 
 
 class AuthRefused(Exception):
@@ -52,7 +56,8 @@ class DigestProvider:
     scheme = "digest"
 
     def __init__(self, algorithm: str, super_digest: str) -> None:
-        if algorithm not in hashlib.algorithms_available:
+        # The digests of the shake family have no length of their own.
+        if algorithm not in hashlib.algorithms_available or algorithm.startswith("shake"):
             raise ConfigError(
                 f"{algorithm!r} is not available here", "DigestAuthenticationProvider.digestAlg"
             )
@@ -131,9 +136,9 @@ class X509Scheme(Scheme):
         self.super_user = super_user
 
     def is_valid(self, id: str) -> bool:
-        """Attribute=value pairs, as a distinguished name has them."""
-        parts = id.replace("\\,", "").split(",")
-        return bool(id) and all("=" in part and part.strip()[:1] != "=" for part in parts)
+        """Attribute=value pairs, as a distinguished name has them; the empty name has none."""
+        parts = id.replace("\\,", "").split(",") if id else []
+        return all("=" in part and part.strip()[:1] != "=" for part in parts)
 
     def matches(self, held: str, entry: str) -> bool:
         return held == entry or (bool(self.super_user) and held == self.super_user)
@@ -148,10 +153,8 @@ class SaslScheme(Scheme):
         self.any_user_as = any_user_as
 
     def is_valid(self, id: str) -> bool:
-        if "@" not in id:
-            return True
-        primary, _, realm = id.partition("@")
-        return bool(primary) and primary.count("/") <= 1 and "@" not in realm
+        """Without `@` anything; with it a Kerberos name, whose parts may be empty."""
+        return "@" not in id or KERBEROS_NAME.fullmatch(id) is not None
 
     def matches(self, held: str, entry: str) -> bool:
         if held == entry or held == "super":

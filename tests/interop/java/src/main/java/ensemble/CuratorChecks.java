@@ -13,6 +13,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BooleanSupplier;
 import org.apache.curator.framework.CuratorFramework;
 import org.apache.curator.framework.CuratorFrameworkFactory;
 import org.apache.curator.framework.recipes.atomic.DistributedAtomicLong;
@@ -42,6 +43,13 @@ public final class CuratorChecks {
 
   static byte[] bytes(String text) {
     return text.getBytes(StandardCharsets.UTF_8);
+  }
+
+  static void until(BooleanSupplier holds) throws Exception {
+    for (int i = 0; i < 200 && !holds.getAsBoolean(); i++) {
+      Thread.sleep(50);
+    }
+    that(holds.getAsBoolean(), "not within ten seconds");
   }
 
   static void mutex(String servers) throws Exception {
@@ -168,9 +176,13 @@ public final class CuratorChecks {
       cache.listenable().addListener(CuratorCacheListener.builder().forInitialized(ready::countDown).build());
       cache.start();
       that(ready.await(10, TimeUnit.SECONDS), "not initialized");
+      // The cache reads after each event, so each step waits until it has seen the one before.
       client.create().forPath("/cache/a", bytes("1"));
+      until(() -> cache.get("/cache/a").isPresent());
       client.setData().forPath("/cache/a", bytes("2"));
+      until(() -> new String(cache.get("/cache/a").get().getData()).equals("2"));
       client.create().forPath("/cache/a/b", bytes("3"));
+      until(() -> cache.get("/cache/a/b").isPresent());
       client.delete().forPath("/cache/a/b");
       that(events.await(10, TimeUnit.SECONDS), "events: " + seen);
       that(seen.contains("NODE_CREATED /cache/a/b"), "events: " + seen);
