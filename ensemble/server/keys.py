@@ -47,9 +47,11 @@ class Keys:
         if raw is None:
             return default
         try:
+            if "_" in raw:  # 1_000 is Python's, not the Java server's
+                raise ValueError(raw)
             value = int(raw, 0) if raw.lower().startswith("0x") else int(raw)
         except ValueError:
-            raise ConfigError(f"{shown(name, raw)!r} is no number", name) from None
+            raise ConfigError(f"{shown(name, raw)[:40]!r} is no number", name) from None
         if not least <= value <= most:
             raise ConfigError(f"{value}, it must be within {least} and {most}", name)
         return value

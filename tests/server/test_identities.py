@@ -20,9 +20,10 @@ from ensemble.client import (
     NoAuthError,
     digest_id,
 )
-from tests.harness import Node, RawClient, free_port
+from tests.harness import Node, RawClient, free_port, text
 from tests.needs import need
 from tests.server.authority import Authority, tls_settings
+from tests.server.starting import counter, until
 
 SUPER = {"zookeeper.DigestAuthenticationProvider.superDigest": "super:xQJmxLMiHGwaqBvst5y6rkB6HQs="}
 READ, WRITE, ALL = 1, 2, 31
@@ -245,3 +246,93 @@ def test_a_wrong_store_password_refuses_the_start_and_names_the_file(
     assert node.process.wait(20) == 2
     assert "server.p12" in node.log()
     assert "Traceback" not in node.log()
+
+
+# Settings of schemes
+
+ENSEMBLE_PROVIDER = "org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider"
+
+
+def present(client: RawClient, scheme: str, token: bytes) -> None:
+    """An auth packet."""
+    client.request(-4, 100, bytes(4) + text(scheme) + len(token).to_bytes(4) + token)
+
+
+def test_who_means_another_ensemble_is_closed_without_an_answer(
+    start_node: Callable[..., Node],
+) -> None:
+    node = start_node(
+        {"authProvider.1": ENSEMBLE_PROVIDER}, {"zookeeper.ensembleAuthName": "north,south"}
+    )
+    for name in (b"north", b"south", b""):
+        client = RawClient(node.port)
+        client.connect()
+        present(client, "ensemble", name)
+        assert client.reply()[:3] == (-4, 0, 0)
+        client.request(1, 11)
+        assert client.reply()[2] == 0
+        client.close()
+    for name in (b"east", b"nort", b"north,south"):
+        client = RawClient(node.port)
+        client.connect()
+        present(client, "ensemble", name)
+        assert client.read() is None
+        client.close()
+    assert counter(node, "ensemble_auth_success") == 3
+    assert counter(node, "ensemble_auth_fail") == 3
+    until(lambda: "the client expects the ensemble 'east'" in node.log())
+
+
+def test_without_names_every_ensemble_is_meant(start_node: Callable[..., Node]) -> None:
+    node = start_node({"authProvider.1": ENSEMBLE_PROVIDER})
+    client = RawClient(node.port)
+    client.connect()
+    present(client, "ensemble", b"anything")
+    assert client.reply()[2] == 0
+    client.close()
+
+
+@pytest.mark.parametrize("anybody", [None, "doorman"])
+async def test_any_sasl_user_may_do_what_one_may_where_it_is_set(
+    anybody: str | None, start_node: Callable[..., Node], tmp_path: Path
+) -> None:
+    jaas = tmp_path / "jaas.conf"
+    module = "org.apache.zookeeper.server.auth.DigestLoginModule"
+    jaas.write_text(f'Server {{ {module} required user_bob="b" user_eve="e"; }};')
+    properties = {"java.security.auth.login.config": str(jaas)}
+    if anybody is not None:
+        properties["zookeeper.letAnySaslUserDoX"] = anybody
+    provider = "org.apache.zookeeper.server.auth.SASLAuthenticationProvider"
+    node = start_node({"authProvider.sasl": provider}, properties)
+    async with (
+        Client(node.address, sasl=DigestMd5("bob", "b")) as bob,
+        Client(node.address, sasl=DigestMd5("eve", "e")) as eve,
+        Client(node.address, auth=[("digest", b"bob:b")]) as stranger,
+    ):
+        await bob.create("/hall", b"x", acl=[Acl(ALL, Id("sasl", "doorman"))])
+        await bob.create("/bob", b"x", acl=CREATOR_ACL)
+        for user in (bob, eve):
+            if anybody:
+                assert (await user.get("/hall"))[0] == b"x"
+            else:
+                with pytest.raises(NoAuthError):
+                    await user.get("/hall")
+        for user, path in ((stranger, "/hall"), (stranger, "/bob"), (eve, "/bob")):
+            with pytest.raises(NoAuthError):
+                await user.get(path)
+
+
+async def test_several_enforced_schemes_each_let_in(start_node: Callable[..., Node]) -> None:
+    node = start_node(
+        {"enforce.auth.enabled": "true", "enforce.auth.schemes": "digest,ensemble"},
+        {"zookeeper.authProvider.1": ENSEMBLE_PROVIDER},
+    )
+    async with Client(node.address, auth=[("digest", b"ann:secret")]) as known:
+        assert await known.exists("/") is not None
+    client = RawClient(node.port)
+    client.connect()
+    present(client, "ensemble", b"")
+    assert client.reply()[2] == 0
+    client.request(1, 3, b"\0\0\0\1/\0")
+    assert client.reply()[2] == -124, "to mean this ensemble is no identity"
+    client.close()

@@ -5,9 +5,8 @@ import json
 import os
 import socket
 import ssl
-import time
+import struct
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,18 +17,7 @@ from ensemble.client import Client, ConnectionLossError, Id
 from ensemble.server.tls import openssl_name
 from tests.harness import Node, RawClient, free_port
 from tests.server.authority import Authority, tls_settings
-
-Start = Callable[..., Node]
-
-
-def refused(start_node: Start, settings: dict[str, object], *words: str) -> None:
-    """The start is refused with status 2, and the log says all of `words`."""
-    node = start_node(settings, wait=False)
-    assert node.process is not None
-    assert node.process.wait(20) == 2
-    assert "Traceback" not in node.log()
-    for word in words:
-        assert word in node.log()
+from tests.server.starting import Start, counter, refused, until
 
 
 def handshake(port: int, context: ssl.SSLContext) -> ssl.SSLSocket:
@@ -171,7 +159,7 @@ async def test_one_port_speaks_tls_and_plain(authority: Authority, start_node: S
         assert sock.recv(100) == b"imok"
 
 
-def test_on_such_a_port_half_a_handshake_is_closed_in_time(
+def test_on_such_a_port_silence_and_half_a_handshake_hold_up_nobody_and_are_cut_in_time(
     authority: Authority, start_node: Start
 ) -> None:
     settings = tls_settings(authority, 0, False, "none")
@@ -181,10 +169,34 @@ def test_on_such_a_port_half_a_handshake_is_closed_in_time(
     )
     silent, half = RawClient(node.port), RawClient(node.port)
     half.sock.sendall(b"\x16\x03\x01")
+    with handshake(node.port, authority.context(None)) as sock:
+        sock.sendall(b"ruok")
+        assert sock.recv(100) == b"imok"
+    kept = RawClient(node.port)
+    assert kept.connect()
     assert silent.read() is None
     assert half.read() is None
-    for client in (silent, half):
+    kept.request(1, 11)
+    assert kept.reply()[2] == 0, "with a session one may be silent"
+    for client in (silent, half, kept):
         client.close()
+
+
+def test_on_such_a_port_a_peer_that_goes_at_once_harms_nobody(
+    authority: Authority, start_node: Start
+) -> None:
+    settings = tls_settings(authority, 0, False, "none")
+    del settings["secureClientPort"], settings["secureClientPortAddress"]
+    node = start_node({**settings, "client.portUnification": "true"})
+    reset = struct.pack("ii", 1, 0)
+    for first in (b"", b"\x16", b"\x16\x03\x01\x00", b"ru"):
+        for _ in range(25):
+            client = RawClient(node.port)
+            client.sock.sendall(first)
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            client.close()
+    assert node.word("ruok") == b"imok"
+    until(lambda: b"Connections: 1\n" in node.word("srvr"))
 
 
 def test_new_certificates_are_taken_without_a_restart(
@@ -207,28 +219,11 @@ def test_new_certificates_are_taken_without_a_restart(
         assert connected.recv(100) == b"imok", "who is connected stays connected"
 
 
-def test_without_the_setting_certificates_stay(authority: Authority, start_node: Start) -> None:
-    port = free_port()
-    settings = tls_settings(authority, port, False, "none")
-    node = start_node(settings)
-    old = served_serial(port, authority)
-    os.replace(authority.issue("renewed")[0], str(settings["ssl.keyStore.location"]))
-    node.word("srvr")
-    assert served_serial(port, authority) == old
-
-
 def served_serial(port: int, authority: Authority) -> int:
     with handshake(port, authority.context(None)) as sock:
         raw = sock.getpeercert(binary_form=True)
         assert raw is not None
         return x509.load_der_x509_certificate(raw).serial_number
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def https_settings(authority: Authority, need: bool) -> dict[str, object]:
@@ -288,3 +283,16 @@ def test_a_certificate_is_an_identity_on_the_admin_port(
 
 def test_an_admin_port_without_its_stores_refuses_the_start(start_node: Start) -> None:
     refused(start_node, {"admin.forceHttps": "true"}, "ssl.quorum.keyStore.location")
+
+
+def test_requests_in_the_clear_to_the_admin_port_are_counted(
+    authority: Authority, start_node: Start
+) -> None:
+    node = start_node()
+    with urllib.request.urlopen(f"http://localhost:{node.admin_port}/commands/ruok", timeout=5):
+        pass
+    assert counter(node, "insecure_admin_count") == 1
+    node.stop()
+    node = start_node(https_settings(authority, need=False), name="https")
+    assert ask(node, authority.context(None), "ruok")[0] == 200
+    assert counter(node, "insecure_admin_count") == 0
