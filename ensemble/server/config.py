@@ -98,6 +98,7 @@ class StorageOptions:
     last_zxid_enabled: bool = True
     trust_empty: bool = False
     autocreate: bool = True
+    create_folders: bool = True
     fsync_warning_ms: int = 1_000
     purge_retain: int = 3
     purge_hours: int = 0
@@ -372,7 +373,8 @@ def storage(keys: Keys, data_dir: str) -> StorageOptions:
         digest_enabled=keys.flag("digest.enabled", True),
         last_zxid_enabled=keys.flag("serializeLastProcessedZxid.enabled", True),
         trust_empty=keys.flag("snapshot.trust.empty", False),
-        autocreate=keys.flag("db.autocreate", True) and keys.flag("datadir.autocreate", True),
+        autocreate=keys.flag("db.autocreate", True),
+        create_folders=keys.flag("datadir.autocreate", True),
         fsync_warning_ms=keys.number("fsync.warningthresholdms", 1_000, 0),
         purge_retain=max(3, keys.number("autopurge.snapRetainCount", 3, 0)),
         purge_hours=keys.number("autopurge.purgeInterval", 0, 0),

@@ -9,7 +9,6 @@ from typing import Final
 
 ENSEMBLE: Final = "concerns ensembles; this server stands alone"
 NO_JVM: Final = "there is no JVM"
-NO_QUEUES: Final = "what is over a limit is not read, so there is no queue that could be tuned"
 
 # A name that ends with `*` stands for all that begin so.
 TUNING: Final[dict[str, str]] = {
@@ -55,7 +54,17 @@ TUNING: Final[dict[str, str]] = {
         ),
         ENSEMBLE,
     ),
-    **dict.fromkeys(("request_throttle_*", "connection_throttle_*"), NO_QUEUES),
+    "request_throttle_*": "what is over a limit is not read, so there is no queue to tune",
+    **dict.fromkeys(
+        (
+            *(
+                "connection_throttle_global_session_weight",
+                "connection_throttle_renew_session_weight",
+            ),
+            "connection_throttle_local_session_weight",
+        ),
+        "every new session takes one token",
+    ),
     "enableEagerACLCheck": "permissions are always checked when a request arrives",
     "admin.httpVersion": "HTTP/1.1",
     "ssl.hostnameVerification": "a server verifies no server's name",
@@ -74,10 +83,7 @@ UNSUPPORTED: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         ),
         (("false",), ENSEMBLE),
     ),
-    **dict.fromkeys(
-        ("connection_throttle_weight_enabled", "connectionWeightEnabled"),
-        (("false",), "every new session takes one token"),
-    ),
+    "connection_throttle_weight_enabled": (("false",), "every new session takes one token"),
     "emulate353TTLNodes": (("false",), "TTL nodes have the layout of 3.6 and later"),
     "kerberos.*": ((), "SASL GSSAPI is not supported, DIGEST-MD5 is"),
     "admin.portUnification": (("false",), "use admin.forceHttps: one protocol on the admin port"),
@@ -90,7 +96,10 @@ UNSUPPORTED: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         "Java classes cannot be loaded, the built-in journal writes",
     ),
     "ssl.ocsp": (("false",), "revocation is checked by lists, see ssl.crl"),
-    "ssl.clientHostnameVerification": (("false",), "the name in a client's certificate is not"),
+    "ssl.clientHostnameVerification": (
+        ("false",),
+        "the name in a client's certificate is not compared with its address",
+    ),
     "ssl.authProvider": (("x509",), "Java classes cannot be loaded"),
     "ssl.context.supplier.class": (("",), "Java classes cannot be loaded"),
 }

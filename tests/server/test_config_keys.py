@@ -13,53 +13,8 @@ from ensemble.server.config import Config, build, load_config
 from ensemble.server.ignored_keys import TUNING, UNSUPPORTED
 from ensemble.server.keys import SPELLINGS, Keys
 from tests.harness import Node
+from tests.server.settings import BASE, FOUND
 from tests.server.starting import Start, refused
-
-PROMETHEUS = "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
-# With these everything is looked at that some other setting must first make of interest.
-BASE = {
-    "dataDir": "/nowhere/data",
-    "clientPort": "0",
-    "secureClientPort": "0",
-    "admin.forceHttps": "true",
-    "metricsProvider.className": PROMETHEUS,
-}
-
-
-class Recorder(Keys):
-    """Remembers by which reader each key was read, and the bounds of numbers."""
-
-    def __init__(self, values: dict[str, str]) -> None:
-        super().__init__(values, {})
-        self.numbers: dict[str, tuple[int, int]] = {}
-        self.flags: dict[str, bool] = {}
-        self.choices: dict[str, tuple[str, ...]] = {}
-        self.shares: set[str] = set()
-        self.passwords: set[str] = set()
-
-    def number(self, name: str, default: int, least: int, most: int = 1 << 31) -> int:
-        self.numbers[name] = (least, most)
-        return super().number(name, default, least, most)
-
-    def flag(self, name: str, default: bool, yes_no: bool = False) -> bool:
-        self.flags[name] = yes_no
-        return super().flag(name, default, yes_no)
-
-    def one_of(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
-        self.choices[name] = allowed
-        return super().one_of(name, default, allowed)
-
-    def share(self, name: str, default: float) -> float:
-        self.shares.add(name)
-        return super().share(name, default)
-
-    def password(self, name: str) -> str:
-        self.passwords.add(name)
-        return super().password(name)
-
-
-FOUND = Recorder(BASE)
-build(FOUND, "", {})
 
 
 def read(lines: dict[str, str], properties: dict[str, str] | None = None) -> Config:
@@ -190,7 +145,7 @@ def test_what_somebody_may_count_on_is_one_warning_with_a_reason(name: str) -> N
     harmless, reason = UNSUPPORTED[name]
     config = read({key: "true"})
     assert config.unsupported == (f"{key}=true has no effect: {reason}",)
-    assert config.unknown == ()
+    assert (config.unknown, config.ignored) == ((), ())
     for value in harmless:
         assert read({key: value.upper()}).unsupported == ()
 
