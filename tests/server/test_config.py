@@ -1,5 +1,6 @@
 """The configuration as an operator meets it: a wrong value names key, value and bound."""
 
+import re
 import subprocess
 import sys
 import time
@@ -169,3 +170,27 @@ def test_folders_are_not_made_where_that_is_forbidden(
         (folder / "version-2").mkdir(parents=True)
         node.start(wait=False)
     node.wait_ready()
+
+
+def test_refusals_are_counted_where_they_are_too_many_for_the_log(
+    start_node: Callable[..., Node],
+) -> None:
+    node = start_node({"maxClientCnxns": 1, "4lw.commands.whitelist": "*"})
+    kept = RawClient(node.port)
+    assert kept.connect()
+
+    def knock() -> None:
+        refused = RawClient(node.port)
+        assert refused.read() is None
+        refused.close()
+
+    deadline = time.monotonic() + 15
+    while "more connections in that second" not in node.log():
+        assert time.monotonic() < deadline
+        knock()
+    lines = node.log_path.read_text().splitlines()
+    sums = [line for line in lines if "more connections in that second" in line]
+    assert re.search(r"closed [1-9]\d* more connections in that second", sums[0])
+    told = [line for line in lines[: lines.index(sums[0])] if "too many connections" in line]
+    assert 20 <= len(told) <= 40, "twenty in each of the two seconds at most"
+    kept.close()
