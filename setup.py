@@ -37,6 +37,7 @@ COMPILED = [
     "ensemble/server/standalone.py",
     "ensemble/storage/txnlog.py",
     "ensemble/storage/logreader.py",
+    "ensemble/storage/logwalk.py",
     "ensemble/storage/replay.py",
 ]
 
