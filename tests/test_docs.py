@@ -160,11 +160,11 @@ def documented_settings() -> set[str]:
 def test_every_setting_is_documented_and_none_that_is_not_read() -> None:
     documented = documented_settings()
     # Read in order to refuse or to warn. Members and `dynamicConfigFile` stand below the table.
-    others = {"electionAlg", "peerType", "dynamicConfigFile", "readonlymode.enabled"}
+    others = {"electionAlg", "peerType", "dynamicConfigFile"}
     read = FOUND.used - others
     read |= {"authProvider.", "superUser"}
-    # The admin port's stores are the client port's with another prefix.
-    admin_tls = {name for name in read if name.startswith("ssl.quorum.")}
+    # The stores of the others are the client port's with another prefix.
+    admin_tls = {name for name in read - documented if name.startswith("ssl.quorum.")}
     assert {name.replace("ssl.quorum.", "ssl.") for name in admin_tls} <= read
     read -= admin_tls
     assert len(read) > 80

@@ -16,14 +16,9 @@ from ensemble.server import ignored_keys
 from ensemble.server.ignored_keys import TUNING
 from ensemble.server.keys import SECRET_KEY, Keys, shown
 from ensemble.server.properties import logical_lines, parse_properties, split_key, unescape
+from ensemble.server.quorum_config import QuorumOptions, read_quorum
 
 COMMAND_URL: Final = re.compile(r"(/[\w.~-]+)+")
-MEMBER: Final = re.compile(
-    r"(\[[^]]+\]|[^\[\]:;]+):\d{1,5}:\d{1,5}(:participant)?"
-    r"(;((?P<host>\[[^]]+\]|[^\[\]:;]+):)?(?P<port>\d{1,5}))?",
-    re.IGNORECASE,
-)
-MEMBER_KEY: Final = re.compile(r"(server|group|weight)\.\d+$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +134,7 @@ class AuthOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsOptions:
-    """Key and trust stores: of the secure client port (ssl.*), of the admin port (ssl.quorum.*)."""
+    """Key and trust stores: of the secure client port (ssl.*), of the others (ssl.quorum.*)."""
 
     prefix: str = "ssl."
     key_store: str = ""
@@ -193,6 +188,8 @@ class Config:
     auth: AuthOptions
     tls: TlsOptions
     admin: AdminOptions
+    quorum: QuorumOptions | None = None  # None: this server stands alone
+    quorum_tls: TlsOptions | None = None
     text: str = ""
     unknown: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
@@ -216,6 +213,7 @@ def load_config(arguments: list[str], properties: dict[str, str]) -> Config:
         ConfigError: names the key, the value and the reason.
     """
     text = ""
+    path = ""
     if len(arguments) == 1:
         path = arguments[0]
         try:
@@ -230,21 +228,21 @@ def load_config(arguments: list[str], properties: dict[str, str]) -> Config:
         file_keys = dict(zip(names, arguments, strict=False))
     else:
         raise ConfigError("give a zoo.cfg, or: port dataDir [tickTime [maxClientCnxns]]")
-    return build(Keys(file_keys, properties), text, properties)
+    return build(Keys(file_keys, properties), text, properties, path)
 
 
-def build(keys: Keys, text: str, properties: dict[str, str]) -> Config:
-    take_member(keys)
-    keys.one_of("peerType", "participant", ("participant", "observer"))
+def build(keys: Keys, text: str, properties: dict[str, str], path: str = "") -> Config:
     keys.number("electionAlg", 3, 3, 3)
     data_dir = keys.text("dataDir")
     if not data_dir:
         raise ConfigError("is missing: the folder that holds the data", "dataDir")
     tick_ms = keys.number("tickTime", 3_000, 1)
+    quorum = read_quorum(keys, path, data_dir, tick_ms)
+    quorum_tls = tls(keys, "ssl.quorum.")
     least_ms = keys.number("minSessionTimeout", -1, -1)
     most_ms = keys.number("maxSessionTimeout", -1, -1)
     config = Config(
-        server_id=read_server_id(data_dir),
+        server_id=read_server_id(data_dir) if quorum is None else quorum.sid,
         sessions=SessionLimits(
             tick_ms=tick_ms,
             timeout_min_ms=2 * tick_ms if least_ms == -1 else least_ms,
@@ -257,47 +255,19 @@ def build(keys: Keys, text: str, properties: dict[str, str]) -> Config:
         auth=auth(keys),
         tls=tls(keys, "ssl."),
         admin=admin(keys),
+        quorum=quorum,
+        quorum_tls=quorum_tls if quorum is not None and quorum.tls_wanted else None,
         text=text,
         unknown=tuple(sorted(n for n in keys.unused() if not ignored_keys.is_known(n))),
         ignored=tuple(sorted(n for n in keys.unused() if ignored_keys.find(n, TUNING))),
         unsupported=ignored_keys.unsupported(
-            {name: shown(name, value) for name, value in keys.values.items()}
+            {name: shown(name, value) for name, value in keys.unused().items()}
         ),
         system_properties={n: shown(n, v) for n, v in sorted(properties.items())},
     )
     if config.ports.port < 0 and config.ports.secure_port < 0:
         raise ConfigError("is missing: set clientPort, secureClientPort, or both", "clientPort")
     return config
-
-
-def take_member(keys: Keys) -> None:
-    """One `server.N` line is a server alone, and may say the client port; more are an ensemble.
-
-    Raises:
-        ConfigError: several members, a line that is no address, two different client ports.
-    """
-    names = sorted(name for name in keys.values if MEMBER_KEY.match(name))
-    specs = {name: keys.text(name) for name in names}
-    voters = [n for n in names if n.startswith("server.") and ":observer" not in specs[n].lower()]
-    if len(voters) > 1 or keys.text("dynamicConfigFile"):
-        raise ConfigError(
-            "an ensemble of several servers is not supported yet: leave one server line, or none",
-            voters[1] if len(voters) > 1 else "dynamicConfigFile",
-        )
-    for name in voters:
-        match = MEMBER.fullmatch(specs[name].replace(" ", ""))
-        if match is None:
-            raise ConfigError(
-                f"{specs[name]!r}, host:port:port[:participant][;[host:]clientPort] is expected",
-                name,
-            )
-        port, host = match["port"], match["host"]
-        if port is None:
-            continue
-        if keys.values.setdefault("clientPort", port) != port:
-            raise ConfigError(f"{keys.values['clientPort']}, but {name} says {port}", "clientPort")
-        if host is not None:
-            keys.values.setdefault("clientPortAddress", host.strip("[]"))
 
 
 def read_server_id(data_dir: str) -> int:

@@ -7,7 +7,6 @@ is what somebody may count on: a value other than the default is a warning of it
 
 from typing import Final
 
-ENSEMBLE: Final = "concerns ensembles; this server stands alone"
 NO_JVM: Final = "there is no JVM"
 
 # A name that ends with `*` stands for all that begin so.
@@ -44,16 +43,18 @@ TUNING: Final[dict[str, str]] = {
     **dict.fromkeys(("log4j*", "logback*", "slf4j*"), "see ensemble.log.level and .format"),
     **dict.fromkeys(("pathStats.*", "messageTracker.*"), "an aid for that server's developers"),
     **dict.fromkeys(
-        (
-            *("electionAlg", "electionPortBindRetry", "initLimit", "syncLimit", "cnxTimeout"),
-            *("quorum.*", "quorumListenOnAllIPs", "quorumCnxnTimeoutMs", "leader.*"),
-            *("leaderServes", "follower.*", "observer.*", "fastleader.*", "multiAddress.*"),
-            *("connectToLearnerMasterLimit", "observerMasterPort", "syncEnabled", "peerType"),
-            *("commitLogCount", "snapshotSizeFactor", "standaloneEnabled", "oraclePath"),
-            *("tcpKeepAlive", "sslQuorumReloadCertFiles", "ssl.quorum.*"),
-        ),
-        ENSEMBLE,
+        ("multiAddress.*", "leaderConnectDelayDuringRetryMs"),
+        "a server's addresses are tried side by side, and again after 10 to 100 ms",
     ),
+    **dict.fromkeys(
+        ("tcpKeepAlive", "follower.nodelay", "leader.nodelay"), "always, between servers"
+    ),
+    **dict.fromkeys(
+        ("quorum.cnxn.threads.size", "leader.closeSocketAsync", "learner.*"),
+        "one epoll serves all connections, and nothing in it waits",
+    ),
+    "electionPortBindRetry": "a port that is taken refuses the start",
+    "syncEnabled": "an observer keeps its log, always",
     "request_throttle_*": "what is over a limit is not read, so there is no queue to tune",
     **dict.fromkeys(
         (
@@ -76,13 +77,9 @@ TUNING: Final[dict[str, str]] = {
 
 # name -> (the values that ask for nothing, reason)
 UNSUPPORTED: Final[dict[str, tuple[tuple[str, ...], str]]] = {
-    **dict.fromkeys(
-        (
-            *("localSessionsEnabled", "localSessionsUpgradingEnabled", "sslQuorum"),
-            *("portUnification", "readonlymode.enabled"),
-        ),
-        (("false",), ENSEMBLE),
-    ),
+    "observerMasterPort": ((), "observers learn from the leader only"),
+    "oraclePath": ((), "a quorum is a majority, or one of a hierarchy"),
+    "quorum.auth.kerberos.*": ((), "SASL GSSAPI is not supported, DIGEST-MD5 is"),
     "connection_throttle_weight_enabled": (("false",), "every new session takes one token"),
     "emulate353TTLNodes": (("false",), "TTL nodes have the layout of 3.6 and later"),
     "kerberos.*": ((), "SASL GSSAPI is not supported, DIGEST-MD5 is"),

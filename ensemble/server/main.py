@@ -86,7 +86,7 @@ def serve(arguments: list[str]) -> int:
     set_up_logs(config.admin.log_level, config.admin.log_format)
     for key in config.unknown:
         log.warning("%s in the configuration is not known to this server, it has no effect", key)
-    for sentence in config.unsupported:
+    for sentence in (*config.unsupported, *(config.quorum.warnings if config.quorum else ())):
         log.warning("%s", sentence)
     if config.ignored:
         log.info("without effect here, see docs/configuration.md: %s", ", ".join(config.ignored))
