@@ -252,7 +252,7 @@ def build(keys: Keys, text: str, properties: dict[str, str], path: str = "") -> 
         tokens=connection_tokens(keys),
         storage=storage(keys, data_dir),
         tree=tree(keys),
-        auth=auth(keys),
+        auth=auth(keys, quorum is not None),
         tls=tls(keys, "ssl."),
         admin=admin(keys),
         quorum=quorum,
@@ -364,7 +364,7 @@ def tree(keys: Keys) -> TreeOptions:
     )
 
 
-def auth(keys: Keys) -> AuthOptions:
+def auth(keys: Keys, member: bool) -> AuthOptions:
     enforced = keys.listed("enforce.auth.schemes")
     if not keys.flag("enforce.auth.enabled", False):
         enforced = ()
@@ -391,7 +391,11 @@ def auth(keys: Keys) -> AuthOptions:
         jaas_file=keys.text("java.security.auth.login.config"),
         enforce_schemes=enforced,
         allow_failed_sasl=keys.flag("allowSaslFailedClients", False),
-        session_password=keys.one_of("ensemble.sessionPassword", "secret", ("secret", "apache")),
+        # Clients move between the servers of an ensemble: without a secret that all of them have,
+        # only Apache's derivation lets them.
+        session_password=keys.one_of(
+            "ensemble.sessionPassword", "apache" if member else "secret", ("secret", "apache")
+        ),
         ensemble_names=keys.listed("ensembleAuthName"),
     )
 

@@ -15,6 +15,7 @@ from ensemble.server.keys import Keys
 from ensemble.storage import members_file
 from ensemble.storage.disk import OsDisk
 from ensemble.zab.members import Member, Members, parse_member, parse_members
+from ensemble.zab.timing import Timing
 
 MEMBER_KEY: Final = re.compile(r"(server|group|weight)\.\w+$")
 LINE: Final = re.compile(r"^line \d+: ")
@@ -38,14 +39,13 @@ class PeerSasl:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuorumOptions:
-    """What makes this server one of several. Limits are in milliseconds."""
+    """What makes this server one of several."""
 
     sid: int
     members: Members  # as configured; what was committed later lies in `config_path`.dynamic.*
     config_path: str  # zoo.cfg
     dynamic_path: str = ""  # the file that zoo.cfg names; "": the members stand in zoo.cfg
-    init_ms: int
-    sync_ms: int
+    timing: Timing
     learner_connect_ms: int  # to reach a leader, all attempts together
     connect_ms: int = 5_000  # one attempt
     handshake_ms: int
@@ -57,7 +57,6 @@ class QuorumOptions:
     read_only: bool = False
     commit_log_count: int = COMMIT_LOG_MIN
     snapshot_size_factor: float = SNAPSHOT_SIZE_FACTOR
-    force_snapshot_sync: bool = False
     snap_syncs_max: int = 10
     diff_syncs_max: int = 100
     notification_min_ms: int = 200
@@ -121,6 +120,8 @@ def read_quorum(keys: Keys, config_path: str, data_dir: str, tick_ms: int) -> Qu
     reload_certificates = keys.flag("sslQuorumReloadCertFiles", False)
     several_addresses = keys.flag("multiAddress.enabled", False)
     sasl = read_sasl(keys)
+    frame = keys.number("jute.maxbuffer", 0xFFFFF, 1, (1 << 30) - 1)
+    extra = max(1_024, keys.number("jute.maxbuffer.extrasize", frame, 0, 1 << 30))
     if members is None or (standalone_enabled and len(members.voters) == 1):
         if members is not None and members.observers:
             raise ConfigError(
@@ -165,8 +166,7 @@ def read_quorum(keys: Keys, config_path: str, data_dir: str, tick_ms: int) -> Qu
         members=members,
         config_path=config_path,
         dynamic_path=dynamic_path,
-        init_ms=init * tick_ms,
-        sync_ms=sync * tick_ms,
+        timing=Timing(tick_ms, init, sync, frame + extra, force_snapshot_sync),
         learner_connect_ms=(connect or init) * tick_ms,
         connect_ms=connect_ms,
         handshake_ms=sync * tick_ms if handshake_ms <= 0 else handshake_ms,
@@ -178,7 +178,6 @@ def read_quorum(keys: Keys, config_path: str, data_dir: str, tick_ms: int) -> Qu
         read_only=read_only,
         commit_log_count=max(COMMIT_LOG_MIN, commit_log_count),
         snapshot_size_factor=snapshot_size_factor,
-        force_snapshot_sync=force_snapshot_sync,
         snap_syncs_max=snap_syncs_max,
         diff_syncs_max=diff_syncs_max,
         notification_min_ms=least_ms,

@@ -49,7 +49,8 @@ def test_three_servers_are_an_ensemble(tmp_path: Path) -> None:
     assert (config.server_id, quorum.sid) == (1, 1)
     assert quorum.members.voters == {1, 2, 3}
     assert quorum.member.quorum_addresses == [("a", 2888)]
-    assert (quorum.init_ms, quorum.sync_ms) == (20_000, 10_000)
+    assert (quorum.timing.init_ms(), quorum.timing.sync_ms()) == (20_000, 10_000)
+    assert quorum.timing.data_bytes_max == 2 * 0xFFFFF
     assert (quorum.learner_connect_ms, quorum.handshake_ms) == (20_000, 10_000)
     assert quorum.config_path == str(tmp_path / "zoo.cfg")
     assert quorum.sasl.users is None
@@ -118,7 +119,7 @@ def test_settings_reach_their_options(tmp_path: Path) -> None:
     assert quorum.read_only
     assert quorum.commit_log_count == 500, "Apache's least one"
     assert quorum.snapshot_size_factor == -1
-    assert quorum.force_snapshot_sync
+    assert quorum.timing.force_snapshot
     assert (quorum.notification_min_ms, quorum.notification_max_ms) == (50, 100)
     assert quorum.epoch_wait_ms == 30
     assert (quorum.observer_reconnect_ms, quorum.observer_election_delay_ms) == (5, 6)
