@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from librt.strings import BytesWriter
 
-from ensemble.errors import EnsembleError, StorageError
+from ensemble.errors import ConfigError, EnsembleError, StorageError
 from ensemble.server import four_letter, journal
 from ensemble.server.answers import Answers
 from ensemble.server.auth.door import Door
@@ -36,7 +36,8 @@ from ensemble.server.replica import Replica, ReplicaOptions
 from ensemble.server.snapshots import Snapshotter
 from ensemble.server.standalone import StandaloneAuthority
 from ensemble.server.stats import ServerStats
-from ensemble.server.tls import server_context, subject_of
+from ensemble.server.throttle import ConnectionThrottle
+from ensemble.server.tls import StoreWatch, server_context, subject_of
 from ensemble.storage import purge, snapfile
 from ensemble.storage.disk import OsDisk
 from ensemble.storage.layout import Layout
@@ -63,6 +64,7 @@ COLLECT_EVERY_S: Final = 60.0
 MODES: Final = ("looking", "follower", "leader", "observer")
 REFUSALS_LOGGED_PER_S_MAX: Final = 20
 REAPED_PER_TICK_MAX: Final = 500
+STORES_LOOKED_AT_EVERY_MS: Final = 2_000
 LOCK_TIMEOUT_S: Final = 10.0
 # A child that writes a large tree takes a processor, and every page that the server changes
 # meanwhile is copied. So after a snapshot that took a second none begins for three, however many
@@ -108,6 +110,7 @@ class Node:
         self.admin_port: AdminPort | None = None
         self._snapshot_done: Final = asyncio.Event()  # set whenever a child has ended
         self.journal: Journal | None = None
+        self.throttle: ConnectionThrottle | None = None
         self._started = False
         self._failure: BaseException | None = None
         self._stopped: asyncio.Event | None = None
@@ -115,6 +118,8 @@ class Node:
         self._next_reap_ms = 0
         self._next_purge_ms = 0
         self._next_collect_s = 0.0
+        self._next_stores_ms = 0
+        self.stores: StoreWatch | None = None
         self._refusals_logged = 0
         self._refusals_second = 0
         self._reap_queue: list[bytes] = []
@@ -149,7 +154,8 @@ class Node:
         passwords: Passwords = ApachePasswords()
         if config.auth.session_password == "secret":
             passwords = SecretPasswords(load_secret(storage.data_dir))
-        self.door = Door(config.auth, passwords, self.stats, config.ports.secure_port >= 0)
+        with_tls = config.ports.secure_port >= 0 or config.ports.unified
+        self.door = Door(config.auth, passwords, self.stats, with_tls)
         self.schemes = AclSchemes(self.door.schemes, config.tree.skip_acl)
         prepare = PrepareOptions(
             config.tree.extended_types,
@@ -174,6 +180,8 @@ class Node:
         self.authority: StandaloneAuthority | Replica = authority
         for note in notes:
             log.warning("%s", note)
+        self.stats.recovery_ms.record(int((time.monotonic() - began) * 1_000))
+        self.stats.recovered_txns.record(replayed)
         log.info(
             "recovered %d znodes, %d sessions, last zxid %#x in %.2f s (%d transactions replayed)",
             len(self.tree.nodes),
@@ -207,7 +215,21 @@ class Node:
         if self.journal is not None:
             self.journal.schemes = self.schemes
             self.pipeline.journal = self.journal
+        self.authority.log_bytes_max = max(0, storage.log_size_kb) << 10
         ports = config.ports
+        self.pipeline.large_threshold = ports.large_threshold
+        self.pipeline.large_bytes_max = ports.large_bytes_max
+        tokens = config.tokens
+        if tokens.tokens:
+            self.throttle = self.pipeline.throttle = ConnectionThrottle(
+                tokens.tokens,
+                tokens.fill_ms,
+                tokens.fill_count,
+                tokens.freeze_ms,
+                tokens.drop_increase,
+                tokens.drop_decrease,
+                tokens.decrease_ratio,
+            )
         outstanding_max = ports.outstanding_max
         if ports.throttle_max_requests:
             outstanding_max = min(outstanding_max, ports.throttle_max_requests)
@@ -221,6 +243,7 @@ class Node:
                 ports.sessionless_ms,
                 ports.backlog,
                 ports.throttled_op_wait_ms,
+                ports.keep_alive,
             ),
             self.end_turn,
             self.answer_word,
@@ -298,13 +321,18 @@ class Node:
         self.port.poll.watch(self.log_writer.notify_fd, self.on_log_synced)
         ports = self.config.ports
         try:
+            context = None
+            if ports.secure_port >= 0 or ports.unified:
+                context = server_context(self.config.tls)
+                if ports.reload_certificates:
+                    self.stores = StoreWatch(self.config.tls)
             if ports.port >= 0:
+                unified = context if ports.unified else None
                 self.client_port_number = self.port.listen(
-                    ports.host or "0.0.0.0", ports.port, None
+                    ports.host or "0.0.0.0", ports.port, unified, ports.unified
                 )
                 log.info("client port %s:%d", ports.host or "0.0.0.0", self.client_port_number)
             if ports.secure_port >= 0:
-                context = server_context(self.config.tls)
                 host = ports.secure_host or "0.0.0.0"
                 self.secure_port_number = self.port.listen(host, ports.secure_port, context)
                 log.info("secure client port %s:%d", host, self.secure_port_number)
@@ -339,7 +367,11 @@ class Node:
         except OSError as error:
             raise AdminPortError(f"admin port {options.host}:{options.port}: {error}") from None
         log.info(
-            "admin port http://%s:%d%s", options.host, self.admin_port.port, options.command_url
+            "admin port %s://%s:%d%s",
+            "http" if options.tls is None else "https",
+            options.host,
+            self.admin_port.port,
+            options.command_url,
         )
 
     def stop(self) -> None:
@@ -466,6 +498,9 @@ class Node:
             self.port.flush()
             if now_ms >= self._next_purge_ms and self.config.storage.purge_hours:
                 self.start_purge(now_ms)
+            if self.stores is not None and now_ms >= self._next_stores_ms:
+                self._next_stores_ms = now_ms + STORES_LOOKED_AT_EVERY_MS
+                self.renew_certificates(self.stores)
             if time.monotonic() >= self._next_collect_s:
                 # The state has no cycles; what little garbage has some is young.
                 self._next_collect_s = time.monotonic() + COLLECT_EVERY_S
@@ -478,6 +513,17 @@ class Node:
                 "a defect of this server: it stops rather than go on with a doubtful state"
             )
             self.fail(error)
+
+    def renew_certificates(self, stores: StoreWatch) -> None:
+        """Take new certificates for new connections; bad ones are told, and the old ones stay."""
+        if not stores.changed():
+            return
+        try:
+            self.port.renew_context(server_context(self.config.tls))
+        except ConfigError as error:
+            log.error("the new certificates cannot be used, the old ones stay: %s", error)
+        else:
+            log.info("certificates of %s were loaded again", self.config.tls.key_store)
 
     def reap(self, now_ms: int) -> None:
         """Delete containers and TTL nodes that are due, so many a minute."""
@@ -585,6 +631,9 @@ class Node:
         self.stats.connections_dropped += 1
         second = monotonic_ms() // 1_000
         if second != self._refusals_second:
+            left_out = self._refusals_logged - REFUSALS_LOGGED_PER_S_MAX
+            if left_out > 0:
+                log.info("closed %d more connections in that second", left_out)
             self._refusals_second = second
             self._refusals_logged = 0
         self._refusals_logged += 1

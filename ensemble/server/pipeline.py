@@ -162,6 +162,14 @@ class Journal(Protocol):
     def on_committed(self, header: TxnHeader, error: int, txn: Txn, applied: Applied) -> None: ...
 
 
+class Throttle(Protocol):
+    """How fast sessions may be opened."""
+
+    def admits(self, now_ms: int) -> bool: ...
+
+    def deficit(self) -> int: ...
+
+
 @final
 class SessionRules:
     """Bounds on session timeouts in milliseconds, and the first session id to give out."""
@@ -187,6 +195,10 @@ class Pipeline:
         "enforced",
         "epoch_zxid",
         "journal",
+        "large",
+        "large_bytes",
+        "large_bytes_max",
+        "large_threshold",
         "now_ms",
         "outstanding",
         "rules",
@@ -194,6 +206,7 @@ class Pipeline:
         "serving",
         "session_connections",
         "stats",
+        "throttle",
         "tracker",
         "tree",
         "watches",
@@ -228,6 +241,12 @@ class Pipeline:
         self.outstanding: i64 = 0  # requests of clients that are not answered yet
         self.now_ms: i64 = 0
         self.journal: Journal | None = None
+        self.throttle: Throttle | None = None
+        # Requests above the threshold, in bytes: those that await their commit, by zxid.
+        self.large_threshold: i64 = -1
+        self.large_bytes_max: i64 = 0
+        self.large_bytes: i64 = 0
+        self.large: Final[dict[int, int]] = {}
         self.serving = True  # False: a member of an ensemble that has no leader
         self.epoch_zxid: i64 = 0  # where the leader's epoch begins: nobody can have seen less
 
@@ -301,6 +320,8 @@ class Pipeline:
         self.tracker.touch(session, self.now_ms)
         conn.stats.on_request(op, xid)
         self.stats.received += 1
+        if 0 < self.large_threshold < end - start:
+            self.check_large(end - start)
         reader = Reader(buf, start + HEADER_BYTES, end)
         if self.enforced and not self.door.may_run(conn, op):
             self.refuse(conn, xid, op, 0, codes.SESSION_CLOSED_REQUIRE_SASL_AUTH)
@@ -326,7 +347,16 @@ class Pipeline:
             self.refuse(conn, xid, op, -1, codes.UNIMPLEMENTED)
             self.drain_after_pending(conn, f"unknown opcode {op}")
 
-    def throttle(self, conn: Connection, buf: bytes, start: i64, end: i64) -> bool:
+    def check_large(self, size: i64) -> None:
+        """All large requests together stay within a bound (largeRequestMaxBytes)."""
+        if self.large_bytes + size > self.large_bytes_max:
+            self.stats.large_requests_rejected += 1
+            raise ProtocolError(
+                f"a large request of {size} bytes, {self.large_bytes} are under way and "
+                f"largeRequestMaxBytes is {self.large_bytes_max}"
+            )
+
+    def refuse_late(self, conn: Connection, buf: bytes, start: i64, end: i64) -> bool:
         """Refuse a request that waited too long to be taken up; False where it must run anyway."""
         if conn.state != OPEN or end - start < HEADER_BYTES:
             return False
@@ -350,6 +380,10 @@ class Pipeline:
         if self.journal is not None:
             body = Reader(reader.buf, body_at, reader.end)
             self.journal.on_proposed(int(zxid), conn, int(op), body)
+        size = reader.end - body_at + HEADER_BYTES
+        if 0 < self.large_threshold < size:
+            self.large[zxid] = size
+            self.large_bytes += size
         self.outstanding += 1
         conn.pending.append(Pending(xid, op, zxid, None, None, conn.ids, self.now_ms))
         if op == codes.OP_CLOSE_SESSION:
@@ -422,6 +456,12 @@ class Pipeline:
             raise ProtocolError("this server has no leader: it does not serve")
         conn.stats.on_connect()
         conn.read_only_byte = request.read_only is not None
+        if self.throttle is not None:
+            admitted = self.throttle.admits(int(self.now_ms))
+            self.stats.token_deficit.record(self.throttle.deficit())
+            if not admitted:
+                self.stats.connections_rejected += 1
+                raise ProtocolError("too many new sessions: connection_throttle_tokens")
         if request.last_zxid_seen > max(self.tree.last_zxid, self.epoch_zxid):
             raise ProtocolError(
                 f"the client has seen zxid {request.last_zxid_seen:#x}, "
@@ -524,6 +564,8 @@ class Pipeline:
 
     def on_committed(self, header: TxnHeader, error: i64, applied: Applied) -> None:
         """A transaction is applied: deliver events, answer who asked, go on with who waited."""
+        if self.large_bytes > 0:
+            self.large_bytes -= self.large.pop(header.zxid, 0)
         for change in applied.changes:
             fired = self.watches.fire(change.event, change.path)
             if fired:

@@ -157,6 +157,8 @@ class Replica(Host, Authority):
         self.owners: Final[dict[int, int]] = {}  # leader: which server a session was last heard at
         self.txns_since_snapshot: i64 = 0
         self.log_bytes_since_snapshot: i64 = 0
+        self.log_bytes: i64 = 0  # of the newest file
+        self.log_bytes_max: i64 = 0  # beyond it a new file begins; 0: only with a snapshot
         self.snapshot_at: i64 = 1 << 62
         self.snapshot_at_bytes: i64 = 1 << 62
         self.divergences: i64 = 0
@@ -230,7 +232,11 @@ class Replica(Host, Authority):
         """Hand what was logged in this turn to the disk, unless a batch is on its way."""
         self.get_peer().end_turn()
         if self.batch.count > 0 and not self.log.busy:
-            self.log_bytes_since_snapshot += len(self.batch.records)
+            size: i64 = len(self.batch.records)
+            self.log_bytes_since_snapshot += size
+            if 0 < self.log_bytes_max <= self.log_bytes:
+                self.batch.roll = True
+            self.log_bytes = size if self.batch.roll else self.log_bytes + size
             self.log.submit(self.batch)
             self.batch = LogBatch()
 
