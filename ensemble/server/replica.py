@@ -45,10 +45,10 @@ from ensemble.wire.zxid import format_zxid
 from ensemble.zab.host import Host, Link, Proposal
 from ensemble.zab.members import Members
 from ensemble.zab.peer import Peer
+from ensemble.zab.recents import Recents
 from ensemble.zab.timing import Timing
 
 DIGEST_CHECK_EVERY: Final = 128  # transactions; a power of two
-RECENT_BYTES_MAX: Final = 16 << 20
 DISK_DIFF_BYTES_MAX: Final = 64 << 20  # of a DIFF from the log files; more is sent as a snapshot
 HEARD_MAX: Final = 100_000  # sessions in one answer to a PING
 DIVERGENCES_MAX: Final = 3  # times that a tree may differ from its leader's before the server stops
@@ -89,8 +89,7 @@ class Replica(Host, Authority):
         self.state: i64 = peers.LOOKING  # LEADING, FOLLOWING, OBSERVING only while serving
         self.wall_ms: i64 = 0
         self.batch = LogBatch()
-        self.recents: Final[deque[Proposal]] = deque()
-        self.recent_bytes: i64 = 0
+        self.recents: Final = Recents(options.commit_log_count)
         self.receiver: StreamReader | None = None
         self.receiving_zxid: i64 = 0
         self.forwarded: Final = ForwardedQueue()
@@ -125,14 +124,13 @@ class Replica(Host, Authority):
         self.txns_replayed = recovered.txns_replayed
         self.use_tree(recovered.tree)
         for zxid, payload in recovered.recent:
-            self.remember(Proposal(zxid, payload))
+            self.recents.append(Proposal(zxid, payload))
 
     def use_tree(self, tree: DataTree) -> None:
         """Everything that holds the tree gets this one; nobody is being served."""
         self.tree = tree
         self.preparer = Preparer(tree, self.schemes, self.options.prepare)
         self.recents.clear()
-        self.recent_bytes = 0
         pipeline = self.pipeline
         if pipeline is not None:
             pipeline.tree = tree
@@ -300,7 +298,7 @@ class Replica(Host, Authority):
                 decoded = proposal.decoded
             assert isinstance(decoded, LoggedTxn)
             apply(self.tree, decoded.header, decoded.txn)
-        self.remember(proposal)
+        self.recents.append(proposal)
 
     def commit(self, proposal: Proposal) -> None:
         decoded = proposal.decoded
@@ -309,7 +307,7 @@ class Replica(Host, Authority):
         else:
             assert isinstance(decoded, LoggedTxn)
             self.commit_learned(decoded)
-        self.remember(proposal)
+        self.recents.append(proposal)
         self.txns_since_snapshot += 1
         if (
             self.txns_since_snapshot >= self.snapshot_at
@@ -386,24 +384,11 @@ class Replica(Host, Authority):
         learner.needs_snapshot = True
         learner.fail(text)
 
-    def remember(self, proposal: Proposal) -> None:
-        """Keep the last transactions, for learners that are a little behind."""
-        proposal.decoded = None
-        recents = self.recents
-        if recents and recents[-1].zxid >= proposal.zxid:
-            return
-        recents.append(proposal)
-        self.recent_bytes += len(proposal.payload)
-        while len(recents) > self.options.commit_log_count or (
-            self.recent_bytes > RECENT_BYTES_MAX and len(recents) > 1
-        ):
-            self.recent_bytes -= len(recents.popleft().payload)
-
     def last_zxid(self) -> i64:
         return self.tree.last_zxid
 
     def recent(self) -> list[Proposal]:
-        return list(self.recents)
+        return list(self.recents.proposals)
 
     def read_log(self, after: i64, up_to: i64) -> list[Proposal] | None:
         found = loghistory.read_after(
