@@ -167,6 +167,8 @@ def calls_of(history: History, prefix: bytes) -> dict[bytes, list[Call]]:
         if op.kind in ("create", "set", "delete"):
             if op.is_done and op.error in (codes.SESSION_EXPIRED, codes.SESSION_MOVED):
                 continue  # refused before it was looked at
+            if op.kind == "create" and op.is_done and op.error == codes.NO_NODE:
+                continue  # no parent yet: not a matter of this znode
             found.setdefault(op.path, []).append(Call(op, op.sent_us, end))
         elif op.kind in ("get", "exists") and before is not None and op.is_done:
             if before.is_done and before.server == op.server and before.session == op.session:

@@ -122,6 +122,8 @@ def first_error(model: Model, op: Op, at: int) -> int:
     part = op.parts[at]
     node = model.at(part.path, op.zxid - 1)
     if part.kind == "create":
+        if model.at(parent_of(part.path), op.zxid - 1) is None:
+            return codes.NO_NODE
         return codes.NODE_EXISTS if node is not None else 0
     if node is None:
         return codes.NO_NODE
