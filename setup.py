@@ -24,6 +24,7 @@ COMPILED = [
     "ensemble/errors.py",
     *sorted(p for p in glob.glob("ensemble/wire/*.py", root_dir=ROOT) if "__init__" not in p),
     *sorted(p for p in glob.glob("ensemble/tree/*.py", root_dir=ROOT) if "__init__" not in p),
+    *sorted(p for p in glob.glob("ensemble/zab/*.py", root_dir=ROOT) if "__init__" not in p),
     "ensemble/server/stats.py",
     "ensemble/server/connection.py",
     "ensemble/server/answers.py",
