@@ -5,8 +5,12 @@ The state machines of this folder call these methods; what comes of it returns a
 simulation with a world of its own. To Zab a transaction is bytes.
 """
 
+from typing import Final, final
+
 from librt.strings import BytesWriter
 from mypy_extensions import i64
+
+from ensemble.wire.records import Id
 
 
 class Link:
@@ -29,14 +33,19 @@ class Link:
         return f"link {self.id}"
 
 
+@final
 class Proposal:
-    """A transaction in its place in the order: `payload` is what log and packets carry."""
+    """A transaction in its place in the order: `payload` is what log and packets carry.
 
-    __slots__ = ("payload", "zxid")
+    `decoded` is the host's: what it has made of the payload already.
+    """
 
-    def __init__(self, zxid: i64, payload: bytes) -> None:
-        self.zxid: i64 = zxid
-        self.payload: bytes = payload
+    __slots__ = ("decoded", "payload", "zxid")
+
+    def __init__(self, zxid: i64, payload: bytes, decoded: object = None) -> None:
+        self.zxid: Final = zxid
+        self.payload: Final = payload
+        self.decoded: object = decoded
 
 
 class Host:
@@ -113,6 +122,14 @@ class Host:
 
     # The tree
 
+    def check(self, proposal: Proposal) -> None:
+        """Look at a transaction before it is logged.
+
+        Raises:
+            ProtocolError: it cannot be decoded, or carries another zxid.
+        """
+        raise NotImplementedError
+
     def apply(self, proposal: Proposal) -> None:
         """Bring the tree forward by one transaction, nobody being served."""
         raise NotImplementedError
@@ -149,11 +166,11 @@ class Host:
         """The role is over: close every client connection. Called for each role's end."""
         raise NotImplementedError
 
-    def on_request(self, sid: i64, data: bytes, ids: object) -> None:
+    def on_request(self, sid: i64, data: bytes, ids: list[Id] | None) -> None:
         """Leader: a learner forwards a client's request."""
         raise NotImplementedError
 
-    def on_revalidate(self, sid: i64, session_id: i64) -> bool:
+    def on_revalidate(self, sid: i64, session_id: i64, timeout_ms: i64) -> bool:
         """Leader: a client with this session has come to `sid`. Whether the session is alive."""
         raise NotImplementedError
 

@@ -50,8 +50,8 @@ class LearnerLink:
     """One learner as its leader sees it."""
 
     __slots__ = (
-        "acked",
         "ack_due_ms",
+        "acked",
         "epoch",
         "features",
         "heard_ms",
@@ -434,9 +434,7 @@ class Leader:
                 if learner.stage < SYNCING:
                     continue
                 if learner.is_observer:
-                    write_packet(
-                        learner.link.out, peers.INFORM, proposal.zxid, proposal.payload
-                    )
+                    write_packet(learner.link.out, peers.INFORM, proposal.zxid, proposal.payload)
                 elif learner.features & peers.CUMULATIVE == 0:
                     write_packet(learner.link.out, peers.COMMIT, proposal.zxid)
             self.host.commit(proposal)
@@ -453,10 +451,11 @@ class Leader:
 
     def on_revalidate(self, learner: LearnerLink, packet: Packet) -> None:
         data = packet.data
-        if data is None or len(data) < 8:
+        if data is None or len(data) < 12:
             raise ProtocolError("a REVALIDATE without a session")
         session_id = i64(int.from_bytes(data[:8], "big", signed=True))
-        valid = self.host.on_revalidate(learner.sid, session_id)
+        timeout_ms = i64(int.from_bytes(data[8:12], "big", signed=True))
+        valid = self.host.on_revalidate(learner.sid, session_id, timeout_ms)
         answer = data[:8] + (b"\1" if valid else b"\0")
         write_packet(learner.link.out, peers.REVALIDATE, packet.zxid, answer)
 

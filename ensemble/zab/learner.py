@@ -170,9 +170,7 @@ class Learner:
         zxid = -1 if self.needs_snapshot else self.last_zxid
         link = self.link
         assert link is not None
-        write_packet(
-            link.out, peers.ACK_EPOCH, zxid, int(epoch & 0xFFFFFFFF).to_bytes(4, "big")
-        )
+        write_packet(link.out, peers.ACK_EPOCH, zxid, int(epoch & 0xFFFFFFFF).to_bytes(4, "big"))
         self.stage = PROMISED
 
     # Synchronization
@@ -220,18 +218,18 @@ class Learner:
             raise ProtocolError(f"{format_zxid(zxid)} does not follow {format_zxid(last)}")
         if len(self.pending) >= PENDING_MAX:
             raise ProtocolError(f"{PENDING_MAX} proposals wait for their commits")
+        proposal = Proposal(zxid, payload)
+        self.host.check(proposal)
         if not again:
             self.last_zxid = zxid
-        self.pending.append(Proposal(zxid, payload))
+        self.pending.append(proposal)
 
     def take_commit(self, zxid: i64) -> None:
         """Proposals up to `zxid` are committed. In memory they are applied; else logged later."""
         if self.stage != SYNCING:
             # Behind NEWLEADER: they stay pending until this server serves (ZOOKEEPER-4394).
             if not self.pending or zxid > self.pending[-1].zxid:
-                raise ProtocolError(
-                    f"the commit of {format_zxid(zxid)}, which was not proposed"
-                )
+                raise ProtocolError(f"the commit of {format_zxid(zxid)}, which was not proposed")
             self.committed = zxid
             return
         while True:
@@ -259,9 +257,7 @@ class Learner:
         The steps wait for the disk: `on_snapshot_installed` and `on_logged` go on.
         """
         if packet.zxid != self.epoch << 32:
-            raise ProtocolError(
-                f"NEWLEADER of {format_zxid(packet.zxid)} in epoch {self.epoch}"
-            )
+            raise ProtocolError(f"NEWLEADER of {format_zxid(packet.zxid)} in epoch {self.epoch}")
         self.host.use_members(packet.data or b"", packet.zxid)
         if self.in_memory:
             self.stage = INSTALLING

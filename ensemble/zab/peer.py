@@ -15,7 +15,7 @@ from ensemble.wire.peers import Notification, notification_frame, read_notificat
 from ensemble.wire.zxid import format_zxid
 from ensemble.zab import leader as leaders
 from ensemble.zab import learner as learners
-from ensemble.zab.election import Election, Elected, Send, Vote
+from ensemble.zab.election import Effect, Elected, Election, Send, Vote
 from ensemble.zab.host import Host, Link, Proposal
 from ensemble.zab.leader import Leader
 from ensemble.zab.learner import Learner
@@ -139,21 +139,19 @@ class Peer:
         self.state = peers.LOOKING
         self.looking_since_ms = self.now_ms
         zxid = self.host.log_end()
-        self.host.report(
-            f"looking for a leader: epoch {self.current_epoch}, {format_zxid(zxid)}"
-        )
+        self.host.report(f"looking for a leader: epoch {self.current_epoch}, {format_zxid(zxid)}")
         self.perform(self.election.look(zxid, self.current_epoch, self.now_ms))
         held = self.held
         self.held = {}
         for sid, notification in held.items():
             self.perform(self.election.on_notification(sid, notification, self.now_ms))
 
-    def perform(self, effects: list[Send | Elected]) -> None:
+    def perform(self, effects: list[Effect]) -> None:
         elected: Vote | None = None
         for effect in effects:
             if isinstance(effect, Send):
                 self.host.send_notification(effect.sid, notification_frame(effect.notification))
-            else:
+            elif isinstance(effect, Elected):
                 elected = effect.vote
         if elected is not None and self.state == peers.LOOKING:
             self.take_role(elected)
@@ -179,11 +177,10 @@ class Peer:
             )
             self.check_roles()
             return
-        observer = self.members.is_observer(self.sid)
+        observer = int(self.sid) in self.members.observers
         self.state = peers.OBSERVING if observer else peers.FOLLOWING
         self.host.report(
-            f"{self.role_name()} server {vote.leader}, elected in {took_ms} ms "
-            f"(round {vote.round})"
+            f"{self.role_name()} server {vote.leader}, elected in {took_ms} ms (round {vote.round})"
         )
         self.election.take_role(self.state, vote)
         self.learner = Learner(
@@ -336,11 +333,11 @@ class Peer:
 
     # The server's requests
 
-    def propose(self, zxid: i64, payload: bytes) -> None:
+    def propose(self, proposal: Proposal) -> None:
         """Leader: order a transaction; `next_zxid` gives its zxid."""
         leader = self.leader
         assert leader is not None
-        leader.propose(Proposal(zxid, payload), self.now_ms)
+        leader.propose(proposal, self.now_ms)
 
     def next_zxid(self) -> i64:
         leader = self.leader
