@@ -138,14 +138,14 @@ class CoreNode(Program, Host, ElectionHost):
     """One server: a peer, its list of transactions, its disk."""
 
     def __init__(
-        self, machine: Machine, book: Book, timing: Timing, recent_max: int, first_counter: int = 0
+        self, machine: Machine, book: Book, timing: Timing, recent_max: int, disk_diff_odds: float
     ) -> None:
         self.machine = machine
         self.world: World = machine.world
         self.book = book
         self.timing = timing
         self.recent_max = recent_max
-        self.first_counter = first_counter
+        self.disk_diff_odds = disk_diff_odds
         self.disk = book.disks[machine.sid]
         self.links: dict[End, CoreLink] = {}
         self.next_link = 1
@@ -376,6 +376,9 @@ class CoreNode(Program, Host, ElectionHost):
 
     # The tree
 
+    def check(self, proposal: Proposal) -> None:
+        """They have no meaning."""
+
     def apply(self, proposal: Proposal) -> None:
         if not self.tree or proposal.zxid > self.tree[-1][0]:
             self.tree.append((int(proposal.zxid), proposal.payload))
@@ -400,6 +403,8 @@ class CoreNode(Program, Host, ElectionHost):
 
     def read_log(self, after: int, up_to: int) -> list[Proposal] | None:
         """The log behind the last snapshot; it begins where the snapshot ends."""
+        if self.machine.rng.random() >= self.disk_diff_odds:
+            return None
         disk = self.disk
         base = disk.snapshot[-1][0] if disk.snapshot else 0
         if after != base and not any(zxid == after for zxid, _ in disk.log):
@@ -439,7 +444,7 @@ class CoreNode(Program, Host, ElectionHost):
         else:
             self.propose(data)
 
-    def on_revalidate(self, sid: int, session_id: int) -> bool:
+    def on_revalidate(self, sid: int, session_id: int, timeout_ms: int) -> bool:
         return True
 
     def on_revalidated(self, session_id: int, valid: bool) -> None:
@@ -474,7 +479,7 @@ class CoreNode(Program, Host, ElectionHost):
             return
         zxid = int(self.peer.next_zxid())
         self.book.on_proposed(zxid, payload)
-        self.peer.propose(zxid, payload)
+        self.peer.propose(Proposal(zxid, payload))
         self.peer.check_roles()
 
     def ask(self, payload: bytes) -> None:

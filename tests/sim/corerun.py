@@ -58,7 +58,7 @@ class CoreRun:
             )
             machine = Machine(sid, world, self.network, clock, habits)
             machine.make = lambda machine, timing=timing: CoreNode(  # type: ignore[misc]
-                machine, self.book, timing, plan.commit_log_count
+                machine, self.book, timing, plan.commit_log_count, plan.disk_diff_odds
             )
             machine.on_defect = self.wrong.append
             self.machines[sid] = machine

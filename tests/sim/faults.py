@@ -35,6 +35,7 @@ class Plan:
     pace: Pace | None = None
     kinds: dict[str, int] = field(default_factory=dict)  # fault -> weight
     gap_us: int = 500_000  # between faults
+    disk_diff_odds: float = 1.0  # how often the log files can prove a DIFF
 
     @property
     def servers(self) -> range:
@@ -82,6 +83,19 @@ def plan_of(seed: int, voters: int = 0) -> Plan:
     # Half of the kinds, each with a weight of its own: some runs know one kind of fault only.
     count = rng.choice((1, 2, 4, 8, len(KINDS)))
     plan.kinds = {kind: rng.randint(1, 5) for kind in rng.sample(KINDS, count)}
+    return plan
+
+
+def plan_of_core(seed: int) -> Plan:
+    """For Zab alone: faults close upon each other, few transactions, small memories."""
+    plan = plan_of(seed)
+    rng = random.Random(f"{seed}/core")
+    plan.gap_us = rng.choice((40_000, 100_000, 250_000, 600_000))
+    plan.ops = rng.choice((10, 40, 150, 400))
+    plan.think_us = rng.choice((2_000, 10_000, 50_000))
+    plan.disk_diff_odds = rng.choice((0.0, 0.0, 0.5, 1.0))
+    for kind in ("client_cut", "clock_jump"):
+        plan.kinds.pop(kind, None)
     return plan
 
 
@@ -272,6 +286,6 @@ class Faults:
         clock.wall_jump_ms += self.rng.choice((-3_600_000, -500, 500, 3_600_000))
 
     def client_cut(self) -> None:
-        client = self.rng.choice(self.clients)
-        if client.end is not None:
-            client.end.break_off("reset")
+        connected = [client.end for client in self.clients if client.end is not None]
+        if connected:
+            self.rng.choice(connected).break_off("reset")
