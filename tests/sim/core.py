@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ensemble.errors import ProtocolError
+from ensemble.errors import ProtocolError, StorageError
 from ensemble.wire import peers
 from ensemble.zab.host import Host, Link, Proposal
 from ensemble.zab.leader import SERVING
@@ -21,10 +21,11 @@ from tests.sim.machine import Machine, Program
 from tests.sim.network import ElectionHost, End
 from tests.sim.tap import Violation
 from tests.sim.world import World
+from tests.storage.simdisk import PowerCut
 
 Record = tuple[int, bytes]
 PIECE = 12  # of a record in a snapshot's stream: zxid and length
-SNAPSHOT_SYNC_US = 3_000
+SNAPSHOT_SYNC_US = 30_000
 CONNECT_ATTEMPTS = 5
 
 
@@ -206,6 +207,15 @@ class CoreNode(Program, Host, ElectionHost):
         """The log's process is done with a batch."""
         if life != self.machine.life:
             return
+        try:
+            self.effect("append")
+        except PowerCut:
+            self.machine.cut_power()
+            self.machine.restart_later(self.machine.restart_us)
+            return
+        except StorageError as error:
+            self.machine.stopped_by(error)
+            return
         self.disk.log += batch
         del self.disk.cached[: len(batch)]
         self.machine.put(self.logged, batch[-1][0])
@@ -362,10 +372,24 @@ class CoreNode(Program, Host, ElectionHost):
 
     def install_snapshot(self) -> None:
         assert self.log_is_idle()
-        self.world.after(SNAPSHOT_SYNC_US, self.installed, self.machine.life, list(self.tree))
+        self.world.after(
+            self.machine.rng.randrange(SNAPSHOT_SYNC_US),
+            self.installed,
+            self.machine.life,
+            list(self.tree),
+        )
 
     def installed(self, life: int, tree: list[Record]) -> None:
         if life != self.machine.life:
+            return
+        try:
+            self.effect("install")
+        except PowerCut:
+            self.machine.cut_power()
+            self.machine.restart_later(self.machine.restart_us)
+            return
+        except StorageError as error:
+            self.machine.stopped_by(error)
             return
         self.disk.snapshot = tree
         self.disk.log = []

@@ -1,6 +1,7 @@
 """A run of Zab alone: faults, requests at random servers, then peace, and all histories equal."""
 
 from ensemble.wire.peers import FEATURES
+from ensemble.zab.learner import PROMISED, SERVING
 from ensemble.zab.members import parse_members
 from ensemble.zab.timing import Timing
 from tests.sim.core import Book, CoreNode, Durable, digest_of
@@ -64,6 +65,8 @@ class CoreRun:
             self.machines[sid] = machine
         self.faults = Faults(plan, self.machines, self.network, [])
         self.faults.leader = self.leader
+        self.faults.is_syncing = self.is_syncing
+        self.faults.leader_of = self.leader_of
         self.asked = 0
         self.answered = 0
 
@@ -77,6 +80,17 @@ class CoreRun:
             if node is not None and node.is_serving and node.peer.leader is not None:
                 return sid
         return None
+
+    def is_syncing(self, sid: int) -> bool:
+        node = self.node(sid)
+        learner = None if node is None else getattr(node, "peer", None) and node.peer.learner
+        return learner is not None and PROMISED <= learner.stage < SERVING
+
+    def leader_of(self, sid: int) -> int | None:
+        node = self.node(sid)
+        if node is None or node.peer.learner is None:
+            return None
+        return int(node.peer.learner.leader_sid)
 
     def ask(self) -> None:
         """A client of some server writes, or syncs."""

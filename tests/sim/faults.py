@@ -46,6 +46,8 @@ KINDS = (
     "crash",
     "power",
     "cut_at_effect",
+    "cut_before",
+    "broken_sync",
     "pause",
     "partition",
     "isolate_leader",
@@ -59,6 +61,20 @@ KINDS = (
     "clock_jump",
     "client_cut",
     "all_power",
+)
+
+
+# Beginnings of effects on a disk: of the storage layer, and of `core.CoreNode`
+EFFECTS = (
+    "rename",
+    "sync",
+    "write",
+    "create",
+    "remove",
+    "cut",
+    "save current",
+    "append",
+    "install",
 )
 
 
@@ -113,6 +129,8 @@ class Faults:
         self.rng = self.world.random("faults")
         self.over = False
         self.leader: Callable[[], int | None] = lambda: None
+        self.is_syncing: Callable[[int], bool] = lambda sid: False
+        self.leader_of: Callable[[int], int | None] = lambda sid: None
         self.begun: dict[str, int] = {}
         for machine in machines.values():
             machine.restart_us = 1 + self.rng.randrange(600_000)
@@ -195,6 +213,42 @@ class Faults:
             machine.restart_us = self.a_while()
             machine.disk.cut_at = len(machine.disk.effects) + self.rng.randrange(40)
 
+    def cut_before(self) -> None:
+        """Power goes right before the next effect of one kind: between two that belong together."""
+        machine = self.some_machine()
+        if machine.is_up:
+            machine.restart_us = self.a_while(1_000, 500_000)
+            machine.disk.cut_before = self.rng.choice(EFFECTS)
+
+    def broken_sync(self) -> None:
+        """A server restarts, and while it is brought up to date somebody or something fails."""
+        machine = self.some_machine()
+        if not machine.is_up:
+            return
+        machine.kill()
+        back_us = self.a_while(1_000, 300_000)
+        machine.restart_later(back_us)
+        self.world.after(back_us, self.watch_sync, machine, 2_000, self.rng.randrange(3))
+
+    def watch_sync(self, machine: Machine, left: int, how: int) -> None:
+        """Wait for its synchronization to begin; then break it off in the middle."""
+        if self.over or left == 0:
+            return
+        if not self.is_syncing(machine.sid):
+            self.world.after(500, self.watch_sync, machine, left - 1, how)
+        elif how == 0:
+            machine.disk.cut_before = self.rng.choice(EFFECTS)
+            machine.restart_us = self.a_while(1_000, 500_000)
+        elif how == 1:
+            for end in self.network.of(machine.sid):
+                if isinstance(end.there, int):
+                    end.break_off("reset")
+        else:
+            leader = self.leader_of(machine.sid)
+            if leader is not None and self.machines[leader].is_up:
+                self.machines[leader].kill()
+                self.machines[leader].restart_later(self.a_while())
+
     def pause(self) -> None:
         machine = self.some_machine()
         if machine.is_up and not machine.paused:
@@ -269,7 +323,7 @@ class Faults:
         """A connection breaks in the middle of something that is yet to be sent."""
         ends = [end for end in self.network.ends if isinstance(end.there, int)]
         for end in self.rng.sample(ends, min(len(ends), 3)):
-            end.cut_after = self.rng.randrange(400)
+            end.cut_after = self.a_while(1, 20_000)
 
     def slow_network(self) -> None:
         place = self.some_machine().sid
