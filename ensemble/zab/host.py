@@ -8,11 +8,12 @@ simulation with a world of its own. To Zab a transaction is bytes.
 from typing import Final, final
 
 from librt.strings import BytesWriter
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from ensemble.wire.records import Id
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Link:
     """A connection to another server: bytes in order, or the end of it.
 
@@ -48,6 +49,7 @@ class Proposal:
         self.decoded: object = decoded
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Host:
     """The server around a `Peer`. Each method says what returns, and when."""
 
