@@ -1,4 +1,4 @@
-"""Zab alone in the simulation: the state machines of `ensemble.zab` around transactions of no meaning.
+"""Zab alone in the simulation: the machines of `ensemble.zab` around meaningless transactions.
 
 No tree, no clients, no files: a history is a list, a disk a list of what is durable, so that many
 thousand elections and synchronizations cost seconds. What must hold is checked while it happens:
@@ -7,7 +7,6 @@ one leader an epoch, committed means durable at a quorum and never lost, all his
 
 import hashlib
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ensemble.errors import ProtocolError, StorageError
@@ -17,16 +16,14 @@ from ensemble.zab.leader import SERVING
 from ensemble.zab.members import Members
 from ensemble.zab.peer import Peer
 from ensemble.zab.timing import Timing
-from tests.sim.machine import Machine, Program
-from tests.sim.network import ElectionHost, End
+from tests.sim.machine import Machine
+from tests.sim.peered import Peered
 from tests.sim.tap import Violation
-from tests.sim.world import World
 from tests.storage.simdisk import PowerCut
 
 Record = tuple[int, bytes]
 PIECE = 12  # of a record in a snapshot's stream: zxid and length
 SNAPSHOT_SYNC_US = 30_000
-CONNECT_ATTEMPTS = 5
 
 
 @dataclass
@@ -114,48 +111,23 @@ class Book:
             raise Violation(f"I9: {zxid:#x} is committed, durable at {sorted(holders)} only")
 
 
-class CoreLink(Link):
-    """A link over the world's network; `out` leaves at the end of a turn."""
-
-    def __init__(self, node: "CoreNode", id: int, end: End) -> None:
-        super().__init__(id)
-        self.node = node
-        self.end = end
-
-    def close(self, reason: str) -> None:
-        self.node.links.pop(self.end, None)
-        # What was written in this turn goes out first, as with a socket.
-        self.flush()
-        self.end.close()
-
-    def flush(self) -> None:
-        if len(self.out):
-            data = self.out.getvalue()
-            self.out.truncate(0)
-            self.end.send(data)
-
-
-class CoreNode(Program, Host, ElectionHost):
+class CoreNode(Peered, Host):
     """One server: a peer, its list of transactions, its disk."""
 
     def __init__(
         self, machine: Machine, book: Book, timing: Timing, recent_max: int, disk_diff_odds: float
     ) -> None:
-        self.machine = machine
-        self.world: World = machine.world
+        Peered.__init__(self, machine)
         self.book = book
         self.timing = timing
         self.recent_max = recent_max
         self.disk_diff_odds = disk_diff_odds
         self.disk = book.disks[machine.sid]
-        self.links: dict[End, CoreLink] = {}
-        self.next_link = 1
         self.tree: list[Record] = []
         self.gathering: list[Record] = []
         self.log_busy = False
         self.was_idle = True
         self.incoming = b""
-        self.connecting = 0
         self.is_serving = False
         self.state = 0
         self.syncs: deque[int] = deque()
@@ -175,21 +147,24 @@ class CoreNode(Program, Host, ElectionHost):
             disk.accepted,
             disk.current,
         )
-        self.set_clock()
+        self.set_clocks()
         self.machine.network.elections.start(self.machine.sid, self)
         self.peer.start()
 
-    def set_clock(self) -> None:
+    def get_peer(self) -> Peer:
+        return self.peer
+
+    def set_clocks(self) -> None:
         self.peer.now_ms = self.machine.clock.monotonic_ms()
 
     # The loop
 
     def on_time(self) -> None:
-        self.set_clock()
+        self.set_clocks()
         self.peer.on_time()
 
     def end_turn(self) -> None:
-        self.set_clock()
+        self.set_clocks()
         self.peer.end_turn()
         if self.gathering and not self.log_busy:
             self.log_busy = True
@@ -199,8 +174,7 @@ class CoreNode(Program, Host, ElectionHost):
             delay += int(habits.slow_sync_us * self.machine.rng.random())
             self.disk.cached += batch
             self.world.after(delay, self.synced, self.machine.life, batch)
-        for link in list(self.links.values()):
-            link.flush()
+        self.flush_links()
         self.deadline_ms = int(self.peer.deadline_ms())
 
     def synced(self, life: int, batch: list[Record]) -> None:
@@ -209,9 +183,8 @@ class CoreNode(Program, Host, ElectionHost):
             return
         try:
             self.effect("append")
-        except PowerCut:
-            self.machine.cut_power()
-            self.machine.restart_later(self.machine.restart_us)
+        except PowerCut as cut:
+            self.machine.lose_power(cut)
             return
         except StorageError as error:
             self.machine.stopped_by(error)
@@ -221,89 +194,11 @@ class CoreNode(Program, Host, ElectionHost):
         self.machine.put(self.logged, batch[-1][0])
 
     def logged(self, zxid: int) -> None:
-        self.set_clock()
+        self.set_clocks()
         self.log_busy = False
         self.peer.on_logged(zxid)
         if not self.gathering:
             self.peer.on_log_idle()
-
-    # The network
-
-    def on_notification(self, sid: int, frame: bytes) -> None:
-        self.machine.put(self.call, lambda: self.peer.on_notification(sid, frame[4:]))
-
-    def on_unreachable(self, sid: int) -> None:
-        self.machine.put(self.call, lambda: self.peer.on_unreachable(sid))
-
-    def on_reachable(self, sid: int) -> None:
-        self.machine.put(self.call, lambda: self.peer.on_reachable(sid))
-
-    def call(self, what: Callable[[], None]) -> None:
-        self.set_clock()
-        what()
-
-    def send_notification(self, sid: int, frame: bytes) -> None:
-        self.machine.network.elections.send(self.machine.sid, int(sid), frame)
-
-    def connect(self, sid: int) -> None:
-        self.connecting += 1
-        self.dial(int(sid), self.connecting, 1)
-
-    def dial(self, sid: int, number: int, attempt: int) -> None:
-        life = self.machine.life
-
-        def failed(reason: str) -> None:
-            if life != self.machine.life:
-                return
-            if attempt < CONNECT_ATTEMPTS:
-                self.world.after(100_000, self.dial_again, life, sid, number, attempt + 1)
-            else:
-                self.machine.put(self.call, lambda: self.connect_failed(sid, number, reason))
-
-        def opened(end: End) -> None:
-            if life != self.machine.life or number != self.connecting:
-                end.close()
-                return
-            link = self.take(end)
-            self.machine.put(self.call, lambda: self.peer.on_connected(link))
-
-        self.machine.network.connect(self.machine.sid, sid, "quorum", opened, failed)
-
-    def dial_again(self, life: int, sid: int, number: int, attempt: int) -> None:
-        if life == self.machine.life and number == self.connecting:
-            self.dial(sid, number, attempt)
-
-    def connect_failed(self, sid: int, number: int, reason: str) -> None:
-        if number == self.connecting:
-            self.peer.on_connect_failed(sid, reason)
-
-    def take(self, end: End) -> CoreLink:
-        link = CoreLink(self, self.next_link, end)
-        self.next_link += 1
-        self.links[end] = link
-        end.on_bytes = lambda data: self.machine.put(self.received, link, data)
-        end.on_closed = lambda reason: self.machine.put(self.closed, link, reason)
-        return link
-
-    def received(self, link: CoreLink, data: bytes) -> None:
-        if link.end in self.links:
-            self.set_clock()
-            self.peer.on_bytes(link, data)
-
-    def closed(self, link: CoreLink, reason: str) -> None:
-        if self.links.pop(link.end, None) is not None:
-            self.set_clock()
-            self.peer.on_link_closed(link, reason)
-
-    def listen(self) -> None:
-        self.machine.network.listen(self.machine.sid, "quorum", self.accept)
-
-    def accept(self, end: End) -> None:
-        link = self.take(end)
-        self.machine.put(self.call, lambda: self.peer.on_accepted(link))
-
-    def stop_listening(self) -> None:
-        self.machine.network.stop_listening(self.machine.sid, "quorum")
 
     # The disk
 
@@ -384,9 +279,8 @@ class CoreNode(Program, Host, ElectionHost):
             return
         try:
             self.effect("install")
-        except PowerCut:
-            self.machine.cut_power()
-            self.machine.restart_later(self.machine.restart_us)
+        except PowerCut as cut:
+            self.machine.lose_power(cut)
             return
         except StorageError as error:
             self.machine.stopped_by(error)
@@ -508,7 +402,7 @@ class CoreNode(Program, Host, ElectionHost):
 
     def ask(self, payload: bytes) -> None:
         """A write, or b"sync", of a client of this server."""
-        self.set_clock()
+        self.set_clocks()
         if not self.is_serving:
             return
         if payload == b"sync":

@@ -5,6 +5,7 @@ from ensemble.zab.learner import PROMISED, SERVING
 from ensemble.zab.members import parse_members
 from ensemble.zab.timing import Timing
 from tests.sim.core import Book, CoreNode, Durable, digest_of
+from tests.sim.ensemble import members_text
 from tests.sim.faults import Faults, Plan
 from tests.sim.machine import Clock, Habits, Machine
 from tests.sim.network import Network, Pace
@@ -13,14 +14,6 @@ from tests.sim.tap import Violation
 from tests.sim.world import World
 
 SETTLE_US = 30_000_000
-
-
-def members_text(plan: Plan) -> bytes:
-    lines = []
-    for sid in plan.servers:
-        role = "observer" if sid > plan.voters else "participant"
-        lines.append(f"server.{sid}=10.0.0.{sid}:2888:3888:{role}")
-    return "\n".join([*lines, "version=0"]).encode()
 
 
 class CoreRun:
@@ -47,7 +40,6 @@ class CoreRun:
         self.book.committed = list(start.snapshot)
         self.wrong: list[str] = []
         self.machines: dict[int, Machine] = {}
-        cumulative = rng.random() < 0.7
         for sid in plan.servers:
             clock = Clock(world, rng.randrange(1 << 40), rng.uniform(-plan.drift, plan.drift))
             habits = Habits(rng.randint(20, 300), rng.randint(100, 2_000), rng.randint(100, 4_000))
@@ -55,7 +47,7 @@ class CoreRun:
                 plan.tick_ms,
                 plan.init_limit,
                 plan.sync_limit,
-                features=FEATURES if cumulative else 0,
+                features=FEATURES if plan.cumulative else 0,
             )
             machine = Machine(sid, world, self.network, clock, habits)
             machine.make = lambda machine, timing=timing: CoreNode(  # type: ignore[misc]

@@ -30,6 +30,7 @@ class Plan:
     snap_count: int = 40
     commit_log_count: int = 10
     drift: float = 0.01
+    cumulative: bool = True  # one ack for many: what our own servers agree on
     faults_us: int = 6_000_000
     first_counter: int = 0  # of the zxids: a run that begins high rolls over
     pace: Pace | None = None
@@ -92,6 +93,7 @@ def plan_of(seed: int, voters: int = 0) -> Plan:
     plan.session_ms = rng.choice((800, 2_000, 4_000))
     plan.faults_us = rng.choice((3_000_000, 6_000_000, 10_000_000))
     plan.gap_us = rng.choice((150_000, 400_000, 1_000_000))
+    plan.cumulative = rng.random() < 0.7
     spike = rng.choice((0.0, 0.0, 0.02))
     plan.pace = Pace(rng.randint(50, 400), rng.choice((100, 1_000, 5_000)), 300_000, spike)
     if rng.random() < 0.15:

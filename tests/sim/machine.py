@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ensemble.errors import ConfigError, StorageError
-from ensemble.server.log_writer import LogBatch
+from ensemble.server.log_batch import LogBatch
+from ensemble.server.log_port import LogPort
 from ensemble.storage.layout import Layout
 from ensemble.storage.txnlog import TxnLog
 from ensemble.wire.jute import reader_of
@@ -122,6 +123,12 @@ class Machine:
         self.disk = self.disk.after_cut(fate, self.rng.randrange(1 << 30))
         self.network.dark.add(self.sid)
 
+    def lose_power(self, cut: PowerCut) -> None:
+        """It went right before an effect on the disk; it comes back."""
+        self.world.note(f"server {self.sid} loses power before: {cut}")
+        self.cut_power()
+        self.restart_later(self.restart_us)
+
     def end(self, silent: bool) -> None:
         self.life += 1
         self.program = None
@@ -172,9 +179,7 @@ class Machine:
             program.end_turn()
             self.set_timer(program.deadline_ms)
         except PowerCut as cut:
-            self.world.note(f"server {self.sid} loses power before: {cut}")
-            self.cut_power()
-            self.restart_later(self.restart_us)
+            self.lose_power(cut)
         except (StorageError, ConfigError) as error:
             self.stopped_by(error)
         except Exception as error:
@@ -214,7 +219,7 @@ class Machine:
                 self.due()
 
 
-class SimLog:
+class SimLog(LogPort):
     """The log's process: writes and syncs a batch after a while, then says so.
 
     It is a process of its own: a pause of the server does not stop it, a crash does.
@@ -224,7 +229,7 @@ class SimLog:
         self.machine = machine
         self.on_synced = on_synced
         self.log = TxnLog(machine.disk, LAYOUT, prealloc_kb)
-        self.busy = False
+        super().__init__()
         self.synced = 0
         self.batches: deque[bytes] = deque()
         self.failure: StorageError | None = None
@@ -246,9 +251,7 @@ class SimLog:
         try:
             self.synced = self.write_batch(records, roll)
         except PowerCut as cut:
-            machine.world.note(f"server {machine.sid} loses power before: {cut}")
-            machine.cut_power()
-            machine.restart_later(machine.restart_us)
+            machine.lose_power(cut)
             return
         except StorageError as error:
             self.failure = error
@@ -278,5 +281,9 @@ class SimLog:
         self.busy = False
         return self.synced
 
-    def stop(self) -> None:
-        self.log.close()
+    def end_file(self) -> None:
+        """See `LogPort`."""
+        assert not self.busy
+        if self.failure is not None:
+            raise self.failure
+        self.log.roll()

@@ -53,7 +53,6 @@ class Run:
         self.tap = Tap(reuse=plan.voters == 1)
         self.history = History()
         self.wrong: list[str] = []
-        self.counts: dict[str, int] = {}
         self.marks: dict[int, Op] = {}
         self.machines: dict[int, Machine] = {}
         for sid in plan.servers:
@@ -69,10 +68,6 @@ class Run:
         ]
         self.workload = Workload(self.clients, plan.think_us, plan.ops)
         self.faults = Faults(plan, self.machines, self.network, self.clients)
-
-    def count(self, what: str) -> None:
-        """That something came about at all: a run without a TRUNC proves nothing about it."""
-        self.counts[what] = self.counts.get(what, 0) + 1
 
     def go(self) -> Outcome:
         try:
@@ -95,7 +90,7 @@ class Run:
         outcome.answered = sum(op.is_done for op in self.history.ops)
         outcome.txns = len(self.tap.records)
         outcome.epochs = len(self.tap.histories)
-        outcome.counts = self.counts
+        outcome.counts = self.tap.counts
         outcome.lines = self.world.lines
         return outcome
 

@@ -5,7 +5,7 @@ The first gives the checkers the committed history, the second shows at once whe
 
 from typing import Any
 
-from ensemble.server.log_writer import LogBatch
+from ensemble.server.log_batch import LogBatch
 from ensemble.tree.datatree import DataTree
 from ensemble.wire.jute import reader_of
 from ensemble.wire.txns import LoggedTxn, read_txn
@@ -27,6 +27,7 @@ class Tap:
         self.digests: dict[int, tuple[int, int]] = {}  # zxid -> (digest, who had it first)
         self.histories: dict[int, tuple[int, int]] = {}  # epoch -> (leader, end of its history)
         self.reached = 0
+        self.counts: dict[str, int] = {}  # that something came about at all
 
     def log(self, log: Any) -> Any:
         """Have every batch that goes into this log written down."""
@@ -59,7 +60,7 @@ class Tap:
         for lost in [other for other in self.records if other > zxid]:
             del self.records[lost]
 
-    def serving(self, sid: int, epoch: int, history_end: int, last_zxid: int) -> None:
+    def serving(self, sid: int, epoch: int, history_end: int) -> None:
         """I1: a leader is established; its history is committed."""
         known = self.histories.get(epoch)
         if known is None:

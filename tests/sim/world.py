@@ -14,7 +14,7 @@ EVENTS_MAX = 3_000_000  # of one run: beyond it something goes round in circles
 
 
 class World:
-    """See the module. `trace` is the fingerprint of the run so far; `lines` its story, if wanted."""
+    """See the module. `trace` is the fingerprint of the run so far, `lines` its story if wanted."""
 
     def __init__(self, seed: int, verbose: bool = False) -> None:
         self.seed = seed
