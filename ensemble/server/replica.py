@@ -285,17 +285,15 @@ class Replica(Host, Authority):
     def log_is_idle(self) -> bool:
         return self.batch.count == 0 and not self.log.busy
 
-    def log_end(self) -> i64:
-        assert self.log_is_idle()
-        return self.tree.last_zxid
-
-    def truncate(self, zxid: i64) -> bool:
+    def truncate(self, zxid: i64, reload: bool) -> bool:
         assert self.log_is_idle()
         self.log.end_file()
         if not truncation.truncate(self.disk, self.layout, int(zxid)):
             return False
-        self.load_tree()
-        assert self.tree.last_zxid == zxid, f"{self.tree.last_zxid:#x} after the cut at {zxid:#x}"
+        if reload:
+            self.load_tree()
+            last = self.tree.last_zxid
+            assert last == zxid, f"the tree ends at {last:#x} after the cut at {zxid:#x}"
         return True
 
     def reload(self) -> None:
