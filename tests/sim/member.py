@@ -178,9 +178,7 @@ class Member(Peered, Shell):
         self.count("SNAP installed")
         self.installing += 1
         delay = self.rng.randrange(SNAPSHOT_TAKES_US)
-        self.world.after(
-            delay, self.installed, self.machine.life, self.installing, copy_of(tree)
-        )
+        self.world.after(delay, self.installed, self.machine.life, self.installing, copy_of(tree))
 
     def installed(self, life: int, number: int, tree: DataTree) -> None:
         machine = self.machine
@@ -245,5 +243,8 @@ class Member(Peered, Shell):
         """The replica has it."""
 
     def report(self, text: str) -> None:
+        for kind in (" DIFF and 0 ", " DIFF ", " TRUNC ", " SNAP "):
+            if kind in text and " ends at " in text:
+                self.count(kind.strip())
+                break
         self.world.tell(lambda: f"server {self.machine.sid}: {text}")
-

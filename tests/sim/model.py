@@ -147,11 +147,11 @@ class Model:
         if isinstance(txn, CloseSessionTxn):
             self.close(zxid, session, txn)
             return
+        if isinstance(txn, MultiTxn) and any(isinstance(part, ErrorTxn) for part in txn.txns):
+            return
         if session != 0 and not self.is_open(session, zxid):
             self.problem(zxid, f"a write of session {session:#x}, which is not open")
         if isinstance(txn, MultiTxn):
-            if any(isinstance(part, ErrorTxn) for part in txn.txns):
-                return
             for part in txn.txns:
                 self.one(header, part)
             return
