@@ -266,7 +266,6 @@ class Peering(Shell):
             node.layout,
             tree,
             storage.compression,
-            storage.digest_enabled,
             storage.last_zxid_enabled,
         )
         try:
