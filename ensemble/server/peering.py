@@ -306,6 +306,8 @@ class Peering(Shell):
         self.cancel_install()
         if state == peers.LOOKING:
             self.quorum_port.cancel()
+            # What it writes may be cut from the history before it is done.
+            self.node.upkeep.snapshotter.stop()
         self.node.on_role(state, epoch)
 
     def on_tree(self, tree: DataTree) -> None:
