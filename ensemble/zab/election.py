@@ -233,9 +233,9 @@ class Election:
 
     def _on_looking(self, effects: list[Effect], sender: i64, n: Notification, now_ms: i64) -> None:
         """A voter that looks, too (election.md 3.3)."""
+        self._decided.pop(sender, None)  # it looks again: what it said in its role is over
         if self._initial.zxid == NO_HISTORY or n.zxid == NO_HISTORY or n.round < self.round:
             return
-        self._decided.pop(sender, None)
         theirs = vote_of(n)
         if n.round > self.round:
             self.round = n.round
