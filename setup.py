@@ -30,11 +30,18 @@ COMPILED = [
     "ensemble/server/answers.py",
     "ensemble/server/pipeline.py",
     "ensemble/server/write_replies.py",
+    "ensemble/server/poll.py",
     "ensemble/server/client_port.py",
+    "ensemble/server/log_batch.py",
+    "ensemble/server/log_port.py",
+    "ensemble/server/peer_socket.py",
     "ensemble/server/log_writer.py",
     "ensemble/server/standalone.py",
+    "ensemble/server/replica.py",
+    "ensemble/server/forwarding.py",
     "ensemble/storage/txnlog.py",
     "ensemble/storage/logreader.py",
+    "ensemble/storage/logwalk.py",
     "ensemble/storage/replay.py",
 ]
 

@@ -254,7 +254,7 @@ class Node:
         """Recover, open the ports, turn until `stop`; see `run`."""
         assert self._stopped is not None
         self.recover()
-        self.port.watch(self.log_writer.notify_fd, self.on_log_synced)
+        self.port.poll.watch(self.log_writer.notify_fd, self.on_log_synced)
         ports = self.config.ports
         try:
             if ports.port >= 0:
@@ -359,7 +359,7 @@ class Node:
             )
             self.fail(error)
 
-    def on_log_synced(self) -> None:
+    def on_log_synced(self, events: int) -> None:
         count = self.authority.on_synced()
         if count == 0:
             return

@@ -101,7 +101,7 @@ async def pause(node: "Node") -> None:
                 await synced.wait()
             finally:
                 node.loop.remove_reader(fd)
-            node.on_log_synced()
+            node.on_log_synced(0)
     except StorageError as error:
         node.fail(error)
         raise

@@ -9,12 +9,15 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from ensemble.server.log_writer import LogBatch, LogWriter
+from ensemble.server.connection import Connection
+from ensemble.server.log_batch import LogBatch
+from ensemble.server.log_writer import LogWriter
 from ensemble.server.pipeline import Authority, Pipeline
 from ensemble.tree.apply import apply
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.digest import NO_SUMS
 from ensemble.tree.prepare import Prepared, Preparer, WriteRequest
+from ensemble.wire.jute import Reader
 
 DIGEST_CHECK_EVERY: Final = 128  # transactions; a power of two
 
@@ -65,6 +68,14 @@ class StandaloneAuthority(Authority):
         self.gathering.append(prepared)
         self.batch.append(zxid, prepared.payload)
         return zxid
+
+    def sync(self, conn: Connection, xid: i64, reader: Reader) -> bool:
+        """There is nobody else who could have written."""
+        return True
+
+    def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
+        """This server knows every session."""
+        return True
 
     def end_turn(self) -> None:
         """Hand what has gathered to the log, unless a sync is still on its way."""

@@ -66,7 +66,8 @@ HELLO_TEXT_BYTES_MAX: Final = 2_048
 # and bits. Apache's servers read the fields in front of it and no further.
 FEATURES_MARK: Final = 0x456E7362  # "Ensb"
 CUMULATIVE: Final = 1  # one ACK, one COMMIT stands for all zxids up to it
-FEATURES: Final = CUMULATIVE
+EXACT_TRUNC: Final = 2  # refuses a TRUNC to a zxid that its log does not hold
+FEATURES: Final = CUMULATIVE | EXACT_TRUNC
 
 
 @final
