@@ -3,7 +3,7 @@
 from ensemble.wire.peers import FOLLOWING, LEADING, LOOKING, OBSERVING, Notification
 from ensemble.zab.election import Effect, Election
 from ensemble.zab.members import Member, Members
-from ensemble.zab.votes import describe
+from ensemble.zab.votes import Vote, describe
 
 STATES = {
     "looking": LOOKING,
@@ -16,6 +16,11 @@ STATES = {
 def majority(*voters: int, observers: tuple[int, ...] = (), version: int = 0) -> Members:
     sids = [(sid, False) for sid in voters] + [(sid, True) for sid in observers]
     return Members(version, {s: Member(s, [("h", s)], [("h", s)], o) for s, o in sids})
+
+
+THREE = majority(1, 2, 3)
+FIVE = majority(1, 2, 3, 4, 5)
+WITH_OBSERVER = majority(1, 2, 3, observers=(4,))
 
 
 def weighted(groups: dict[int, int], weights: dict[int, int]) -> Members:
@@ -42,6 +47,14 @@ def looking(
     election = Election(sid, members, gossip)
     for _ in range(rounds):
         election.look(zxid, epoch, 0)
+    return election
+
+
+def follower(sid: int = 2, members: Members = THREE, rounds: int = 3) -> Election:
+    """Follows 3, elected at zxid 0x200000003 in epoch 2; the epoch is 3 now."""
+    election = looking(sid, members, zxid=0x2_0000_0003, epoch=2, rounds=rounds)
+    election.take_role(FOLLOWING, Vote(3, 0x2_0000_0003, 2, rounds))
+    election.serve(3)
     return election
 
 
