@@ -1,8 +1,11 @@
 """What a server asks of its log, whoever writes: a process of its own, or a simulated disk."""
 
+from mypy_extensions import mypyc_attr
+
 from ensemble.server.log_batch import LogBatch
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class LogPort:
     """One batch is in flight at a time; whoever writes says so when it is on the disk."""
 

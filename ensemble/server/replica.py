@@ -11,7 +11,7 @@ from collections import deque
 from typing import Final, final
 
 from librt.strings import BytesWriter, write_i32_be, write_i64_be
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from ensemble.errors import ProtocolError, StorageError
 from ensemble.server.connection import FORWARDED, OPEN, WAITING, Connection
@@ -52,6 +52,7 @@ HEARD_MAX: Final = 100_000  # sessions in one answer to a PING
 DIVERGENCES_MAX: Final = 3  # times that a tree may differ from its leader's before the server stops
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Shell:
     """What a replica needs of the world outside; each call returns at once."""
 
@@ -80,7 +81,11 @@ class Shell:
         raise NotImplementedError
 
     def on_serving(self, state: i64, epoch: i64) -> None:
-        """A role is established, or (state LOOKING) over."""
+        """A role is established, or (state LOOKING) over: what `install_snapshot` began ends."""
+        raise NotImplementedError
+
+    def on_tree(self, tree: DataTree) -> None:
+        """Another tree has taken the place of the one before."""
         raise NotImplementedError
 
     def report(self, text: str) -> None:
@@ -188,6 +193,7 @@ class Replica(Host, Authority):
         if pipeline is not None:
             pipeline.tree = tree
             pipeline.answers.tree = tree
+        self.shell.on_tree(tree)
 
     def start(self, now_ms: i64) -> None:
         """Look for a leader."""
@@ -279,17 +285,15 @@ class Replica(Host, Authority):
     def log_is_idle(self) -> bool:
         return self.batch.count == 0 and not self.log.busy
 
-    def log_end(self) -> i64:
-        assert self.log_is_idle()
-        return self.tree.last_zxid
-
-    def truncate(self, zxid: i64) -> bool:
+    def truncate(self, zxid: i64, reload: bool) -> bool:
         assert self.log_is_idle()
         self.log.end_file()
         if not truncation.truncate(self.disk, self.layout, int(zxid)):
             return False
-        self.load_tree()
-        assert self.tree.last_zxid == zxid, f"{self.tree.last_zxid:#x} after the cut at {zxid:#x}"
+        if reload:
+            self.load_tree()
+            last = self.tree.last_zxid
+            assert last == zxid, f"the tree ends at {last:#x} after the cut at {zxid:#x}"
         return True
 
     def reload(self) -> None:

@@ -38,6 +38,8 @@ class StandaloneAuthority(Authority):
         "pipeline",
         "preparer",
         "proposed",
+        "snapshot_at",
+        "snapshot_at_bytes",
         "syncing",
         "tree",
         "txns_since_snapshot",
@@ -56,6 +58,8 @@ class StandaloneAuthority(Authority):
         self.wall_ms: i64 = 0
         self.txns_since_snapshot: i64 = 0
         self.log_bytes_since_snapshot: i64 = 0
+        self.snapshot_at: i64 = 1 << 62  # so many transactions, or bytes of log, until the next
+        self.snapshot_at_bytes: i64 = 1 << 62
 
     def last_proposed(self) -> i64:
         return self.proposed
@@ -90,8 +94,12 @@ class StandaloneAuthority(Authority):
         """Whether everything that was submitted has been applied."""
         return not self.syncing and not self.gathering
 
-    def on_synced(self) -> int:
-        """The disk has another batch: apply it. Gives the number of transactions applied.
+    def is_leading(self) -> bool:
+        """There is nobody else."""
+        return True
+
+    def on_log_synced(self) -> None:
+        """The disk has another batch: apply it.
 
         Raises:
             StorageError: the disk failed. Nothing of the batch may be acknowledged; the server
@@ -117,6 +125,4 @@ class StandaloneAuthority(Authority):
             if journal is not None:
                 journal.on_committed(header, int(prepared.error), prepared.txn, applied)
             pipeline.on_committed(header, prepared.error, applied)
-        count = len(batch)
-        self.txns_since_snapshot += count
-        return count
+        self.txns_since_snapshot += len(batch)
