@@ -1,7 +1,7 @@
 """Fast leader election: the search, rule by rule. Times are milliseconds; no clock runs here."""
 
 import pytest
-from voting import FIVE, THREE, WITH_OBSERVER, lines, looking, majority, note
+from voting import FIVE, THREE, WITH_OBSERVER, follower, lines, looking, majority, note, weighted
 
 from ensemble.wire.peers import (
     FOLLOWING,
@@ -110,6 +110,17 @@ def test_nothing_is_said_before_the_first_search() -> None:
     assert election.on_notification(2, note("looking", 2), 0) == []
     assert election.on_unreachable(2, 0) == []
     assert election.on_time(10**9) == []
+    alone = Election(1, weighted({1: 1, 2: 1}, {1: 2, 2: 1}))  # a quorum by itself
+    assert alone.on_unreachable(2, 0) == []
+
+
+def test_who_got_out_of_reach_before_the_search_is_not_waited_for_in_it() -> None:
+    """Ours: the usual failover. The leader's connection breaks first, then the search begins."""
+    election = follower(sid=2)
+    assert election.on_unreachable(3, 0) == []
+    election.look(9, 3, 1)
+    effects = election.on_notification(1, note("looking", 2, zxid=9, epoch=3, round=4), 2)
+    assert lines(effects) == ["elected 2 (epoch 3, zxid 0x9), round 4"]
 
 
 # Silence
