@@ -309,7 +309,7 @@ def test_each_phase_has_its_time() -> None:
 
 def test_a13_an_epoch_ends_before_its_zxids_do_f22() -> None:
     scene = Scene()
-    two, _ = scene.serve()
+    scene.serve()
     scene.leader.broadcast.committed = zxid(2, 0xFFFFFFFD)
     scene.propose(0xFFFFFFFE)
     assert "no zxids left" in scene.leader.resigned

@@ -1,4 +1,4 @@
-"""A learner, from its FOLLOWERINFO to the last commit: above all what is durable when (zab.md 4.3)."""
+"""A learner, from FOLLOWERINFO to the last commit: what is durable when (zab.md 4.3)."""
 
 import json
 from pathlib import Path
