@@ -36,6 +36,7 @@ class Plan:
     pace: Pace | None = None
     kinds: dict[str, int] = field(default_factory=dict)  # fault -> weight
     gap_us: int = 500_000  # between faults
+    purge_odds: float = 0.0  # after a snapshot: whether what is older is removed
     disk_diff_odds: float = 1.0  # how often the log files can prove a DIFF
 
     @property
@@ -94,6 +95,7 @@ def plan_of(seed: int, voters: int = 0) -> Plan:
     plan.faults_us = rng.choice((3_000_000, 6_000_000, 10_000_000))
     plan.gap_us = rng.choice((150_000, 400_000, 1_000_000))
     plan.cumulative = rng.random() < 0.7
+    plan.purge_odds = rng.choice((0.0, 0.3, 1.0))
     spike = rng.choice((0.0, 0.0, 0.02))
     plan.pace = Pace(rng.randint(50, 400), rng.choice((100, 1_000, 5_000)), 300_000, spike)
     if rng.random() < 0.15:
