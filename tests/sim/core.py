@@ -219,10 +219,6 @@ class CoreNode(Peered, Host):
     def append(self, zxid: int, payload: bytes) -> None:
         self.gathering.append((int(zxid), payload))
 
-    def log_end(self) -> int:
-        assert self.log_is_idle()
-        return self.disk.end()
-
     def log_is_idle(self) -> bool:
         return not self.log_busy and not self.gathering
 

@@ -85,7 +85,7 @@ class Solo(Program):
 
     def on_log_synced(self) -> None:
         self.set_clocks()
-        self.authority.on_synced()
+        self.authority.on_log_synced()
         self.tap.applied(self.machine.sid, self.tree)
         if self.authority.txns_since_snapshot >= self.snap_count:
             self.authority.txns_since_snapshot = 0
