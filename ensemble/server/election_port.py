@@ -158,6 +158,11 @@ class ElectionPort:
         for peer in list(self.peers.values()):
             self.drop(peer)
 
+    def renew_certificates(self) -> None:
+        """`security` has others now: they are for who connects from here on."""
+        if self.listener is not None:
+            self.listener.tls = self.security.server_tls
+
     def send(self, sid: int, frame: bytes) -> None:
         """Put a message, with its length, into the slot of `sid`; it goes out as soon as it can."""
         assert sid != self.sid, "a message to oneself does not leave"

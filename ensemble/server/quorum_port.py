@@ -92,6 +92,11 @@ class QuorumPort:
             self.listener.close()
             self.listener = None
 
+    def renew_certificates(self) -> None:
+        """`security` has others now: they are for who connects from here on."""
+        if self.listener is not None:
+            self.listener.tls = self.security.server_tls
+
     def connect(self, sid: int, within_ms: int) -> None:
         """Connect to the leader, trying again while it refuses; one at a time."""
         self.cancel()
