@@ -197,10 +197,10 @@ class AdminPort:
         if not self.snapshots.allows():
             node.stats.snapshots_limited += 1
             return reply("snapshot", {}, "too many snapshots: admin.rateLimiterIntervalInMS", 429)
-        path = await node.take_snapshot()
+        path = await node.upkeep.take_snapshot()
         if path is None:
             return reply("snapshot", {}, "the snapshot failed, see the server's log", 500)
-        zxid = node.last_snapshot[0]
+        zxid = node.upkeep.last_snapshot[0]
         headers = {"last_zxid": f"{zxid:#x}", "snapshot_size": str(os.stat(path).st_size)}
         if request.query.get("streaming", "true").lower() == "false":
             response = reply("snapshot", {}, None)
@@ -380,7 +380,7 @@ def is_read_only(node: "Node", request: web.Request) -> JsonObject:
 
 
 def last_snapshot(node: "Node", request: web.Request) -> JsonObject:
-    zxid, at = node.last_snapshot
+    zxid, at = node.upkeep.last_snapshot
     return {"zxid": f"{zxid & 0xFFFFFFFFFFFFFFFF:x}", "timestamp": int(at)}
 
 

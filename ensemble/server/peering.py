@@ -20,7 +20,8 @@ from ensemble.server.poll import Poll
 from ensemble.server.quorum_config import QuorumOptions
 from ensemble.server.quorum_port import QuorumPort
 from ensemble.server.quorum_tls import LOOK_EVERY_MS, Renewal, peer_security
-from ensemble.server.replica import Replica, Shell
+from ensemble.server.replica import Replica
+from ensemble.server.shell import Shell
 from ensemble.server.snapshots import Child
 from ensemble.storage import replacement
 from ensemble.tree.datatree import DataTree
@@ -282,7 +283,7 @@ class Peering(Shell):
     def install_snapshot(self, tree: DataTree) -> None:
         """A child writes the tree; then it takes the place of all that is on the disk."""
         node = self.node
-        node.snapshotter.stop()
+        node.upkeep.snapshotter.stop()
         storage = node.config.storage
         write = partial(
             replacement.write,
@@ -323,7 +324,7 @@ class Peering(Shell):
             self.installing = None
 
     def snapshot_due(self) -> None:
-        self.node.snapshot_due()
+        self.node.upkeep.snapshot_due()
 
     # Shell: the rest
 

@@ -10,9 +10,10 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from ensemble.server.connection import Connection
+from ensemble.server.contracts import Authority
 from ensemble.server.log_batch import LogBatch
 from ensemble.server.log_writer import LogWriter
-from ensemble.server.pipeline import Authority, Pipeline
+from ensemble.server.pipeline import Pipeline
 from ensemble.tree.apply import apply
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.digest import NO_SUMS
