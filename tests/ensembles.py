@@ -1,7 +1,7 @@
 """Ensembles of real server processes on loopback, each member ours or Apache's.
 
-A member's data folder outlives its process: it may be killed, paused, and started again as the other
-software on what it left. Nothing here judges what the servers do; see `tests/chaos` for that.
+A member's data folder outlives its process: it may be killed, paused, and started again as the
+other software on what it left. Nothing here judges what the servers do: that is `tests/chaos`.
 """
 
 import contextlib
