@@ -1,10 +1,6 @@
-"""The short form of `make chaos`: real processes are hurt while clients write (I9-I13, I20).
-
-`CHAOS_SOFTWARE=apache` runs the same on Apache's servers: whether the checks ask too much.
-"""
+"""The short form of `make chaos`: real processes are hurt while clients write (I9-I13, I20)."""
 
 import contextlib
-import os
 import random
 import subprocess
 from collections.abc import Mapping
@@ -15,11 +11,11 @@ import pytest
 from tests.chaos import faults
 from tests.chaos.faults import Fault
 from tests.chaos.links import Links
-from tests.chaos.run import CONFIG, Run, software_of
+from tests.chaos.run import CONFIG, Run
 from tests.ensembles import Ensemble
 from tests.needs import need
+from tests.subject import IS_OURS, subject
 
-SOFTWARE = os.environ.get("CHAOS_SOFTWARE", "ours")
 EXIT_STORAGE = 10
 ENDS_WITHIN_S = 30.0
 APACHE_ENDS_WITHIN_S = 5.0
@@ -33,9 +29,9 @@ MIXED: list[Fault] = [
 
 
 def prepared(folder: Path, *what: Fault, seconds: float) -> Run:
-    ensemble = Ensemble(folder, software_of(SOFTWARE), CONFIG)
+    ensemble = Ensemble(folder, [subject()] * 3, CONFIG)
     run = Run(ensemble, random.Random(9), list(what), seconds)
-    run.sync_is_linearizable = SOFTWARE == "ours"
+    run.sync_is_linearizable = IS_OURS
     return run
 
 

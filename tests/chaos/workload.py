@@ -17,6 +17,7 @@ from ensemble.client import (
     ConnectionLossError,
     CreateMode,
     NodeExistsError,
+    NoNodeError,
     SessionExpiredError,
     State,
     walk,
@@ -39,6 +40,7 @@ ABANDONED_TIMEOUT_MS: Final = 2_000
 OP_CREATE: Final = 1
 EPHEMERAL_FLAG: Final = 1
 DUMP_TIMEOUT_S: Final = 30.0
+READER: Final = b"user:secret"  # who may see what tests close to others
 
 
 @dataclass
@@ -206,13 +208,17 @@ def abandon_session(port: int) -> str:
 async def dump(address: str) -> Tree:
     """Everything that a member shows, after a sync."""
     tree: Tree = {}
-    async with asyncio.timeout(DUMP_TIMEOUT_S), Client(address, timeout=10.0) as client:
+    auth = [("digest", READER)]
+    async with asyncio.timeout(DUMP_TIMEOUT_S), Client(address, auth=auth) as client:
         await client.sync("/")
         async for path in walk(client, "/"):
             if path == "/zookeeper/config":
                 continue  # each member's own, where the addresses differ
-            value, stat = await client.get(path)
-            acl, _ = await client.get_acl(path)
+            try:
+                value, stat = await client.get(path)
+                acl, _ = await client.get_acl(path)
+            except NoNodeError:
+                continue  # an ephemeral that went meanwhile
             fields = (stat.czxid, stat.mzxid, stat.ctime, stat.mtime, stat.version)
             fields += (stat.cversion, stat.aversion, stat.pzxid, stat.num_children)
             tree[path] = Znode(value, fields, str(acl), stat.ephemeral_owner)
