@@ -30,6 +30,15 @@ class StorageError(EnsembleError):
     """The disk lost, damaged or refused something: file, offset and advice are in the text."""
 
 
+class DamagedFileError(StorageError):
+    """A file does not hold what was written. What lies before `offset` in `path` can be used."""
+
+    def __init__(self, message: str, path: str, offset: int) -> None:
+        super().__init__(message)
+        self.path = path
+        self.offset = offset
+
+
 class ConfigError(EnsembleError):
     """The operator's configuration cannot be used. Names the key, the value and the reason."""
 

@@ -18,6 +18,7 @@ LAYERS: dict[str, set[str]] = {
     "ensemble/wire": {"ensemble.errors"},
     "ensemble/tree": {"ensemble.errors", "ensemble.wire"},
     "ensemble/storage": {"ensemble.errors", "ensemble.wire", "ensemble.tree"},
+    "ensemble/zab": {"ensemble.errors", "ensemble.wire"},
     "ensemble/client": {"ensemble.errors", "ensemble.wire"},
     "ensemble/server": {
         "ensemble",
@@ -25,11 +26,12 @@ LAYERS: dict[str, set[str]] = {
         "ensemble.wire",
         "ensemble.tree",
         "ensemble.storage",
+        "ensemble.zab",
         "ensemble.client",
     },
     "console": {"ensemble.client", "ensemble.errors"},
 }
-PURE = ("ensemble/wire", "ensemble/tree")
+PURE = ("ensemble/wire", "ensemble/tree", "ensemble/zab")
 IMPURE_MODULES = {"asyncio", "os", "random", "select", "socket", "subprocess", "threading", "time"}
 HEAVY_MODULES = ("aiohttp", "click", "cryptography", "django", "jks", "uvloop")
 

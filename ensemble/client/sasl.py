@@ -54,10 +54,19 @@ class DigestMd5:
 class DigestMd5Exchange:
     """Answers one challenge, then checks that the server knows the password too."""
 
-    def __init__(self, user: str, password: str, cnonce: str) -> None:
+    def __init__(
+        self,
+        user: str,
+        password: str,
+        cnonce: str,
+        digest_uri: str = DIGEST_URI,
+        authzid: str = "",
+    ) -> None:
         self._user = user
         self._password = password
         self._cnonce = cnonce
+        self._digest_uri = digest_uri
+        self._authzid = authzid
         self._expected = ""
 
     def respond(self, challenge: bytes) -> bytes:
@@ -84,9 +93,10 @@ class DigestMd5Exchange:
                 f'nonce="{_escape(nonce)}"',
                 f"nc={NONCE_COUNT}",
                 f'cnonce="{_escape(self._cnonce)}"',
-                f'digest-uri="{DIGEST_URI}"',
+                f'digest-uri="{self._digest_uri}"',
                 f"response={self._digest(realm, nonce, 'AUTHENTICATE:')}",
                 "qop=auth",
+                *([f'authzid="{_escape(self._authzid)}"'] if self._authzid else []),
             )
         ).encode()
 
@@ -105,8 +115,9 @@ class DigestMd5Exchange:
     def _digest(self, realm: str, nonce: str, method: str) -> str:
         """RFC 2831 2.1.2.1."""
         secret = _md5(f"{self._user}:{realm}:{self._password}".encode()).digest()
-        a1 = _md5(secret + f":{nonce}:{self._cnonce}".encode()).hexdigest()
-        a2 = _md5(f"{method}{DIGEST_URI}".encode()).hexdigest()
+        as_whom = f":{self._authzid}" if self._authzid else ""
+        a1 = _md5(secret + f":{nonce}:{self._cnonce}{as_whom}".encode()).hexdigest()
+        a2 = _md5(f"{method}{self._digest_uri}".encode()).hexdigest()
         return _md5(f"{a1}:{nonce}:{NONCE_COUNT}:{self._cnonce}:auth:{a2}".encode()).hexdigest()
 
 

@@ -394,7 +394,7 @@ def server_stats(node: "Node", request: web.Request) -> JsonObject:
             "log_dir_size": four_letter.folder_bytes(node.layout.log_folder),
             "last_processed_zxid": int(node.tree.last_zxid),
             "outstanding_requests": int(node.pipeline.outstanding),
-            "server_state": "standalone",
+            "server_state": node.mode(),
             "avg_latency": stats.latency.average(),
             "max_latency": int(stats.latency.max),
             "min_latency": int(stats.latency.min),

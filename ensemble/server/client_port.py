@@ -19,6 +19,7 @@ from mypy_extensions import i64
 from ensemble.errors import ProtocolError
 from ensemble.server.connection import CLOSED, DRAINING, NEW, Connection
 from ensemble.server.pipeline import Pipeline
+from ensemble.server.poll import Poll
 from ensemble.server.stats import ConnectionStats
 from ensemble.wire.records import Id
 
@@ -119,12 +120,13 @@ class ClientPort:
         self.identify: Final = identify
         self.wall_ms: Final = wall_ms
         self.on_refused: Final = on_refused
-        self.epoll: Final = select.epoll()
+        self.poll: Final = Poll()  # for what else is served in the same turns: watch it there
+        self.epoll: Final = self.poll.epoll
         self.sockets: Final[dict[int, ClientSocket]] = {}
         self.by_connection: Final[dict[int, ClientSocket]] = {}
         self.per_host: Final[dict[str, int]] = {}
         self.listeners: Final[dict[int, tuple[socket.socket, ssl.SSLContext | None]]] = {}
-        self.extra: Final[dict[int, Callable[[], None]]] = {}
+        self.extra: Final = self.poll.callbacks
         self.waiting: list[ClientSocket] = []  # with frames to look at in the next turn
         # Those that more than `outstanding_max` unanswered requests hold up, in the order in which
         # they came: with less order some would wait for many times as long as others.
@@ -150,11 +152,6 @@ class ClientPort:
         self.epoll.register(sock.fileno(), EPOLL_IN)
         return int(sock.getsockname()[1])
 
-    def watch(self, fd: int, callback: Callable[[], None]) -> None:
-        """Have a descriptor of another part (the log's) served within the same turns."""
-        self.extra[fd] = callback
-        self.epoll.register(fd, EPOLL_IN)
-
     def stop_listening(self) -> None:
         for fd, (sock, _) in self.listeners.items():
             self.epoll.unregister(fd)
@@ -166,7 +163,7 @@ class ClientPort:
         self.stop_listening()
         for client in list(self.sockets.values()):
             self.close_socket(client, "")
-        self.epoll.close()
+        self.poll.close()
 
     # A turn
 
@@ -190,7 +187,7 @@ class ClientPort:
                 if event & ~EPOLL_OUT:
                     self.on_readable(client)
             elif fd in self.extra:
-                self.extra[fd]()
+                self.extra[fd](event)
             elif fd in self.listeners:
                 accepts = True
         if accepts:

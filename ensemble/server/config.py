@@ -12,6 +12,7 @@ from typing import Final
 
 from ensemble.errors import ConfigError
 from ensemble.server.properties import logical_lines, parse_properties, split_key, unescape
+from ensemble.server.quorum_config import QuorumOptions, quorum
 
 # Known and without effect here: they tune machinery that this server does not have.
 IGNORED_PREFIXES: Final = (
@@ -210,6 +211,7 @@ class Config:
     auth: AuthOptions
     tls: TlsOptions
     admin: AdminOptions
+    quorum: QuorumOptions | None = None  # None: this server stands alone
     text: str = ""
     unknown: tuple[str, ...] = ()
     system_properties: dict[str, str] = field(default_factory=dict)
@@ -345,23 +347,17 @@ def load_config(arguments: list[str], properties: dict[str, str]) -> Config:
 
 
 def build(keys: Keys, text: str, properties: dict[str, str]) -> Config:
-    members = {name: keys.text(name) for name in list(keys.values) if MEMBER_KEY.match(name)}
-    voters = [
-        n for n, spec in members.items() if n.startswith("server.") and "observer" not in spec
-    ]
-    if len(voters) > 1 or keys.text("dynamicConfigFile"):
-        raise ConfigError(
-            "an ensemble of several servers is not supported yet: leave one server line, or none",
-            voters[1] if len(voters) > 1 else "dynamicConfigFile",
-        )
     data_dir = keys.text("dataDir")
     if not data_dir:
         raise ConfigError("is missing: the folder that holds the data", "dataDir")
     tick_ms = keys.number("tickTime", 3_000, 1)
     least_ms = keys.number("minSessionTimeout", -1, -1)
     most_ms = keys.number("maxSessionTimeout", -1, -1)
+    server_id = read_server_id(data_dir)
+    quorum_options = quorum(keys, server_id, tick_ms)
     config = Config(
-        server_id=read_server_id(data_dir),
+        server_id=server_id,
+        quorum=quorum_options,
         sessions=SessionLimits(
             tick_ms=tick_ms,
             timeout_min_ms=2 * tick_ms if least_ms == -1 else least_ms,
@@ -370,7 +366,7 @@ def build(keys: Keys, text: str, properties: dict[str, str]) -> Config:
         ports=client_ports(keys),
         storage=storage(keys, data_dir),
         tree=tree(keys),
-        auth=auth(keys),
+        auth=auth(keys, quorum_options is not None),
         tls=tls(keys),
         admin=admin(keys),
         text=text,
@@ -457,7 +453,7 @@ def tree(keys: Keys) -> TreeOptions:
     )
 
 
-def auth(keys: Keys) -> AuthOptions:
+def auth(keys: Keys, member: bool) -> AuthOptions:
     enforced: tuple[str, ...] = ()
     if keys.flag("enforce.auth.enabled", False):
         enforced = keys.listed("enforce.auth.schemes")
@@ -483,7 +479,11 @@ def auth(keys: Keys) -> AuthOptions:
         jaas_file=keys.text("java.security.auth.login.config"),
         enforce_schemes=enforced,
         allow_failed_sasl=keys.flag("allowSaslFailedClients", False),
-        session_password=keys.one_of("ensemble.sessionPassword", "secret", ("secret", "apache")),
+        # Clients move between the servers of an ensemble: without a secret that all of them have,
+        # only Apache's derivation lets them.
+        session_password=keys.one_of(
+            "ensemble.sessionPassword", "apache" if member else "secret", ("secret", "apache")
+        ),
         ensemble_names=keys.listed("ensembleAuthName"),
     )
 

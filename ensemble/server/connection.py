@@ -18,14 +18,19 @@ OPEN: Final = 2
 DRAINING: Final = 3  # what is queued still goes out, then the connection closes; input is ignored
 CLOSED: Final = 4
 
+# What a pending request waits for, where it is no zxid
+FORWARDED: Final = 1 << 62  # the leader's transaction for it
+SYNCING: Final = (1 << 62) + 1  # the leader's word that this server has caught up
+
 
 @final
 @mypyc_attr(acyclic=True)
 class Pending:
     """A request of a connection that is not answered yet, in its place among the others.
 
-    One of three: a write that awaits its commit (`zxid` > 0), a finished reply that may not
-    overtake the ones before it (`reply`), or a read that waits for the writes before it (`reader`).
+    One of three: a write that awaits its commit (`zxid` > 0, FORWARDED until it is known), a
+    finished reply that may not overtake the ones before it (`reply`), or a read that waits for the
+    writes before it, or for a sync (`reader`).
     """
 
     __slots__ = ("arrived_ms", "ids", "next", "op", "reader", "reply", "xid", "zxid")
@@ -42,7 +47,7 @@ class Pending:
     ) -> None:
         self.xid: Final = xid
         self.op: Final = op
-        self.zxid: Final = zxid
+        self.zxid: i64 = zxid
         self.reply: Final = reply
         self.reader: Final = reader
         self.ids: Final = ids

@@ -80,7 +80,7 @@ def server_lines(node: "Node") -> str:
         f"Connections: {len(node.pipeline.connections)}\n"
         f"Outstanding: {node.pipeline.outstanding}\n"
         f"Zxid: {node.tree.last_zxid:#x}\n"
-        "Mode: standalone\n"
+        f"Mode: {node.mode()}\n"
         f"Node count: {metrics.node_count(node)}\n"
     )
 

@@ -18,9 +18,11 @@ import struct
 import time
 from typing import Final, final
 
-from librt.strings import BytesWriter, read_i32_be, read_i64_be, write_i32_be, write_i64_be
+from librt.strings import read_i32_be, read_i64_be
 
 from ensemble.errors import EnsembleError, StorageError
+from ensemble.server.log_batch import LogBatch
+from ensemble.server.log_port import LogPort
 from ensemble.server.stats import ServerStats
 from ensemble.storage.txnlog import TxnLog
 
@@ -33,32 +35,13 @@ STOP_TIMEOUT_S: Final = 10.0
 
 
 @final
-class LogBatch:
-    """Transactions that are written and synced together, in order of their zxids."""
-
-    __slots__ = ("count", "records", "roll")
-
-    def __init__(self) -> None:
-        self.records: Final = BytesWriter()
-        self.count = 0
-        self.roll = False  # begin a new file before this batch
-
-    def append(self, zxid: int, payload: bytes) -> None:
-        records = self.records
-        write_i64_be(records, zxid)
-        write_i32_be(records, len(payload))
-        records.write(payload)
-        self.count += 1
-
-
-@final
-class LogWriter:
+class LogWriter(LogPort):
     """The loop's end. `submit` only while not `busy`; `notify_fd` turns readable when done."""
 
     def __init__(self, log: TxnLog, stats: ServerStats, slow_ms: int = 1_000) -> None:
+        super().__init__()
         self.stats: Final = stats
         self.slow_us: Final = slow_ms * 1_000
-        self.busy = False
         self.synced = 0
         ours, childs = socket.socketpair()
         for end in (ours, childs):
@@ -112,6 +95,13 @@ class LogWriter:
             )
         self.stats.sync_batch.record(count)
         return self.synced
+
+    def end_file(self) -> None:
+        """See `LogPort`. Waits for the log's process, which has nothing else to do."""
+        batch = LogBatch()
+        batch.roll = True
+        self.submit(batch)
+        self.take_synced()
 
     def stop(self) -> None:
         """Close the socket: the child finishes its batch and ends."""

@@ -171,7 +171,7 @@ def histograms(node: "Node") -> dict[str, Histogram]:
 
 def monitor(node: "Node") -> dict[str, int | str]:
     """mntr's names without `zk_`, in its order: gauges, gauge sets, counters, summaries."""
-    values: dict[str, int | str] = {"version": version(), "server_state": "standalone"}
+    values: dict[str, int | str] = {"version": version(), "server_state": node.mode()}
     values.update(gauges(node))
     values.update(namespace_gauges(node))
     values.update(counters(node))

@@ -29,7 +29,10 @@ from ensemble.server.config import Config
 from ensemble.server.connection import Connection
 from ensemble.server.journal import Journal
 from ensemble.server.log_writer import LogWriter
+from ensemble.server.peering import Peering
 from ensemble.server.pipeline import Pipeline, SessionRules
+from ensemble.server.quorum_config import QuorumOptions
+from ensemble.server.replica import Replica, ReplicaOptions
 from ensemble.server.snapshots import Snapshotter
 from ensemble.server.standalone import StandaloneAuthority
 from ensemble.server.stats import ServerStats
@@ -45,7 +48,7 @@ from ensemble.tree.datatree import DataTree
 from ensemble.tree.prepare import PrepareOptions, Preparer, WriteRequest
 from ensemble.tree.sessions import SessionTracker
 from ensemble.tree.watches import WatchTable
-from ensemble.wire import codes
+from ensemble.wire import codes, peers
 from ensemble.wire.jute import reader_of, write_buffer
 from ensemble.wire.records import Id
 
@@ -57,6 +60,7 @@ log = logging.getLogger("ensemble.node")
 TICKS_PER_SECOND_MAX: Final = 10
 TURNS_BEFORE_YIELD_MAX: Final = 16
 COLLECT_EVERY_S: Final = 60.0
+MODES: Final = ("looking", "follower", "leader", "observer")
 REFUSALS_LOGGED_PER_S_MAX: Final = 20
 REAPED_PER_TICK_MAX: Final = 500
 LOCK_TIMEOUT_S: Final = 10.0
@@ -89,9 +93,13 @@ class Node:
         self.clock: Final = ServingClock()
         self.disk: Final = OsDisk()
         self.layout: Final = Layout(config.storage.data_dir, config.storage.log_dir)
+        self.state = peers.LOOKING  # of an ensemble's member
+        self.epoch = 0
         self.client_port_number = 0
         self.secure_port_number = 0
         self.serving = False
+        self.replica: Replica | None = None  # a member of an ensemble; None: it stands alone
+        self.peering: Peering | None = None
         self.paused = False  # a restore is taking place: clients wait, time does nothing
         self.trace_mask = 306
         self.digests: Final[deque[tuple[int, int]]] = deque(maxlen=1_024)
@@ -138,18 +146,6 @@ class Node:
             storage.fsync_warning_ms,
         )
         gc.disable()  # nothing that is loaded is garbage
-        recovered = recover(self.disk, self.layout, options)
-        for note in recovered.notes:
-            log.warning("%s", note)
-        self.tree = recovered.tree
-        log.info(
-            "recovered %d znodes, %d sessions, last zxid %#x in %.2f s (%d transactions replayed)",
-            len(self.tree.nodes),
-            len(self.tree.sessions),
-            self.tree.last_zxid,
-            time.monotonic() - began,
-            recovered.txns_replayed,
-        )
         passwords: Passwords = ApachePasswords()
         if config.auth.session_password == "secret":
             passwords = SecretPasswords(load_secret(storage.data_dir))
@@ -164,8 +160,28 @@ class Node:
             record_bytes_max,
             config.ports.frame_bytes_max,
         )
-        self.preparer = Preparer(self.tree, self.schemes, prepare)
-        self.authority = StandaloneAuthority(self.tree, self.preparer, self.log_writer)
+        authority: StandaloneAuthority | Replica
+        if config.quorum is None:
+            recovered = recover(self.disk, self.layout, options)
+            self.tree = recovered.tree
+            self.preparer = Preparer(self.tree, self.schemes, prepare)
+            authority = StandaloneAuthority(self.tree, self.preparer, self.log_writer)
+            notes, fresh, replayed = recovered.notes, recovered.fresh, recovered.txns_replayed
+        else:
+            replica = self.recover_member(config.quorum, prepare, options)
+            authority = replica
+            notes, fresh, replayed = replica.notes, replica.fresh, int(replica.txns_replayed)
+        self.authority: StandaloneAuthority | Replica = authority
+        for note in notes:
+            log.warning("%s", note)
+        log.info(
+            "recovered %d znodes, %d sessions, last zxid %#x in %.2f s (%d transactions replayed)",
+            len(self.tree.nodes),
+            len(self.tree.sessions),
+            self.tree.last_zxid,
+            time.monotonic() - began,
+            replayed,
+        )
         self.tracker = SessionTracker(config.sessions.tick_ms)
         self.watches = WatchTable()
         answers = Answers(self.tree, self.schemes, self.watches, config.ports.watches_max)
@@ -180,13 +196,14 @@ class Node:
             self.tracker,
             self.watches,
             answers,
-            self.authority,
+            authority,
             self.door,
             bool(config.auth.enforce_schemes),
             rules,
             self.stats,
         )
-        self.authority.pipeline = self.pipeline
+        authority.pipeline = self.pipeline
+        self.pipeline.serving = self.replica is None
         if self.journal is not None:
             self.journal.schemes = self.schemes
             self.pipeline.journal = self.journal
@@ -205,18 +222,42 @@ class Node:
                 ports.backlog,
                 ports.throttled_op_wait_ms,
             ),
-            self.authority.end_turn,
+            self.end_turn,
             self.answer_word,
             self.identify,
             wall_ms,
             self.on_refused,
         )
+        if self.peering is not None:
+            self.peering.attach(self.port.poll, monotonic_ms())
         self.snapshotter = Snapshotter(self.on_snapshot)
         self.plan_snapshot()
-        if recovered.fresh:
+        if fresh:
             self.save_snapshot()
         gc.collect()
         gc.freeze()
+
+    def recover_member(
+        self, options: QuorumOptions, prepare: PrepareOptions, recovery: RecoveryOptions
+    ) -> Replica:
+        """The replica of an ensemble's member, with its tree; see `recover`."""
+        self.peering = Peering(self, options)
+        replica = Replica(
+            self.config.server_id,
+            options.members,
+            options.timing,
+            ReplicaOptions(
+                prepare, recovery, self.config.storage.digest_enabled, options.commit_log_count
+            ),
+            self.disk,
+            self.layout,
+            self.log_writer,
+            self.peering,
+            self.schemes,
+        )
+        self.replica = replica
+        replica.recover()
+        return replica
 
     def begin_sessions(self) -> None:
         """Sessions go on where they were, with a full timeout; ephemerals of the dead ones go."""
@@ -254,7 +295,7 @@ class Node:
         """Recover, open the ports, turn until `stop`; see `run`."""
         assert self._stopped is not None
         self.recover()
-        self.port.watch(self.log_writer.notify_fd, self.on_log_synced)
+        self.port.poll.watch(self.log_writer.notify_fd, self.on_log_synced)
         ports = self.config.ports
         try:
             if ports.port >= 0:
@@ -267,10 +308,15 @@ class Node:
                 host = ports.secure_host or "0.0.0.0"
                 self.secure_port_number = self.port.listen(host, ports.secure_port, context)
                 log.info("secure client port %s:%d", host, self.secure_port_number)
-            self.begin_sessions()
+            if self.replica is None:
+                self.begin_sessions()
             await self.open_admin_port()
-            self.serving = True
             self._started = True
+            if self.peering is None:
+                self.serving = True
+            else:
+                self.set_clocks()
+                self.peering.start()
             self.tell_journal("serverStart", journal.SUCCESS)
             self.loop.add_reader(self.port.epoll.fileno(), self.turn)
             self.tick()
@@ -326,6 +372,8 @@ class Node:
             await asyncio.sleep(0.001)
         if self.admin_port is not None:
             await self.admin_port.stop()
+        if self.peering is not None:
+            self.peering.stop()
         self.snapshotter.stop()
         self.port.close()
         self.log_writer.stop()
@@ -334,7 +382,8 @@ class Node:
 
     def set_clocks(self) -> None:
         away_ms = self.clock.away_ms
-        self.pipeline.now_ms = self.clock.now_ms(monotonic_ms())
+        now_ms = monotonic_ms()
+        self.pipeline.now_ms = self.clock.now_ms(now_ms)
         if self.clock.away_ms > away_ms:
             log.warning(
                 "this server stood still for %d ms (paused, swapped out or starved): "
@@ -342,6 +391,15 @@ class Node:
                 self.clock.away_ms - away_ms,
             )
         self.authority.wall_ms = wall_ms()
+        if self.peering is not None:
+            self.peering.begin_turn(now_ms, int(self.authority.wall_ms))
+
+    def end_turn(self) -> None:
+        """After all input of a turn, before clients get their replies."""
+        if self.peering is not None:
+            self.peering.end_turn()
+        else:
+            self.authority.end_turn()
 
     def turn(self) -> None:
         """Serve what is ready, several times over while more keeps coming."""
@@ -359,19 +417,37 @@ class Node:
             )
             self.fail(error)
 
-    def on_log_synced(self) -> None:
-        count = self.authority.on_synced()
-        if count == 0:
-            return
-        zxid = self.tree.last_zxid
-        if zxid >> 7 != (zxid - count) >> 7:
-            self.digests.append((zxid, self.tree.digest))
+    def on_log_synced(self, events: int = 0) -> None:
         authority = self.authority
+        before = self.tree.last_zxid
+        authority.on_log_synced()
+        zxid = self.tree.last_zxid
+        if zxid >> 7 != before >> 7:
+            self.digests.append((int(zxid), self.tree.digest))
         if (
-            authority.txns_since_snapshot >= self._snapshot_at
-            or authority.log_bytes_since_snapshot >= self._snapshot_at_bytes
-        ) and time.monotonic() >= self._snapshot_not_before_s:
+            authority.txns_since_snapshot >= authority.snapshot_at
+            or authority.log_bytes_since_snapshot >= authority.snapshot_at_bytes
+        ):
+            self.snapshot_due()
+
+    def snapshot_due(self) -> None:
+        """Enough has been logged: unless the last one took long just now, write a snapshot."""
+        if self.serving and time.monotonic() >= self._snapshot_not_before_s:
             self.start_snapshot()
+
+    def on_role(self, state: int, epoch: int) -> None:
+        """An ensemble's member begins to serve, or (LOOKING) has lost its leader."""
+        self.serving = state != peers.LOOKING
+        self.state = state
+        self.epoch = epoch
+        if state == peers.LOOKING:
+            self._reap_queue.clear()
+
+    def mode(self) -> str:
+        """As `srvr` and `mntr` call it: standalone, leader, follower, observer."""
+        if self.replica is None:
+            return "standalone"
+        return MODES[self.state]
 
     def tick(self) -> None:
         """What time alone brings about: expiry, reaping, idle connections, purging."""
@@ -382,10 +458,11 @@ class Node:
             if self.paused:
                 return
             now_ms = self.pipeline.now_ms
-            self.stats.sessions_expired += self.pipeline.expire_sessions()
+            if self.serving and self.authority.is_leading():
+                self.stats.sessions_expired += self.pipeline.expire_sessions()
+                self.reap(now_ms)
             self.port.close_idle(now_ms)
-            self.reap(now_ms)
-            self.authority.end_turn()
+            self.end_turn()
             self.port.flush()
             if now_ms >= self._next_purge_ms and self.config.storage.purge_hours:
                 self.start_purge(now_ms)
@@ -425,9 +502,9 @@ class Node:
         """How much until the next one: spread, so that servers do not do it together."""
         storage = self.config.storage
         half = max(1, storage.snap_count // 2)
-        self._snapshot_at = half + random.randrange(half)
+        self.authority.snapshot_at = half + random.randrange(half)
         half = storage.snap_size_kb * 512
-        self._snapshot_at_bytes = half + random.randrange(half) if half > 0 else 1 << 62
+        self.authority.snapshot_at_bytes = half + random.randrange(half) if half > 0 else 1 << 62
 
     def save_snapshot(self, tree: DataTree | None = None) -> None:
         storage = self.config.storage

@@ -16,7 +16,7 @@ turn.
 from typing import Final, Protocol, final
 
 from librt.strings import BytesWriter, read_i32_be
-from mypy_extensions import i64
+from mypy_extensions import i64, trait
 
 from ensemble.errors import ProtocolError
 from ensemble.server.answers import Answers
@@ -25,6 +25,7 @@ from ensemble.server.connection import (
     DRAINING,
     NEW,
     OPEN,
+    SYNCING,
     WAITING,
     Connection,
     Pending,
@@ -99,11 +100,14 @@ def is_read(op: i64) -> bool:
     )
 
 
+@trait
 class Authority:
-    """Who orders writes: this server alone, or (later) the leader of an ensemble."""
+    """Who orders writes: this server, alone or as leader, or the leader that it follows."""
 
     def submit(self, request: WriteRequest) -> i64:
-        """Order a write; its zxid. The commit comes back through `Pipeline.on_committed`.
+        """Order a write; its zxid, or FORWARDED where the leader will give it one.
+
+        The commit comes back through `Pipeline.on_committed`.
 
         Raises:
             MarshallingError: the body cannot be decoded; no zxid was used.
@@ -111,7 +115,22 @@ class Authority:
         raise NotImplementedError
 
     def last_proposed(self) -> i64:
-        """The highest zxid that was given out."""
+        """The highest zxid that was given out, as far as this server knows."""
+        raise NotImplementedError
+
+    def sync(self, conn: Connection, xid: i64, reader: Reader) -> bool:
+        """A client wants to see all that was written before now.
+
+        True: it does already. False: its answer waits as SYNCING until `Pipeline.on_synced`.
+        """
+        raise NotImplementedError
+
+    def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
+        """A client comes back with a session whose password is right.
+
+        True: this server can tell whether the session is alive. False: the connection waits, and
+        `Pipeline.on_revalidated` follows.
+        """
         raise NotImplementedError
 
 
@@ -166,11 +185,13 @@ class Pipeline:
         "dirty",
         "door",
         "enforced",
+        "epoch_zxid",
         "journal",
         "now_ms",
         "outstanding",
         "rules",
         "schemes",
+        "serving",
         "session_connections",
         "stats",
         "tracker",
@@ -207,6 +228,8 @@ class Pipeline:
         self.outstanding: i64 = 0  # requests of clients that are not answered yet
         self.now_ms: i64 = 0
         self.journal: Journal | None = None
+        self.serving = True  # False: a member of an ensemble that has no leader
+        self.epoch_zxid: i64 = 0  # where the leader's epoch begins: nobody can have seen less
 
     # Connections come and go
 
@@ -285,7 +308,10 @@ class Pipeline:
         elif is_write(op):
             self.write(conn, xid, op, reader)
         elif is_read(op):
-            if conn.pending.count == 0:
+            if op == codes.OP_SYNC and not self.authority.sync(conn, xid, reader):
+                self.outstanding += 1
+                conn.pending.append(Pending(xid, op, SYNCING, None, reader, conn.ids, self.now_ms))
+            elif conn.pending.count == 0:
                 self.answers.answer(conn, xid, op, reader, conn.ids)
                 self.sent(conn, op, self.now_ms)
                 self.touch_dirty(conn)
@@ -392,9 +418,11 @@ class Pipeline:
         except MarshallingError as error:
             raise ProtocolError(f"a ConnectRequest that cannot be decoded: {error}") from None
         self.stats.received += 1
+        if not self.serving:
+            raise ProtocolError("this server has no leader: it does not serve")
         conn.stats.on_connect()
         conn.read_only_byte = request.read_only is not None
-        if request.last_zxid_seen > self.tree.last_zxid:
+        if request.last_zxid_seen > max(self.tree.last_zxid, self.epoch_zxid):
             raise ProtocolError(
                 f"the client has seen zxid {request.last_zxid_seen:#x}, "
                 f"this server's last is {self.tree.last_zxid:#x}"
@@ -423,18 +451,39 @@ class Pipeline:
 
     def reattach(self, conn: Connection, request: ConnectRequest, timeout_ms: i64) -> None:
         session_id = request.session_id
-        session = self.tracker.get(session_id)
-        valid = self.door.password_matches(session_id, request.password)
-        if not valid or session is None or session.closing:
-            self.write_connect_response(conn, 0, 0, NO_PASSWORD)
-            self.drain(conn, "an expired session" if valid else "a wrong session password")
+        if not self.door.password_matches(session_id, request.password):
+            self.refuse_session(conn, "a wrong session password")
+        elif self.authority.revalidate(conn, session_id, timeout_ms):
+            session = self.tracker.get(session_id)
+            valid = session is not None and not session.closing
+            self.on_revalidated(conn, session_id, timeout_ms, valid)
+        else:
+            conn.state = WAITING
+
+    def on_revalidated(
+        self, conn: Connection, session_id: i64, timeout_ms: i64, valid: bool
+    ) -> None:
+        """It is known whether the session that a connection asked for is alive."""
+        if conn.state == CLOSED or conn.state == DRAINING:
+            return
+        if not valid:
+            self.refuse_session(conn, "an expired session")
             return
         old = self.session_connections.get(session_id)
         if old is not None:
             self.cut(old, "its session moved to another connection")
-        session.timeout_ms = timeout_ms
-        self.tracker.touch(session, self.now_ms)
-        self.open(conn, session_id, timeout_ms)
+        # A learner may hear of the session from its client before the leader's stream tells it.
+        session = self.tracker.get(session_id)
+        if session is None or not session.closing:
+            self.tracker.add(session_id, timeout_ms, self.now_ms)
+            self.open(conn, session_id, timeout_ms)
+        else:
+            self.refuse_session(conn, "a closing session")
+
+    def refuse_session(self, conn: Connection, reason: str) -> None:
+        """Say that the session is over: session id 0."""
+        self.write_connect_response(conn, 0, 0, NO_PASSWORD)
+        self.drain(conn, reason)
 
     def open(self, conn: Connection, session_id: i64, timeout_ms: i64) -> None:
         """The session is valid: bind it to its connection and say so."""
@@ -507,6 +556,31 @@ class Pipeline:
             elif pending.reader is not None:
                 self.answers.answer(conn, pending.xid, pending.op, pending.reader, pending.ids)
             self.sent(conn, pending.op, pending.arrived_ms)
+
+    def on_synced(self, conn: Connection) -> None:
+        """The sync that a connection waits for has happened: answer it in its turn."""
+        first = conn.pending.first
+        if first is not None and first.zxid == SYNCING:
+            first.zxid = 0
+            self.go_on(conn)
+            self.touch_dirty(conn)
+
+    def stop_serving(self, reason: str) -> None:
+        """The leader is lost: cut every connection; sessions live on in the tree."""
+        self.serving = False
+        for conn in list(self.connections.values()):
+            if conn.state != NEW:
+                self.cut(conn, reason)
+        self.session_connections.clear()
+        self.tracker.clear()
+
+    def begin_serving(self, epoch_zxid: i64) -> None:
+        """Every session goes on, with a full timeout."""
+        self.serving = True
+        self.epoch_zxid = epoch_zxid
+        self.tracker.clear()
+        for session_id, timeout_ms in self.tree.sessions.items():
+            self.tracker.add(session_id, timeout_ms, self.now_ms)
 
     def deliver(
         self, event: int, path: bytes, zxid: i64, acl: AclList, connection_ids: list[int]

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ensemble.errors import StorageError
+from ensemble.server.standalone import StandaloneAuthority
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.digest import signed64
 from ensemble.tree.prepare import Preparer
@@ -66,9 +67,14 @@ async def replace_tree(node: "Node", tree: DataTree, zxid: int) -> int:
     Raises:
         StorageError: the snapshot could not be written; the old tree goes on.
     """
+    if node.replica is not None:
+        raise StorageError(
+            "a member of an ensemble takes its tree from the leader: stop all members, put the "
+            "snapshot into the dataDir of each under its name snapshot.<zxid>, and start them"
+        )
     await pause(node)
     try:
-        restored = max(int(node.authority.proposed), zxid) + 1
+        restored = max(int(node.authority.last_proposed()), zxid) + 1
         tree.last_zxid = restored
         await write_snapshot(node, tree)
         swap(node, tree)
@@ -101,7 +107,7 @@ async def pause(node: "Node") -> None:
                 await synced.wait()
             finally:
                 node.loop.remove_reader(fd)
-            node.on_log_synced()
+            node.on_log_synced(0)
     except StorageError as error:
         node.fail(error)
         raise
@@ -135,6 +141,7 @@ def swap(node: "Node", tree: DataTree) -> None:
     for session_id in list(pipeline.tracker.sessions):
         pipeline.tracker.remove(session_id)
     authority = node.authority
+    assert isinstance(authority, StandaloneAuthority)
     node.tree = pipeline.tree = pipeline.answers.tree = authority.tree = tree
     node.preparer = authority.preparer = Preparer(tree, node.schemes, node.preparer.options)
     authority.proposed = tree.last_zxid

@@ -9,12 +9,15 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from ensemble.server.log_writer import LogBatch, LogWriter
+from ensemble.server.connection import Connection
+from ensemble.server.log_batch import LogBatch
+from ensemble.server.log_writer import LogWriter
 from ensemble.server.pipeline import Authority, Pipeline
 from ensemble.tree.apply import apply
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.digest import NO_SUMS
 from ensemble.tree.prepare import Prepared, Preparer, WriteRequest
+from ensemble.wire.jute import Reader
 
 DIGEST_CHECK_EVERY: Final = 128  # transactions; a power of two
 
@@ -35,6 +38,8 @@ class StandaloneAuthority(Authority):
         "pipeline",
         "preparer",
         "proposed",
+        "snapshot_at",
+        "snapshot_at_bytes",
         "syncing",
         "tree",
         "txns_since_snapshot",
@@ -53,6 +58,8 @@ class StandaloneAuthority(Authority):
         self.wall_ms: i64 = 0
         self.txns_since_snapshot: i64 = 0
         self.log_bytes_since_snapshot: i64 = 0
+        self.snapshot_at: i64 = 1 << 62  # so many transactions, or bytes of log, until the next
+        self.snapshot_at_bytes: i64 = 1 << 62
 
     def last_proposed(self) -> i64:
         return self.proposed
@@ -65,6 +72,14 @@ class StandaloneAuthority(Authority):
         self.gathering.append(prepared)
         self.batch.append(zxid, prepared.payload)
         return zxid
+
+    def sync(self, conn: Connection, xid: i64, reader: Reader) -> bool:
+        """There is nobody else who could have written."""
+        return True
+
+    def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
+        """This server knows every session."""
+        return True
 
     def end_turn(self) -> None:
         """Hand what has gathered to the log, unless a sync is still on its way."""
@@ -79,8 +94,12 @@ class StandaloneAuthority(Authority):
         """Whether everything that was submitted has been applied."""
         return not self.syncing and not self.gathering
 
-    def on_synced(self) -> int:
-        """The disk has another batch: apply it. Gives the number of transactions applied.
+    def is_leading(self) -> bool:
+        """There is nobody else."""
+        return True
+
+    def on_log_synced(self) -> None:
+        """The disk has another batch: apply it.
 
         Raises:
             StorageError: the disk failed. Nothing of the batch may be acknowledged; the server
@@ -106,6 +125,4 @@ class StandaloneAuthority(Authority):
             if journal is not None:
                 journal.on_committed(header, int(prepared.error), prepared.txn, applied)
             pipeline.on_committed(header, prepared.error, applied)
-        count = len(batch)
-        self.txns_since_snapshot += count
-        return count
+        self.txns_since_snapshot += len(batch)

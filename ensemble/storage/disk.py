@@ -92,6 +92,15 @@ class Disk(Protocol):
         ...
 
 
+def file_bytes(disk: Disk, path: str) -> int:
+    """How long a file is."""
+    source = disk.open(path)
+    try:
+        return source.size()
+    finally:
+        source.close()
+
+
 def failed(what: str, path: str, error: OSError) -> StorageError:
     """An error of the operating system, with the file it is about."""
     return StorageError(f"{what} {path}: {error.strerror} (errno {error.errno})")

@@ -4,12 +4,12 @@ Source: storage.md 2 and 2.1. Written to a temporary file, synced, renamed, fold
 that was acknowledged must not vanish with a rename that never reached the disk.
 """
 
-import contextlib
 from typing import Final, final
 
 from ensemble.errors import StorageError
 from ensemble.storage.disk import Disk
-from ensemble.storage.layout import TEMPORARY_SUFFIX, Layout
+from ensemble.storage.layout import Layout
+from ensemble.storage.smallfile import save_small
 from ensemble.wire.zxid import epoch_of, format_zxid
 
 ACCEPTED: Final = "acceptedEpoch"
@@ -53,22 +53,7 @@ def load_epoch(disk: Disk, layout: Layout, name: str) -> int | None:
 def save_epoch(disk: Disk, layout: Layout, name: str, epoch: int) -> None:
     """Durable when this returns."""
     assert 0 <= epoch <= EPOCH_MAX
-    path = layout.epoch_path(name)
-    temporary = path + TEMPORARY_SUFFIX
-    try:
-        file = disk.create(temporary)
-        try:
-            file.write(str(epoch).encode())
-            file.sync()
-        finally:
-            file.close()
-        disk.rename(temporary, path)
-    except StorageError:
-        with contextlib.suppress(StorageError):
-            if disk.exists(temporary):
-                disk.remove(temporary)
-        raise
-    disk.sync_folder(layout.snapshot_folder)
+    save_small(disk, layout.epoch_path(name), str(epoch).encode())
 
 
 def load_epochs(disk: Disk, layout: Layout, last_zxid: int) -> Epochs:

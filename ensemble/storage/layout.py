@@ -5,6 +5,7 @@
                                             .gz or .snappy behind it: compressed; .tmp: unfinished
     <dataDir>/version-2/currentEpoch        beside the snapshots, not the logs
     <dataDir>/version-2/acceptedEpoch
+    <dataDir>/version-2/redo                a change of history that was decided and is not done yet
     <dataLogDir>/version-2/log.<zxid>       transactions from <zxid> on
     <dataLogDir>/initialize                 consumed at start: an empty database may be made
 
@@ -20,6 +21,7 @@ from ensemble.storage.disk import Disk
 
 VERSION_FOLDER: Final = "version-2"
 INITIALIZE: Final = "initialize"
+REDO: Final = "redo"
 TEMPORARY_SUFFIX: Final = ".tmp"
 COMPRESSIONS: Final = ("", "gz", "snappy")
 HEX_DIGITS: Final = frozenset("0123456789abcdefABCDEF")
@@ -48,6 +50,9 @@ class Layout:
 
     def epoch_path(self, name: str) -> str:
         return posixpath.join(self.snapshot_folder, name)
+
+    def redo_path(self) -> str:
+        return posixpath.join(self.snapshot_folder, REDO)
 
     def initialize_path(self) -> str:
         return posixpath.join(self.log_dir, INITIALIZE)
@@ -116,6 +121,6 @@ def zxid_of(path: str) -> int | None:
 
 
 def compression_of(path: str) -> str:
-    """What a snapshot's last extension says; anything unknown means none."""
-    extension = path.rpartition(".")[2]
+    """What a snapshot's last extension says, finished or not; anything unknown means none."""
+    extension = path.removesuffix(TEMPORARY_SUFFIX).rpartition(".")[2]
     return extension if extension in COMPRESSIONS else ""

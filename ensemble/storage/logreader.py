@@ -17,7 +17,7 @@ from zlib import adler32
 from librt.strings import read_i32_be, read_i64_be
 from mypy_extensions import i64
 
-from ensemble.errors import StorageError
+from ensemble.errors import DamagedFileError, StorageError
 from ensemble.storage.disk import Disk, Source
 from ensemble.storage.txnlog import (
     FILE_HEADER,
@@ -238,11 +238,13 @@ def has_lost_sector(tail: bytes, offset: int, size: i64) -> bool:
     return False
 
 
-def damaged(path: str, offset: int, why: str) -> StorageError:
+def damaged(path: str, offset: int, why: str) -> DamagedFileError:
     """What an operator reads: file, offset, what was found, what to do."""
-    return StorageError(
+    return DamagedFileError(
         f"{posixpath.basename(path)} is damaged at offset {offset}: {why}. "
-        f"Restore the file {path}, or set this server's data aside and let it copy the ensemble's"
+        f"Restore the file {path}, or set this server's data aside and let it copy the ensemble's",
+        path,
+        offset,
     )
 
 

@@ -9,10 +9,11 @@ import posixpath
 from typing import Final, final
 
 from ensemble.errors import StorageError
-from ensemble.storage import snapfile
+from ensemble.storage import redo, snapfile
 from ensemble.storage.disk import Disk
 from ensemble.storage.layout import Layout
-from ensemble.storage.replay import Replay
+from ensemble.storage.logwalk import LogWalk
+from ensemble.storage.replay import RECENT_TXNS_MAX, Replay
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.snapshot_reader import Snapshot
 from ensemble.wire.zxid import format_zxid
@@ -20,9 +21,9 @@ from ensemble.wire.zxid import format_zxid
 
 @final
 class RecoveryOptions:
-    """Settings of storage.md 2.3, 5.3 and 6.4."""
+    """Settings of storage.md 2.3, 5.3 and 6.4, and how many recent transactions are to be kept."""
 
-    __slots__ = ("autocreate", "digest_enabled", "extended_types", "trust_empty")
+    __slots__ = ("autocreate", "digest_enabled", "extended_types", "recent_max", "trust_empty")
 
     def __init__(
         self,
@@ -30,41 +31,54 @@ class RecoveryOptions:
         trust_empty: bool = False,
         autocreate: bool = True,
         digest_enabled: bool = True,
+        recent_max: int = RECENT_TXNS_MAX,
     ) -> None:
         self.extended_types: Final = extended_types
         self.trust_empty: Final = trust_empty
         self.autocreate: Final = autocreate
         self.digest_enabled: Final = digest_enabled
+        self.recent_max: Final = recent_max
 
 
 @final
 class Recovered:
-    """What was found. `notes` are lines for the log: files passed over, tails dropped."""
+    """What was found. `notes` are lines for the log: files passed over, tails dropped.
 
-    __slots__ = ("fresh", "notes", "snapshot_zxid", "tree", "txns_replayed")
+    `recent` are the last replayed transactions, (zxid, payload), none missing between them. Before
+    the first comes `snapshot_zxid`, unless there were more than are kept.
+    """
+
+    __slots__ = ("fresh", "notes", "recent", "snapshot_zxid", "tree", "txns_replayed")
 
     def __init__(
-        self, tree: DataTree, snapshot_zxid: int, txns_replayed: int, fresh: bool, notes: list[str]
+        self,
+        tree: DataTree,
+        snapshot_zxid: int,
+        txns_replayed: int,
+        fresh: bool,
+        notes: list[str],
+        recent: list[tuple[int, bytes]],
     ) -> None:
         self.tree: Final = tree
         self.snapshot_zxid: Final = snapshot_zxid  # -1: no snapshot was used
         self.txns_replayed: Final = txns_replayed
         self.fresh: Final = fresh
         self.notes: Final = notes
+        self.recent: Final = recent
 
 
 def recover(disk: Disk, layout: Layout, options: RecoveryOptions) -> Recovered:
     """Load this server's database.
 
-    A torn tail is cut off the newest log, unfinished snapshots are removed, and so is the flag file
-    `initialize`.
+    A change of history that an earlier run had decided is completed first. A torn tail is cut off
+    the newest log, unfinished snapshots are removed, and so is the flag file `initialize`.
 
     Raises:
         StorageError: there is no snapshot but a log, all snapshots are damaged, a log is damaged
             anywhere but in its torn tail, or transactions are missing. The files are as they were.
     """
-    notes: list[str] = []
     layout.make_folders(disk)
+    notes = redo.resume(disk, layout)
     initialize = disk.exists(layout.initialize_path())
     snapshots = layout.snapshots(disk)
     whole, found = newest_whole(disk, snapshots, options, notes)
@@ -74,18 +88,18 @@ def recover(disk: Disk, layout: Layout, options: RecoveryOptions) -> Recovered:
         refuse_without_snapshot(layout, options, len(snapshots), logs, initialize, notes)
         found = Snapshot(DataTree(options.extended_types, options.digest_enabled), -1, 0)
         fresh = not logs
-    replay = Replay(disk, logs, found, options.digest_enabled)
+    replay = Replay(disk, logs, found, options.digest_enabled, options.recent_max)
     replay.run()
     refuse_lost_end(layout, snapshots, found, notes)
-    notes += replay.notes
-    if replay.torn_path:
-        cut_torn_tail(disk, layout, replay)
+    notes += replay.walk.notes
+    if replay.walk.torn:
+        cut_torn_tail(disk, layout, replay.walk)
     for path in layout.unfinished_snapshots(disk):
         disk.remove(path)
         notes.append(f"removed {path}, which was never finished")
     if initialize:
         disk.remove(layout.initialize_path())
-    return Recovered(found.tree, whole, replay.count, fresh, notes)
+    return Recovered(found.tree, whole, replay.count, fresh, notes, list(replay.recent))
 
 
 def newest_whole(
@@ -152,10 +166,11 @@ def refuse_lost_end(
         )
 
 
-def cut_torn_tail(disk: Disk, layout: Layout, replay: Replay) -> None:
+def cut_torn_tail(disk: Disk, layout: Layout, walk: LogWalk) -> None:
     """So that no later start meets it in a file that is no longer the newest."""
-    if replay.torn_at == 0:
-        disk.remove(replay.torn_path)
+    path, offset = walk.unclean[-1]
+    if offset == 0:
+        disk.remove(path)
         disk.sync_folder(layout.log_folder)
     else:
-        disk.cut(replay.torn_path, replay.torn_at)
+        disk.cut(path, offset)

@@ -1,53 +1,52 @@
 """Applying the logged transactions to a snapshot's tree, with proof that none is missing.
 
-Source: storage.md sections 3.6, 3.7, 4.2, 6.2. Java reads past damage, missing files and gaps; here
-zxids must be continuous over all files, and the tree must match the digests that were logged.
+Source: storage.md sections 4.2, 6.2. `logwalk` sees to it that no transaction is missing; here the
+tree must match the digests that were logged.
 """
 
-import posixpath
+from collections import deque
 from typing import Final, final
 
 from mypy_extensions import i64
 
 from ensemble.errors import StorageError
 from ensemble.storage.disk import Disk
-from ensemble.storage.logreader import (
-    CLEAN,
-    DAMAGED,
-    TORN,
-    LogReader,
-    LogRecord,
-    check_order,
-    damaged,
-)
+from ensemble.storage.logreader import LogRecord, damaged
+from ensemble.storage.logwalk import LogWalk
 from ensemble.tree.apply import apply
 from ensemble.tree.digest import signed64
 from ensemble.tree.snapshot_reader import Snapshot
 from ensemble.wire import codes
 from ensemble.wire.jute import MarshallingError
 from ensemble.wire.txns import DIGEST_VERSION, LoggedTxn, read_txn
-from ensemble.wire.zxid import format_zxid
+from ensemble.wire.zxid import counter_of, format_zxid
+
+RECENT_TXNS_MAX: Final = 500  # commitLogCount
 
 
 @final
 class Replay:
-    """One run over the logs. `count` transactions were applied; the newest file may be torn."""
+    """One run over the logs. `count` transactions were applied; the newest file may be torn.
 
-    __slots__ = ("check", "count", "disk", "files", "notes", "snapshot", "torn_at", "torn_path")
+    `recent` are the last of them, zxid and payload: what a learner that was away for a moment needs
+    (zab.md 4.2).
+    """
+
+    __slots__ = ("check", "count", "recent", "snapshot", "walk")
 
     def __init__(
-        self, disk: Disk, logs: list[tuple[int, str]], snapshot: Snapshot, digest_enabled: bool
+        self,
+        disk: Disk,
+        logs: list[tuple[int, str]],
+        snapshot: Snapshot,
+        digest_enabled: bool,
+        recent_max: int = RECENT_TXNS_MAX,
     ) -> None:
-        start = snapshot.tree.last_zxid + 1
-        older = [log for log in logs if log[0] < start]
-        self.disk: Final = disk
-        self.files: Final = older[-1:] + [log for log in logs if log[0] >= start]
         self.snapshot: Final = snapshot
+        self.walk: Final = LogWalk(disk, logs, int(snapshot.tree.last_zxid))
         self.check: Final = DigestCheck(snapshot, digest_enabled)
-        self.notes: Final[list[str]] = []
+        self.recent: Final[deque[tuple[int, bytes]]] = deque(maxlen=recent_max)
         self.count = 0
-        self.torn_path = ""
-        self.torn_at = -1
 
     def run(self) -> None:
         """Apply all that comes after the snapshot.
@@ -56,66 +55,28 @@ class Replay:
             StorageError: a file is damaged, transactions are missing, or the tree is not what the
                 writer had.
         """
-        for i in range(len(self.files)):
-            zxid, path = self.files[i]
-            reader = LogReader(self.disk, path)
-            try:
-                last_zxid = self.replay_file(reader, zxid)
-                if reader.end != CLEAN:
-                    self.end_of_file(reader, last_zxid, self.files[i + 1 :])
-            finally:
-                reader.close()
-        if self.count > 0:
-            # A fuzzy snapshot counted what the replay has counted again.
-            self.snapshot.tree.rebuild_quotas()
-
-    def replay_file(self, reader: LogReader, zxid: int) -> i64:
-        """Apply what one file brings; its last zxid, or that of the tree where it holds none."""
+        walk = self.walk
         tree = self.snapshot.tree
         check = self.check
-        start = tree.last_zxid
-        previous: i64 = -1
-        while True:
-            record = reader.next_record()
-            if record is None:
-                return max(previous, tree.last_zxid)
-            if previous < 0 and record.zxid != zxid:
-                raise damaged(
-                    record.path,
-                    record.offset,
-                    f"the first zxid is {format_zxid(record.zxid)}, the name says otherwise",
-                )
-            if record.zxid <= previous:
-                check_order(previous, record)
-            previous = record.zxid
-            if record.zxid <= start:
-                continue
-            check_order(tree.last_zxid, record)
-            logged = decode(record)
-            apply(tree, logged.header, logged.txn)
-            check.after(record, logged)
-            self.count += 1
-
-    def end_of_file(self, reader: LogReader, last_zxid: i64, later: list[tuple[int, str]]) -> None:
-        """A file does not end cleanly: is what it lost needed by nobody?"""
-        if not later:
-            if reader.end == DAMAGED:
-                raise damaged(reader.path, reader.end_offset, reader.why)
-            assert reader.end == TORN
-            self.torn_path = reader.path
-            self.torn_at = reader.end_offset
-            self.notes.append(
-                f"{reader.path}: dropped a torn tail at offset {reader.end_offset}: {reader.why}"
-            )
-            return
-        # The Java server leaves a torn tail where it is and goes on in a new file, which then
-        # begins with the zxid that was torn: so nothing is missing. Anything else is damage.
-        if reader.end_offset == 0 or later[0][0] != last_zxid + 1:
-            raise damaged(reader.path, reader.end_offset, reader.why)
-        self.notes.append(
-            f"{reader.path}: passed over what is behind offset {reader.end_offset} ({reader.why}); "
-            f"{posixpath.basename(later[0][1])} goes on with the next transaction"
-        )
+        recent = self.recent
+        try:
+            while True:
+                before = walk.last
+                record = walk.next_record()
+                if record is None:
+                    break
+                if record.zxid != before + 1 and counter_of(record.zxid) != 1:
+                    recent.clear()  # Java's logs may begin an epoch so: no proof of what was before
+                logged = decode(record)
+                apply(tree, logged.header, logged.txn)
+                check.after(record, logged)
+                recent.append((int(record.zxid), record.payload))
+                self.count += 1
+        finally:
+            walk.close()
+        if self.count > 0:
+            # A fuzzy snapshot counted what the replay has counted again.
+            tree.rebuild_quotas()
 
 
 def decode(record: LogRecord) -> LoggedTxn:

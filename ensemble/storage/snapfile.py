@@ -20,6 +20,9 @@ from ensemble.tree.snapshot_reader import Snapshot, SnapshotReader
 READ_BYTES: Final = 1 << 20
 HEAD_BYTES: Final = 16
 READ_TRIES_MAX: Final = 100
+# Digest, last zxid: what may stand behind the first seal, each with a seal behind it
+TRAILERS: Final = ((20, 8), (20,), (8,))
+TRAILER_BYTES_MAX: Final = len(END_MARK) + 3 * SEAL_BYTES + 20 + 8
 
 
 def save(
@@ -105,8 +108,12 @@ def check_quickly(source: Source, path: str) -> None:
         raise StorageError(f"incomplete, {size} bytes")
 
 
-def verify(disk: Disk, path: str) -> None:
-    """Check a file's last seal, which is over all of it; no tree is built.
+def verify(disk: Disk, path: str) -> int:
+    """Check a file's seals, which are over all of it; no tree is built.
+
+    Returns:
+        The zxid up to which transactions may have gone into the file while it was written, as its
+        trailers have it: a fuzzy file's name says less (storage.md 4.2). -1: it has no trailers.
 
     Raises:
         StorageError: names the file and what is wrong with it.
@@ -116,18 +123,52 @@ def verify(disk: Disk, path: str) -> None:
         check_quickly(source, path)
         expander = Expander(compression_of(path))
         total = 1
-        rest = b""  # never more than a seal: it is not part of its own sum
+        rest = b""  # the seals and trailers are not part of `total`
         at = 0
         while chunk := source.read_at(at, READ_BYTES):
             at += len(chunk)
             for part in expander.feed(chunk):
                 rest += part
-                total = adler32(rest[:-SEAL_BYTES], total)
-                rest = rest[-SEAL_BYTES:]
+                total = adler32(rest[:-TRAILER_BYTES_MAX], total)
+                rest = rest[-TRAILER_BYTES_MAX:]
         expander.finish()
-        if rest != total.to_bytes(8, "big") + END_MARK:
-            raise StorageError(f"the last seal does not match: {rest.hex()}, {total:#x} found")
+        return read_trailers(rest, total)
     except StorageError as error:
         raise StorageError(f"{path}: {error}") from None
     finally:
         source.close()
+
+
+def read_trailers(rest: bytes, total: int) -> int:
+    """The largest zxid in the trailers, see `verify`.
+
+    A file does not say which parts it has: the seals do, each being the sum of all before it.
+
+    Args:
+        rest: the end of the file.
+        total: the sum of what lies before `rest`.
+    """
+    for sizes in TRAILERS:
+        at = len(rest) - SEAL_BYTES * (1 + len(sizes)) - sum(sizes)
+        zxid = -1
+        # Behind the last znode, not behind another trailer that a later version has added to.
+        whole = at >= len(END_MARK) and rest[at - len(END_MARK) : at] == END_MARK
+        whole = whole and is_sealed(rest, at, total)
+        for size in sizes:
+            at += SEAL_BYTES
+            whole = whole and is_sealed(rest, at + size, total)
+            zxid = max(zxid, int.from_bytes(rest[at : at + 8], "big", signed=True))
+            at += size
+        if whole:
+            return zxid
+    seal = rest[-SEAL_BYTES:]
+    found = adler32(rest[:-SEAL_BYTES], total)
+    if seal != found.to_bytes(8, "big") + END_MARK:
+        raise StorageError(f"the last seal does not match: {seal.hex()}, {found:#x} found")
+    return -1
+
+
+def is_sealed(rest: bytes, at: int, total: int) -> bool:
+    """Whether the seal at `at` is that of everything before it."""
+    wanted = adler32(rest[:at], total).to_bytes(8, "big") + END_MARK
+    return rest[at : at + SEAL_BYTES] == wanted

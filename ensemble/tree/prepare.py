@@ -158,6 +158,17 @@ class Preparer:
             return self._refused(zxid, error.code)
         return self._prepared(zxid, type, txn, 0)
 
+    def refuse(self, request: WriteRequest, zxid: i64, now_ms: i64, code: int) -> Prepared:
+        """An error transaction, whatever the request asks for: it takes its zxid all the same."""
+        assert zxid > self.zxid, f"zxid {zxid:#x} is not after {self.zxid:#x}"
+        pending = self.pending
+        pending.zxid = zxid
+        pending.touched = []
+        self.sums = NO_SUMS
+        self.request = request
+        self.now_ms = now_ms
+        return self._refused(zxid, code)
+
     def _prepared(self, zxid: i64, type: i64, txn: Txn, error: i64) -> Prepared:
         self.zxid = zxid
         request = self.request

@@ -15,7 +15,7 @@ from mypy_extensions import i64
 class Session:
     """One tracked session. `expires_ms` is its bucket: a multiple of the tick."""
 
-    __slots__ = ("closing", "connection_id", "expires_ms", "id", "timeout_ms")
+    __slots__ = ("closing", "connection_id", "expires_ms", "heard", "id", "timeout_ms")
 
     def __init__(self, id: i64, timeout_ms: i64) -> None:
         self.id: Final = id
@@ -23,6 +23,7 @@ class Session:
         self.expires_ms: i64 = 0
         self.closing = False
         self.connection_id: i64 = 0  # 0: no connection at this server
+        self.heard = False  # in the tracker's `heard`
 
 
 @final
@@ -32,7 +33,7 @@ class SessionTracker:
     Invariant: a session is in exactly one bucket, that of its `expires_ms`, until it is closing.
     """
 
-    __slots__ = ("buckets", "next_expiry_ms", "sessions", "tick_ms")
+    __slots__ = ("buckets", "gathers", "heard", "next_expiry_ms", "sessions", "tick_ms")
 
     def __init__(self, tick_ms: i64) -> None:
         assert tick_ms > 0
@@ -41,6 +42,9 @@ class SessionTracker:
         self.buckets: dict[int, set[int]] = {}
         # Everything that expires before this instant has been handed out.
         self.next_expiry_ms: i64 = -1
+        # A learner tells its leader from time to time whom it has heard of.
+        self.gathers = False
+        self.heard: list[Session] = []
 
     def __len__(self) -> int:
         return len(self.sessions)
@@ -65,6 +69,9 @@ class SessionTracker:
 
     def touch(self, session: Session, now_ms: i64) -> None:
         """Renew a session for its timeout. An expiry never moves to an earlier tick."""
+        if self.gathers and not session.heard:
+            session.heard = True
+            self.heard.append(session)
         expires_ms = self.round_up(now_ms + session.timeout_ms)
         if expires_ms <= session.expires_ms or session.closing:
             return
@@ -104,6 +111,21 @@ class SessionTracker:
         session = self.sessions.pop(session_id, None)
         if session is not None and not session.closing:
             self._leave_bucket(session)
+
+    def clear(self) -> None:
+        """Track nobody."""
+        self.sessions.clear()
+        self.buckets.clear()
+        self.heard = []
+        self.next_expiry_ms = -1
+
+    def take_heard(self) -> list[Session]:
+        """The sessions that were renewed since the last call."""
+        heard = self.heard
+        self.heard = []
+        for session in heard:
+            session.heard = False
+        return heard
 
     def _leave_bucket(self, session: Session) -> None:
         bucket = self.buckets[session.expires_ms]

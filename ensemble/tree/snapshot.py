@@ -1,7 +1,9 @@
 """A tree as the bytes of a snapshot; `snapshot_reader` is the way back.
 
 Source: storage.md section 4. Both directions work chunk by chunk and know nothing of files: whoever
-calls compresses, writes and renames. A seal is the Adler-32 of everything before it.
+calls compresses, writes and renames. A seal is the Adler-32 of everything before it. What a leader
+sends to a learner is the same without header and seals, and ends with a word of its own (zab.md
+4.4).
 """
 
 from collections.abc import Iterator
@@ -22,16 +24,23 @@ from ensemble.wire.txns import DIGEST_VERSION
 FILE_HEADER: Final = b"ZKSN\x00\x00\x00\x02\xff\xff\xff\xff\xff\xff\xff\xff"
 END_MARK: Final = b"\x00\x00\x00\x01/"
 SEAL_BYTES: Final = 13
+STREAM_END: Final = b"\x00\x00\x00\x0aBenWasHere"
 CHUNK_BYTES: Final = 1 << 18
 SORTED_MAX: Final = 1_000  # siblings; sorting half a million takes as long as writing them
 
 
 @final
 class SnapshotWriter:
-    """Produces the stream of one tree, which must not change meanwhile (a forked copy, a test)."""
+    """Produces the stream of one tree, which must not change meanwhile (a forked copy, a test).
 
-    def __init__(self, tree: DataTree, digest: bool = True, last_zxid: bool = True) -> None:
+    Without `sealed` it is the stream of zab.md 4.4, for a learner.
+    """
+
+    def __init__(
+        self, tree: DataTree, digest: bool = True, last_zxid: bool = True, sealed: bool = True
+    ) -> None:
         self.tree: Final = tree
+        self.sealed: Final = sealed
         self.digest: Final = digest
         self.last_zxid: Final = last_zxid
         self.sum: i64 = 1  # Adler-32 so far
@@ -51,12 +60,17 @@ class SnapshotWriter:
                 self.stage = 2
         elif stage == 2:
             self.stage = 3
-            self.write_trailers(out)
+            if self.sealed:
+                self.write_trailers(out)
+            else:
+                out.write(END_MARK)
+                out.write(STREAM_END)
             return out.getvalue()
         else:
             return b""
         chunk = out.getvalue()
-        self.sum = adler32(chunk, int(self.sum))
+        if self.sealed:
+            self.sum = adler32(chunk, int(self.sum))
         return chunk
 
     def write_trailers(self, out: BytesWriter) -> None:
@@ -90,7 +104,8 @@ class SnapshotWriter:
 
     def write_head(self, out: BytesWriter) -> None:
         tree = self.tree
-        out.write(FILE_HEADER)
+        if self.sealed:
+            out.write(FILE_HEADER)
         write_int(out, len(tree.sessions))
         for session_id in sorted(tree.sessions):
             write_long(out, session_id)
@@ -131,4 +146,10 @@ class SnapshotWriter:
 def write_snapshot(tree: DataTree, digest: bool = True, last_zxid: bool = True) -> Iterator[bytes]:
     """The whole stream, chunk by chunk."""
     writer = SnapshotWriter(tree, digest, last_zxid)
+    return iter(writer.next_chunk, b"")
+
+
+def write_stream(tree: DataTree) -> Iterator[bytes]:
+    """What follows a SNAP packet, chunk by chunk (zab.md 4.4)."""
+    writer = SnapshotWriter(tree, sealed=False)
     return iter(writer.next_chunk, b"")

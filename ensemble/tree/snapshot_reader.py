@@ -11,9 +11,10 @@ from librt.strings import read_i32_be, read_i64_be
 from mypy_extensions import i64
 
 from ensemble.errors import StorageError
+from ensemble.tree.acl import OPEN_ACL_ID
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.paths import ROOT
-from ensemble.tree.snapshot import END_MARK, FILE_HEADER, SEAL_BYTES
+from ensemble.tree.snapshot import END_MARK, FILE_HEADER, SEAL_BYTES, STREAM_END
 from ensemble.tree.znode import Znode
 from ensemble.wire.jute import MarshallingError, Reader
 from ensemble.wire.records import read_acl_vector
@@ -23,6 +24,7 @@ STAT_BYTES: Final = 68  # ACL number and stat fields of one znode
 SESSION_BYTES: Final = 12
 ITEM_BYTES_MAX: Final = 1 << 30  # one znode
 ACL_BYTES_MAX: Final = 1 << 24
+ACL_ID_MAX: Final = 1 << 62  # the table counts on from the largest
 
 
 @final
@@ -53,22 +55,29 @@ DIGEST_SEAL: Final = 8
 LAST_ZXID: Final = 9
 LAST_ZXID_SEAL: Final = 10
 BEHIND: Final = 11  # parts that we do not know, of a later version
+# Instead of the seals, in what a leader sends
+STREAM_MARK: Final = 12
+STREAM_DONE: Final = 13
 
 
 @final
 class SnapshotReader:
     """Builds a tree from the stream: `feed` chunk after chunk, then `finish`.
 
-    Errors are StorageErrors that say what does not fit and where, without the file's name.
+    Errors are StorageErrors that say what does not fit and where, without the file's name. Without
+    `sealed` it reads what a leader sends, see `snapshot_stream`.
     """
 
-    def __init__(self, extended_types: bool = False, digest_enabled: bool = True) -> None:
+    def __init__(
+        self, extended_types: bool = False, digest_enabled: bool = True, sealed: bool = True
+    ) -> None:
+        self.sealed: Final = sealed
         self.tree: Final = DataTree(extended_types, digest_enabled)
         self.tree.clear()
         self.digest_zxid: i64 = -1
         self.digest: i64 = 0
         self.last_zxid: i64 = -1  # as the stream itself has it; -1: it does not say
-        self.stage: i64 = HEADER
+        self.stage: i64 = HEADER if sealed else SESSION_COUNT
         self.left: i64 = 0  # sessions or ACLs still to come
         self.parts: list[bytes] = []  # fed, and not enough yet
         self.parts_bytes: i64 = 0
@@ -105,7 +114,7 @@ class SnapshotReader:
 
     def finish(self, zxid: int) -> Snapshot:
         """The end of the stream. The tree's last zxid becomes `zxid`, that of the file's name."""
-        whole = self.stage == DIGEST or self.stage == LAST_ZXID or self.stage == BEHIND
+        whole = self.stage in (DIGEST, LAST_ZXID, BEHIND, STREAM_DONE)
         if not whole or self.parts_bytes > 0:
             raise StorageError(f"it ends too early, at offset {self.base + self.parts_bytes}")
         if self.tree.nodes.get(ROOT) is None:
@@ -126,7 +135,7 @@ class SnapshotReader:
         return False
 
     def add_to_sum(self) -> None:
-        if self.at > self.summed:
+        if self.sealed and self.at > self.summed:
             part = memoryview(self.buf)[int(self.summed) : int(self.at)]
             self.sum = adler32(part, int(self.sum))
             self.summed = self.at
@@ -157,6 +166,10 @@ class SnapshotReader:
             return True
         if stage == BEHIND:
             self.at = len(self.buf)
+            return False
+        if stage == STREAM_MARK:
+            return self.read_stream_mark()
+        if stage == STREAM_DONE:
             return False
         return self.read_seal()
 
@@ -215,6 +228,8 @@ class SnapshotReader:
         acl_id = read_i64_be(self.buf, self.at)
         reader = Reader(self.buf, self.at + 8, self.at + size)
         entries = read_acl_vector(reader)
+        if acl_id != OPEN_ACL_ID and not 1 <= acl_id <= ACL_ID_MAX:
+            raise self.wrong(f"the ACL number {acl_id}, it must be from 1 to {ACL_ID_MAX}")
         if acl_id in self.tree.acls.by_id:
             raise self.wrong(f"the ACL number {acl_id} comes twice")
         self.tree.acls.load(acl_id, entries)
@@ -242,7 +257,7 @@ class SnapshotReader:
                     return False
                 if buf[at + 4] == 0x2F:
                     self.at = at + 5
-                    self.stage = NODES_SEAL
+                    self.stage = NODES_SEAL if self.sealed else STREAM_MARK
                     return True
             if path_bytes < 0:
                 raise self.wrong(f"a path of {path_bytes} bytes")
@@ -308,6 +323,23 @@ class SnapshotReader:
             self.at += 20
         self.stage = DIGEST_SEAL
         return True
+
+    def read_stream_mark(self) -> bool:
+        if not self.has(len(STREAM_END)):
+            return False
+        mark = self.buf[self.at : self.at + len(STREAM_END)]
+        if mark != STREAM_END:
+            raise self.wrong(f"it ends with {mark.hex()} instead of {STREAM_END.hex()}")
+        self.at += len(STREAM_END)
+        self.stage = STREAM_DONE
+        return True
+
+    def take_rest(self) -> bytes:
+        """What was fed and belongs to nobody yet."""
+        rest = b"".join(self.parts)
+        self.parts = []
+        self.parts_bytes = 0
+        return rest
 
     def read_seal(self) -> bool:
         if not self.has(SEAL_BYTES):

@@ -9,14 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from histories import picture
+from histories import History, payload, picture
+from simdisk import SimDisk
 
 from ensemble.errors import StorageError
+from ensemble.storage import snapfile
 from ensemble.storage.disk import OsDisk
 from ensemble.storage.layout import Layout
 from ensemble.storage.recovery import RecoveryOptions, recover
+from ensemble.storage.redo import Change
+from ensemble.storage.txnlog import TxnLog
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.znode import Znode
+from ensemble.wire import codes
+from ensemble.wire.txns import ErrorTxn
 
 DATA = Path(__file__).parent / "data"
 DIRECTORIES = sorted(path.parent.name for path in DATA.glob("*/expected.json"))
@@ -187,3 +193,77 @@ def test_damage_is_dropped_or_refused_as_the_rules_say(
 def test_no_case_of_the_tables_above_is_unknown() -> None:
     names = {str(case["name"]) for case in EDITS}
     assert names >= set(REFUSED_BY_US) | set(STARTED_BY_US)
+
+
+# Recent transactions, for learners that were away for a moment (zab.md 4.2)
+
+
+def recent_of(disk: SimDisk, recent_max: int = 500) -> tuple[int, list[int]]:
+    layout = Layout("/data")
+    recovered = recover(disk, layout, RecoveryOptions(recent_max=recent_max))
+    return recovered.snapshot_zxid, [zxid for zxid, _ in recovered.recent]
+
+
+def server(count: int, snapshot_at: int) -> tuple[SimDisk, History]:
+    disk = SimDisk()
+    layout = Layout("/data")
+    layout.make_folders(disk)
+    history = History(8)
+    snapfile.save(disk, layout, history.tree)
+    log = TxnLog(disk, layout, prealloc_kb=0)
+    for _ in range(count):
+        log.append(*history.grow())
+        if history.last_zxid == snapshot_at:
+            snapfile.save(disk, layout, history.tree)
+    log.roll()
+    return disk, history
+
+
+@pytest.mark.parametrize(
+    ("count", "snapshot_at", "recent_max", "wanted"),
+    [
+        (0, 0, 500, []),
+        (30, 0, 500, list(range(1, 31))),
+        (30, 20, 500, list(range(21, 31))),
+        (30, 30, 500, []),
+        (30, 0, 10, list(range(21, 31))),
+        (700, 0, 500, list(range(201, 701))),
+    ],
+)
+def test_the_last_replayed_transactions_are_kept(
+    count: int, snapshot_at: int, recent_max: int, wanted: list[int]
+) -> None:
+    disk, history = server(count, snapshot_at)
+    assert recent_of(disk, recent_max) == (snapshot_at, wanted)
+    recovered = recover(disk, Layout("/data"), RecoveryOptions(recent_max=recent_max))
+    assert recovered.recent == [(zxid, history.payloads[zxid - 1]) for zxid in wanted]
+
+
+@pytest.mark.parametrize(("first", "wanted"), [(1, [1, 2]), (0, [])])
+def test_a_new_epoch_goes_on_only_where_nothing_can_be_missing(
+    first: int, wanted: list[int]
+) -> None:
+    """zab.md 9: a record with counter 0 proves nothing about what was before it."""
+    disk, history = server(2, 0)
+    epoch = 1 << 32
+    log = TxnLog(disk, Layout("/data"), prealloc_kb=0)
+    for zxid in (epoch + first, epoch + first + 1):
+        op, txn = codes.OP_ERROR, ErrorTxn(codes.NO_NODE)
+        log.append(zxid, payload(history.tree, zxid, op, txn))
+    log.roll()
+    assert recent_of(disk) == (0, [*wanted, epoch + first, epoch + first + 1])
+
+
+def test_a_decided_change_of_history_is_completed_first() -> None:
+    disk, history = server(30, 20)
+    change = Change()
+    change.remove("snapshot.14")
+    size = disk.files["/data/version-2/log.1"].live.index(history.payloads[9]) - 12
+    change.cut("log.1", size)
+    file = disk.create("/data/version-2/redo")
+    file.write(change.text())
+    file.close()
+    recovered = recover(disk, Layout("/data"), RecoveryOptions())
+    assert recovered.tree.last_zxid == 9
+    assert "1 files removed, 1 cut" in recovered.notes[0]
+    assert not disk.exists("/data/version-2/redo")

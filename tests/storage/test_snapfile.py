@@ -1,6 +1,7 @@
 """Snapshot files: compression, verification, and that a final name means a whole file."""
 
 import gzip
+import zlib
 from pathlib import Path
 
 import cramjam
@@ -195,3 +196,46 @@ def test_streams_that_are_none_are_refused(method: str, raw: bytes, text: str) -
 def test_the_bound_of_a_snappy_block_is_above_what_java_writes() -> None:
     block = bytes(cramjam.snappy.compress_raw(bytes(32_768)))
     assert len(block) < SNAPPY_BLOCK_BYTES_MAX
+
+
+# The zxid up to which a file holds effects
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize(
+    ("digest", "last_zxid", "holds"), [(1, 1, 60), (1, 0, 60), (0, 1, 60), (0, 0, -1)]
+)
+def test_the_trailers_say_what_a_fuzzy_file_may_hold(
+    compression: str, digest: int, last_zxid: int, holds: int
+) -> None:
+    """storage.md 4.1, 4.2: each of them may be absent; the name says when the dump began."""
+    disk = disk_with_folders()
+    path = LAYOUT.snapshot_path(50, compression)
+    snapfile.write(disk, path, some_tree(), compression, bool(digest), bool(last_zxid))
+    assert snapfile.verify(disk, path) == holds
+
+
+@pytest.mark.parametrize(
+    ("name", "holds"),
+    [
+        ("standalone/version-2/snapshot.0", 0),
+        ("standalone/version-2/snapshot.18", 0x19),
+        ("standalone-3.8.0/version-2/snapshot.0", 0),
+        ("no-digest/version-2/snapshot.0", -1),
+    ],
+)
+def test_real_servers_trailers_are_understood(name: str, holds: int) -> None:
+    assert snapfile.verify(OsDisk(), str(DATA / name)) == holds
+
+
+def test_parts_of_a_later_version_are_verified_and_say_nothing() -> None:
+    """storage.md 10: only the last seal counts, since nobody knows where the others are."""
+    disk = disk_with_folders()
+    path = snapfile.save(disk, LAYOUT, some_tree())
+    live = disk.files[path].live
+    live += b"anything"
+    live += zlib.adler32(live).to_bytes(8, "big") + b"\0\0\0\1/"
+    assert snapfile.verify(disk, path) == -1
+    live[-20] ^= 1
+    with pytest.raises(StorageError, match="the last seal does not match"):
+        snapfile.verify(disk, path)

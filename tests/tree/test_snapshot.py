@@ -273,6 +273,9 @@ def test_the_hand_made_streams_below_are_read_when_they_are_right() -> None:
         (struct.pack(">i", -1), "a table of -1 sessions"),
         (struct.pack(">ii", 0, -7), "a table of -7 ACLs"),
         (struct.pack(">iiqiqi", 0, 2, 1, 0, 1, 0), "the ACL number 1 comes twice"),
+        (struct.pack(">iiqi", 0, 1, -1, 0), "the ACL number -1 comes twice"),
+        (struct.pack(">iiqi", 0, 1, 0, 0), "the ACL number 0, it must be from 1 to"),
+        (struct.pack(">iiqi", 0, 1, (1 << 63) - 1, 0), "the ACL number 9223372036854775807"),
         (struct.pack(">iiqi", 0, 1, 1, 0x7FFFFFFF), "an ACL of more than"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The server's half of SASL DIGEST-MD5, as ZooKeeper clients speak it.
+"""The server's half of SASL DIGEST-MD5, as ZooKeeper's clients and servers speak it.
 
 Source: auth.md 5.1, RFC 2831. A pure state machine: a token in, a token out. The nonce is an
 argument. MD5 is what the protocol prescribes; over an untrusted network it belongs inside TLS.
@@ -56,9 +56,17 @@ def parse_fields(token: bytes) -> dict[str, str]:
 class DigestMd5:
     """One exchange: `step` once for the challenge, once for the response."""
 
-    def __init__(self, nonce: str, password_of: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        nonce: str,
+        password_of: Callable[[str], str | None],
+        realm: str = REALM,
+        digest_uri: str = DIGEST_URI,
+    ) -> None:
         self.nonce: Final = nonce
         self.password_of: Final = password_of
+        self.realm: Final = realm
+        self.digest_uri: Final = digest_uri
         self.user: str | None = None  # set once the exchange succeeded
         self._steps = 0
 
@@ -70,7 +78,9 @@ class DigestMd5:
         """
         self._steps += 1
         if self._steps == 1:
-            challenge = f'realm="{REALM}",nonce="{self.nonce}",charset=utf-8,algorithm=md5-sess'
+            challenge = (
+                f'realm="{self.realm}",nonce="{self.nonce}",charset=utf-8,algorithm=md5-sess'
+            )
             return challenge.encode()
         if self._steps == 2:
             return self.verify(parse_fields(token))
@@ -82,11 +92,11 @@ class DigestMd5:
                 raise SaslFailed(f"{name} is missing")
         if fields["nonce"] != self.nonce:
             raise SaslFailed("another nonce")
-        if fields.get("realm", "") != REALM:
+        if fields.get("realm", "") != self.realm:
             raise SaslFailed("another realm")
         if fields["nc"] != "00000001":
             raise SaslFailed("a nonce count other than 1")
-        if fields["digest-uri"].lower() != DIGEST_URI:
+        if fields["digest-uri"].lower() != self.digest_uri:
             raise SaslFailed("another digest-uri")
         if fields.get("qop", "auth") != "auth":
             raise SaslFailed("another quality of protection")
@@ -102,7 +112,7 @@ class DigestMd5:
 
     def response(self, fields: dict[str, str], password: str, method: bytes) -> bytes:
         """RFC 2831 2.1.2.1, in hex."""
-        secret = md5(fields["username"].encode(), REALM.encode(), password.encode())
+        secret = md5(fields["username"].encode(), self.realm.encode(), password.encode())
         a1 = secret + b":" + self.nonce.encode() + b":" + fields["cnonce"].encode()
         if "authzid" in fields:
             a1 += b":" + fields["authzid"].encode()

@@ -1,0 +1,79 @@
+"""What a learner's server remembers of the requests that it has sent to its leader.
+
+Source: zab.md 6.1. The leader takes a link's requests in order and makes one transaction of each,
+so answers come in the order of the questions: a transaction answers the oldest one, or is none of
+ours. Reading the session and the cxid alone would not do, since a client that reconnects may begin
+to count anew.
+"""
+
+from collections import deque
+from typing import Final, final
+
+from librt.strings import BytesWriter, write_i32_be, write_i64_be
+from mypy_extensions import i64, mypyc_attr
+
+from ensemble.tree.prepare import WriteRequest
+from ensemble.wire.jute import Reader
+
+REQUEST_HEAD_BYTES: Final = 16  # session, cxid, opcode
+
+
+@final
+@mypyc_attr(acyclic=True, free_list_len=1)
+class Forwarded:
+    """One request that went to the leader; `connection_id` 0 where no connection waits for it."""
+
+    __slots__ = ("connection_id", "cxid", "session_id")
+
+    def __init__(self, session_id: i64, cxid: i64, connection_id: i64) -> None:
+        self.session_id: Final = session_id
+        self.cxid: Final = cxid
+        self.connection_id: Final = connection_id
+
+
+@final
+class ForwardedQueue:
+    """Requests without an answer, oldest first. Bounded by what connections may have pending."""
+
+    __slots__ = ("queue",)
+
+    def __init__(self) -> None:
+        self.queue: Final[deque[Forwarded]] = deque()
+
+    def append(self, forwarded: Forwarded) -> None:
+        self.queue.append(forwarded)
+
+    def match(self, session_id: i64, cxid: i64) -> i64:
+        """A transaction has come: the connection that it answers, 0 if it is nobody's here."""
+        queue = self.queue
+        if not queue:
+            return 0
+        first = queue[0]
+        if first.session_id != session_id or first.cxid != cxid:
+            return 0
+        queue.popleft()
+        return first.connection_id
+
+    def clear(self) -> None:
+        self.queue.clear()
+
+
+def encode_forwarded(session_id: i64, cxid: i64, op: i64, body: Reader) -> bytes:
+    """The data of a REQUEST packet: who, which request, and its body as the client sent it."""
+    out = BytesWriter()
+    write_i64_be(out, session_id)
+    write_i32_be(out, int(cxid))
+    write_i32_be(out, int(op))
+    out.write(body.buf[body.at : body.end])
+    return out.getvalue()
+
+
+def read_forwarded(data: bytes) -> WriteRequest | None:
+    """A request out of a REQUEST packet, without identities; None if it is too short for one."""
+    if len(data) < REQUEST_HEAD_BYTES:
+        return None
+    reader = Reader(data, 0, len(data))
+    session_id = reader.read_long()
+    cxid = reader.read_int()
+    op = reader.read_int()
+    return WriteRequest(session_id, cxid, op, reader, [])

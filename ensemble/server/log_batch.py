@@ -1,0 +1,27 @@
+"""Transactions that are written and synced together."""
+
+from typing import Final, final
+
+from librt.strings import BytesWriter, write_i32_be, write_i64_be
+from mypy_extensions import i64
+
+
+@final
+class LogBatch:
+    """Records in the order of their zxids: zxid, length, payload, one after the other."""
+
+    __slots__ = ("count", "last_zxid", "records", "roll")
+
+    def __init__(self) -> None:
+        self.records: Final = BytesWriter()
+        self.count = 0
+        self.last_zxid: i64 = -1
+        self.roll = False  # begin a new file before this batch
+
+    def append(self, zxid: i64, payload: bytes) -> None:
+        records = self.records
+        write_i64_be(records, zxid)
+        write_i32_be(records, len(payload))
+        records.write(payload)
+        self.last_zxid = zxid
+        self.count += 1

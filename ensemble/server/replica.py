@@ -1,0 +1,667 @@
+"""A member of an ensemble without its sockets: tree, log and clients around Zab's state machine.
+
+To Zab it is the host, to the pipeline the authority that orders writes. Whatever touches the world
+outside goes through `Shell` and `LogPort`, so a simulation runs exactly this (docs/simulation.md).
+
+The order of a turn: inputs (bytes of peers and clients, what the disk has finished), `on_time`,
+`end_turn`; then the shell writes once to every link and connection.
+"""
+
+from collections import deque
+from typing import Final, final
+
+from librt.strings import BytesWriter, write_i32_be, write_i64_be
+from mypy_extensions import i64, mypyc_attr
+
+from ensemble.errors import ProtocolError, StorageError
+from ensemble.server.connection import FORWARDED, OPEN, WAITING, Connection
+from ensemble.server.forwarding import (
+    Forwarded,
+    ForwardedQueue,
+    encode_forwarded,
+    read_forwarded,
+)
+from ensemble.server.log_batch import LogBatch
+from ensemble.server.log_port import LogPort
+from ensemble.server.pipeline import Authority, Pipeline, is_write
+from ensemble.storage import epochs, loghistory, truncation
+from ensemble.storage.disk import Disk
+from ensemble.storage.layout import Layout
+from ensemble.storage.recovery import RecoveryOptions, recover
+from ensemble.tree.acl import AclSchemes
+from ensemble.tree.apply import apply
+from ensemble.tree.datatree import DataTree
+from ensemble.tree.digest import NO_SUMS, signed64
+from ensemble.tree.prepare import Prepared, PrepareOptions, Preparer, WriteRequest
+from ensemble.tree.snapshot_stream import StreamReader
+from ensemble.wire import codes, peers
+from ensemble.wire.jute import MarshallingError, Reader, write_buffer
+from ensemble.wire.peers import encode_ids
+from ensemble.wire.records import Id
+from ensemble.wire.txns import DIGEST_VERSION, ErrorTxn, LoggedTxn, TxnHeader, read_txn
+from ensemble.wire.zxid import format_zxid
+from ensemble.zab.host import Host, Link, Proposal
+from ensemble.zab.members import Members
+from ensemble.zab.peer import Peer
+from ensemble.zab.timing import Timing
+
+DIGEST_CHECK_EVERY: Final = 128  # transactions; a power of two
+RECENT_BYTES_MAX: Final = 16 << 20
+DISK_DIFF_BYTES_MAX: Final = 64 << 20  # of a DIFF from the log files; more is sent as a snapshot
+HEARD_MAX: Final = 100_000  # sessions in one answer to a PING
+DIVERGENCES_MAX: Final = 3  # times that a tree may differ from its leader's before the server stops
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Shell:
+    """What a replica needs of the world outside; each call returns at once."""
+
+    def send_notification(self, sid: i64, frame: bytes) -> None:
+        raise NotImplementedError
+
+    def connect(self, sid: i64) -> None:
+        raise NotImplementedError
+
+    def listen(self) -> None:
+        raise NotImplementedError
+
+    def stop_listening(self) -> None:
+        raise NotImplementedError
+
+    def send_snapshot(self, link: Link, tree: DataTree) -> None:
+        """Send the tree as it is now, between what `link.out` holds and what will follow."""
+        raise NotImplementedError
+
+    def install_snapshot(self, tree: DataTree) -> None:
+        """Make the tree durable in place of all history; then `Replica.on_snapshot_installed`."""
+        raise NotImplementedError
+
+    def snapshot_due(self) -> None:
+        """Enough has been logged: write a snapshot when convenient."""
+        raise NotImplementedError
+
+    def on_serving(self, state: i64, epoch: i64) -> None:
+        """A role is established, or (state LOOKING) over: what `install_snapshot` began ends."""
+        raise NotImplementedError
+
+    def on_tree(self, tree: DataTree) -> None:
+        """Another tree has taken the place of the one before."""
+        raise NotImplementedError
+
+    def report(self, text: str) -> None:
+        """A line for the log."""
+        raise NotImplementedError
+
+
+@final
+class ReplicaOptions:
+    """Settings beside Zab's `Timing` (zoo.cfg names in docs/configuration.md)."""
+
+    __slots__ = ("commit_log_count", "digest_enabled", "prepare", "recovery")
+
+    def __init__(
+        self,
+        prepare: PrepareOptions,
+        recovery: RecoveryOptions,
+        digest_enabled: bool = True,
+        commit_log_count: int = 500,
+    ) -> None:
+        self.prepare: Final = prepare
+        self.recovery: Final = recovery
+        self.digest_enabled: Final = digest_enabled
+        self.commit_log_count: Final = commit_log_count
+
+
+@final
+class Replica(Host, Authority):
+    """See above. `recover`, then hand `pipeline` over, then `start`."""
+
+    def __init__(
+        self,
+        sid: i64,
+        members: Members,
+        timing: Timing,
+        options: ReplicaOptions,
+        disk: Disk,
+        layout: Layout,
+        log: LogPort,
+        shell: Shell,
+        schemes: AclSchemes,
+    ) -> None:
+        self.sid: Final = sid
+        self.members: Final = members
+        self.timing: Final = timing
+        self.options: Final = options
+        self.disk: Final = disk
+        self.layout: Final = layout
+        self.log: Final = log
+        self.shell: Final = shell
+        self.schemes: Final = schemes
+        self.tree: DataTree = DataTree()
+        self.preparer: Preparer | None = None
+        self.pipeline: Pipeline | None = None
+        self.peer: Peer | None = None
+        self.fresh = False
+        self.notes: list[str] = []
+        self.txns_replayed: i64 = 0
+        self.state: i64 = peers.LOOKING  # LEADING, FOLLOWING, OBSERVING only while serving
+        self.wall_ms: i64 = 0
+        self.batch = LogBatch()
+        self.recents: Final[deque[Proposal]] = deque()
+        self.recent_bytes: i64 = 0
+        self.receiver: StreamReader | None = None
+        self.receiving_zxid: i64 = 0
+        self.forwarded: Final = ForwardedQueue()
+        self.syncs: Final[deque[int]] = deque()  # connections that wait for a sync, in order
+        self.revalidating: Final[deque[Connection]] = deque()
+        self.owners: Final[dict[int, int]] = {}  # leader: which server a session was last heard at
+        self.txns_since_snapshot: i64 = 0
+        self.log_bytes_since_snapshot: i64 = 0
+        self.snapshot_at: i64 = 1 << 62
+        self.snapshot_at_bytes: i64 = 1 << 62
+        self.divergences: i64 = 0
+        self.commits: i64 = 0
+
+    # Start
+
+    def recover(self) -> None:
+        """Load the database and the epochs; nobody is served yet.
+
+        Raises:
+            StorageError: with advice; nothing has been changed.
+        """
+        self.load_tree()
+        stored = epochs.load_epochs(self.disk, self.layout, int(self.tree.last_zxid))
+        self.peer = Peer(self, self.sid, self.members, self.timing, stored.accepted, stored.current)
+
+    def load_tree(self) -> None:
+        recovered = recover(self.disk, self.layout, self.options.recovery)
+        self.fresh = recovered.fresh
+        self.notes = recovered.notes
+        self.txns_replayed = recovered.txns_replayed
+        self.use_tree(recovered.tree)
+        for zxid, payload in recovered.recent:
+            self.remember(Proposal(zxid, payload))
+
+    def use_tree(self, tree: DataTree) -> None:
+        """Everything that holds the tree gets this one; nobody is being served."""
+        self.tree = tree
+        self.preparer = Preparer(tree, self.schemes, self.options.prepare)
+        self.recents.clear()
+        self.recent_bytes = 0
+        pipeline = self.pipeline
+        if pipeline is not None:
+            pipeline.tree = tree
+            pipeline.answers.tree = tree
+        self.shell.on_tree(tree)
+
+    def start(self, now_ms: i64) -> None:
+        """Look for a leader."""
+        peer = self.get_peer()
+        peer.now_ms = now_ms
+        peer.start()
+
+    def get_peer(self) -> Peer:
+        peer = self.peer
+        assert peer is not None, "recover() comes first"
+        return peer
+
+    def get_pipeline(self) -> Pipeline:
+        pipeline = self.pipeline
+        assert pipeline is not None
+        return pipeline
+
+    def get_preparer(self) -> Preparer:
+        preparer = self.preparer
+        assert preparer is not None
+        return preparer
+
+    # A turn
+
+    def set_time(self, now_ms: i64, wall_ms: i64) -> None:
+        """At the begin of a turn: a monotonic time for Zab, and what transactions carry."""
+        self.get_peer().now_ms = now_ms
+        self.wall_ms = wall_ms
+
+    def on_time(self) -> None:
+        self.get_peer().on_time()
+
+    def end_turn(self) -> None:
+        """Hand what was logged in this turn to the disk, unless a batch is on its way."""
+        self.get_peer().end_turn()
+        if self.batch.count > 0 and not self.log.busy:
+            self.log_bytes_since_snapshot += len(self.batch.records)
+            self.log.submit(self.batch)
+            self.batch = LogBatch()
+
+    def on_log_synced(self) -> None:
+        """The disk has another batch.
+
+        Raises:
+            StorageError: the disk failed: this server stops (trust.md F5, A18).
+        """
+        if not self.log.busy:
+            return
+        zxid = self.log.take_synced()
+        peer = self.get_peer()
+        peer.on_logged(zxid)
+        if self.log_is_idle():
+            peer.on_log_idle()
+
+    def is_idle(self) -> bool:
+        return self.log_is_idle()
+
+    def on_snapshot_installed(self) -> None:
+        self.get_peer().on_snapshot_installed()
+
+    # Host: the network
+
+    def send_notification(self, sid: i64, frame: bytes) -> None:
+        self.shell.send_notification(sid, frame)
+
+    def connect(self, sid: i64) -> None:
+        self.shell.connect(sid)
+
+    def listen(self) -> None:
+        self.shell.listen()
+
+    def stop_listening(self) -> None:
+        self.shell.stop_listening()
+
+    def report(self, text: str) -> None:
+        self.shell.report(text)
+
+    # Host: what is durable
+
+    def save_accepted_epoch(self, epoch: i64) -> None:
+        epochs.save_epoch(self.disk, self.layout, epochs.ACCEPTED, int(epoch))
+
+    def save_current_epoch(self, epoch: i64) -> None:
+        epochs.save_epoch(self.disk, self.layout, epochs.CURRENT, int(epoch))
+
+    def append(self, zxid: i64, payload: bytes) -> None:
+        self.batch.append(zxid, payload)
+
+    def log_is_idle(self) -> bool:
+        return self.batch.count == 0 and not self.log.busy
+
+    def log_end(self) -> i64:
+        assert self.log_is_idle()
+        return self.tree.last_zxid
+
+    def truncate(self, zxid: i64) -> bool:
+        assert self.log_is_idle()
+        self.log.end_file()
+        if not truncation.truncate(self.disk, self.layout, int(zxid)):
+            return False
+        self.load_tree()
+        assert self.tree.last_zxid == zxid, f"{self.tree.last_zxid:#x} after the cut at {zxid:#x}"
+        return True
+
+    def reload(self) -> None:
+        assert self.log_is_idle()
+        self.log.end_file()
+        self.load_tree()
+
+    def begin_snapshot(self, zxid: i64) -> None:
+        recovery = self.options.recovery
+        self.receiver = StreamReader(recovery.extended_types, recovery.digest_enabled)
+        self.receiving_zxid = zxid
+
+    def take_snapshot(self, chunk: bytes) -> bytes | None:
+        receiver = self.receiver
+        assert receiver is not None
+        rest = receiver.feed(chunk)
+        if rest is None:
+            return None
+        snapshot = receiver.finish(int(self.receiving_zxid))
+        self.receiver = None
+        self.use_tree(snapshot.tree)
+        self.report(
+            f"took a snapshot of {format_zxid(self.receiving_zxid)} from the leader: "
+            f"{len(self.tree.nodes)} znodes"
+        )
+        return rest
+
+    def install_snapshot(self) -> None:
+        assert self.log_is_idle()
+        self.log.end_file()
+        self.shell.install_snapshot(self.tree)
+
+    # Host: the tree
+
+    def check(self, proposal: Proposal) -> None:
+        try:
+            logged = read_txn(proposal.payload)
+        except MarshallingError as error:
+            raise ProtocolError(
+                f"the transaction {format_zxid(proposal.zxid)} cannot be decoded: {error}"
+            ) from None
+        if logged.header.zxid != proposal.zxid:
+            raise ProtocolError(
+                f"the transaction {format_zxid(proposal.zxid)} says that it is "
+                f"{format_zxid(logged.header.zxid)}"
+            )
+        proposal.decoded = logged
+
+    def apply(self, proposal: Proposal) -> None:
+        decoded = proposal.decoded
+        if isinstance(decoded, Prepared):
+            apply(self.tree, decoded.header, decoded.txn)
+        else:
+            if not isinstance(decoded, LoggedTxn):
+                self.check(proposal)
+                decoded = proposal.decoded
+            assert isinstance(decoded, LoggedTxn)
+            apply(self.tree, decoded.header, decoded.txn)
+        self.remember(proposal)
+
+    def commit(self, proposal: Proposal) -> None:
+        decoded = proposal.decoded
+        if isinstance(decoded, Prepared):
+            self.commit_own(decoded)
+        else:
+            assert isinstance(decoded, LoggedTxn)
+            self.commit_learned(decoded)
+        self.remember(proposal)
+        self.txns_since_snapshot += 1
+        if (
+            self.txns_since_snapshot >= self.snapshot_at
+            or self.log_bytes_since_snapshot >= self.snapshot_at_bytes
+        ):
+            self.shell.snapshot_due()
+
+    def commit_own(self, prepared: Prepared) -> None:
+        """Leader: a transaction that was prepared here."""
+        header = prepared.header
+        pipeline = self.get_pipeline()
+        preparer = self.get_preparer()
+        tree = self.tree
+        if header.zxid & (DIGEST_CHECK_EVERY - 1):
+            applied = apply(tree, header, prepared.txn, prepared.sums)
+        else:
+            applied = apply(tree, header, prepared.txn, NO_SUMS)
+            assert tree.digest == prepared.digest, f"the digest after {header.zxid:#x} differs"
+        preparer.on_applied(prepared)
+        if header.type == codes.OP_CLOSE_SESSION:
+            self.owners.pop(int(header.session_id), None)
+        journal = pipeline.journal
+        if journal is not None:
+            journal.on_committed(header, int(prepared.error), prepared.txn, applied)
+        pipeline.on_committed(header, prepared.error, applied)
+
+    def commit_learned(self, logged: LoggedTxn) -> None:
+        """Learner: a transaction of the leader's."""
+        header = logged.header
+        txn = logged.txn
+        pipeline = self.get_pipeline()
+        applied = apply(self.tree, header, txn)
+        if (
+            logged.has_digest
+            and logged.digest_version == DIGEST_VERSION
+            and self.options.digest_enabled
+            and signed64(self.tree.digest) != logged.digest
+        ):
+            self.on_divergence(header)
+        error: i64 = 0
+        if isinstance(txn, ErrorTxn):
+            error = txn.err
+        self.find_asker(header)
+        pipeline.on_committed(header, error, applied)
+
+    def find_asker(self, header: TxnHeader) -> None:
+        """Give the request that this transaction answers its zxid, if it was asked here."""
+        connection_id = self.forwarded.match(header.session_id, header.cxid)
+        if connection_id == 0:
+            return
+        conn = self.get_pipeline().connections.get(int(connection_id))
+        if conn is not None:
+            first = conn.pending.first
+            if first is not None and first.zxid == FORWARDED:
+                first.zxid = header.zxid
+
+    def on_divergence(self, header: TxnHeader) -> None:
+        """The tree is not what the leader has (trust.md I12, B10): take the leader's."""
+        self.divergences += 1
+        text = (
+            f"after {format_zxid(header.zxid)} this tree's digest differs from the leader's: "
+            "this server takes a snapshot from it"
+        )
+        if self.divergences > DIVERGENCES_MAX:
+            raise StorageError(f"{text}, for the {self.divergences}th time: it stops")
+        peer = self.get_peer()
+        learner = peer.learner
+        assert learner is not None
+        learner.needs_snapshot = True
+        learner.fail(text)
+
+    def remember(self, proposal: Proposal) -> None:
+        """Keep the last transactions, for learners that are a little behind."""
+        proposal.decoded = None
+        recents = self.recents
+        if recents and recents[-1].zxid >= proposal.zxid:
+            return
+        recents.append(proposal)
+        self.recent_bytes += len(proposal.payload)
+        while len(recents) > self.options.commit_log_count or (
+            self.recent_bytes > RECENT_BYTES_MAX and len(recents) > 1
+        ):
+            self.recent_bytes -= len(recents.popleft().payload)
+
+    def last_zxid(self) -> i64:
+        return self.tree.last_zxid
+
+    def recent(self) -> list[Proposal]:
+        return list(self.recents)
+
+    def read_log(self, after: i64, up_to: i64) -> list[Proposal] | None:
+        found = loghistory.read_after(
+            self.disk, self.layout, int(after), int(up_to), DISK_DIFF_BYTES_MAX
+        )
+        if found is None:
+            return None
+        return [Proposal(zxid, payload) for zxid, payload in found]
+
+    def send_snapshot(self, link: Link) -> None:
+        self.shell.send_snapshot(link, self.tree)
+
+    # Host: serving
+
+    def begin_serving(self, state: i64, epoch: i64) -> None:
+        pipeline = self.get_pipeline()
+        self.get_preparer().discard()
+        self.forget_clients()
+        pipeline.tracker.gathers = state != peers.LEADING
+        pipeline.begin_serving(epoch << 32)
+        self.state = state
+        self.get_peer().on_served(epoch)
+        self.report(
+            f"{peers.STATE_NAMES[int(state)]} in epoch {epoch}, "
+            f"at {format_zxid(self.tree.last_zxid)}"
+        )
+        self.shell.on_serving(state, epoch)
+        if state == peers.LEADING:
+            self.close_orphans()
+
+    def close_orphans(self) -> None:
+        """Leader: of sessions that are gone nothing stays."""
+        for owner in list(self.tree.ephemerals):
+            if owner not in self.tree.sessions:
+                self.get_pipeline().close_session(owner)
+
+    def stop_serving(self, reason: str) -> None:
+        self.state = peers.LOOKING
+        self.get_pipeline().stop_serving(reason)
+        self.get_preparer().discard()
+        self.forget_clients()
+        self.receiver = None
+        self.shell.on_serving(peers.LOOKING, 0)
+
+    def forget_clients(self) -> None:
+        self.forwarded.clear()
+        self.syncs.clear()
+        self.revalidating.clear()
+        self.owners.clear()
+
+    def on_request(self, sid: i64, data: bytes, ids: list[Id] | None) -> None:
+        request = read_forwarded(data)
+        if request is None:
+            raise ProtocolError(f"a REQUEST of {len(data)} bytes")
+        op = request.op
+        if op == codes.OP_SYNC:
+            leader = self.get_peer().leader
+            assert leader is not None
+            leader.sync(sid)
+            return
+        pipeline = self.get_pipeline()
+        session = pipeline.tracker.get(int(request.session_id))
+        if session is not None:
+            pipeline.tracker.touch(session, pipeline.now_ms)
+        if ids:
+            request = WriteRequest(request.session_id, request.cxid, op, request.body, ids)
+        if not is_write(op) and op != codes.OP_CREATE_SESSION:
+            self.refuse(request, codes.UNIMPLEMENTED)
+            return
+        try:
+            self.order(request, sid)
+        except MarshallingError:
+            self.refuse(request, codes.MARSHALLING_ERROR)
+        if session is not None and op == codes.OP_CLOSE_SESSION:
+            pipeline.tracker.set_closing(session)
+
+    def order(self, request: WriteRequest, sid: i64) -> i64:
+        """Leader: give a request its place. `sid`: the server that the client is connected to."""
+        session_id = int(request.session_id)
+        if request.op == codes.OP_CREATE_SESSION:
+            self.owners[session_id] = int(sid)
+        elif request.cxid != 0 or request.op != codes.OP_CLOSE_SESSION:
+            owner = self.owners.get(session_id)
+            if owner is None:
+                self.owners[session_id] = int(sid)
+            elif owner != sid:
+                return self.refuse(request, codes.SESSION_MOVED)
+        peer = self.get_peer()
+        zxid = peer.next_zxid()
+        prepared = self.get_preparer().prepare(request, zxid, self.wall_ms)
+        peer.propose(Proposal(zxid, prepared.payload, prepared))
+        return zxid
+
+    def refuse(self, request: WriteRequest, code: int) -> i64:
+        """Leader: an error takes its place in the order, too."""
+        peer = self.get_peer()
+        zxid = peer.next_zxid()
+        prepared = self.get_preparer().refuse(request, zxid, self.wall_ms, code)
+        peer.propose(Proposal(zxid, prepared.payload, prepared))
+        return zxid
+
+    def on_revalidate(self, sid: i64, session_id: i64, timeout_ms: i64) -> bool:
+        pipeline = self.get_pipeline()
+        session = pipeline.tracker.get(int(session_id))
+        if session is None or session.closing:
+            return False
+        old = pipeline.session_connections.get(int(session_id))
+        if old is not None and old.state == OPEN:
+            pipeline.cut(old, "its session moved to another server")
+        self.renew(int(session_id), timeout_ms)
+        self.owners[int(session_id)] = int(sid)
+        return True
+
+    def renew(self, session_id: int, timeout_ms: i64) -> None:
+        tracker = self.get_pipeline().tracker
+        session = tracker.get(session_id)
+        if session is not None and timeout_ms > 0:
+            session.timeout_ms = timeout_ms
+            tracker.touch(session, self.get_pipeline().now_ms)
+
+    def on_touches(self, data: bytes) -> None:
+        reader = Reader(data, 0, len(data))
+        try:
+            while reader.remaining() > 0:
+                session_id = int(reader.read_long())
+                self.renew(session_id, reader.read_int())
+        except MarshallingError as error:
+            raise ProtocolError(f"sessions in a PING: {error}") from None
+
+    def take_touches(self) -> bytes:
+        out = BytesWriter()
+        for session in self.get_pipeline().tracker.take_heard():
+            write_i64_be(out, session.id)
+            write_i32_be(out, int(session.timeout_ms))
+        return out.getvalue()
+
+    def on_revalidated(self, session_id: i64, valid: bool) -> None:
+        for conn in self.revalidating:
+            if conn.session_id == session_id:
+                self.revalidating.remove(conn)
+                pipeline = self.get_pipeline()
+                if conn.state == WAITING:
+                    pipeline.on_revalidated(conn, session_id, conn.connect_timeout_ms, valid)
+                return
+
+    def on_synced(self) -> None:
+        if self.syncs:
+            pipeline = self.get_pipeline()
+            conn = pipeline.connections.get(self.syncs.popleft())
+            if conn is not None:
+                pipeline.on_synced(conn)
+
+    def use_members(self, text: bytes, zxid: i64) -> None:
+        """The configuration is static: the leader's is the one of zoo.cfg."""
+
+    # Authority: what this server's clients ask for
+
+    def submit(self, request: WriteRequest) -> i64:
+        if self.state == peers.LEADING:
+            return self.order(request, self.sid)
+        pipeline = self.get_pipeline()
+        session_id = int(request.session_id)
+        connection_id: i64 = 0
+        conn = pipeline.session_connections.get(session_id)
+        if conn is not None:
+            connection_id = conn.id
+        self.forwarded.append(Forwarded(session_id, request.cxid, connection_id))
+        data = encode_forwarded(session_id, request.cxid, request.op, request.body)
+        ids = None if request.op == codes.OP_CREATE_SESSION else request.ids
+        self.forward(data, encode_ids(ids))
+        return FORWARDED
+
+    def forward(self, data: bytes, encoded_ids: bytes) -> None:
+        learner = self.get_peer().learner
+        assert learner is not None
+        learner.forward(data, encoded_ids)
+
+    def last_proposed(self) -> i64:
+        if self.state == peers.LEADING:
+            return self.get_peer().next_zxid() - 1
+        return self.tree.last_zxid
+
+    def sync(self, conn: Connection, xid: i64, reader: Reader) -> bool:
+        self.syncs.append(int(conn.id))
+        if self.state == peers.LEADING:
+            self.get_peer().sync()
+        else:
+            data = encode_forwarded(conn.session_id, xid, codes.OP_SYNC, reader)
+            self.forward(data, encode_ids(conn.ids))
+        return False
+
+    def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
+        if self.state == peers.LEADING:
+            self.owners[int(session_id)] = int(self.sid)
+            return True
+        conn.session_id = session_id
+        self.revalidating.append(conn)
+        learner = self.get_peer().learner
+        assert learner is not None
+        learner.revalidate(session_id, timeout_ms)
+        return False
+
+    def is_leading(self) -> bool:
+        """Whether this server orders writes: it alone lets sessions expire and sweeps."""
+        return self.state == peers.LEADING
+
+    def delete_container(self, path: bytes) -> None:
+        """Leader: the sweep has found a container or a TTL node whose time is over."""
+        body = BytesWriter()
+        write_buffer(body, path)
+        raw = body.getvalue()
+        self.submit(WriteRequest(0, 0, codes.OP_DELETE_CONTAINER, Reader(raw, 0, len(raw)), []))

@@ -1,0 +1,540 @@
+"""A leader: from the first learner's FOLLOWERINFO through the epoch's establishment to broadcast.
+
+Source: zab.md 2 to 6. Phases, in this order, each by a quorum of voters that includes this server:
+
+1. discovery: learners say which epoch they accepted; the new one is larger than all of them;
+2. they promise it (ACKEPOCH) and say where their histories end;
+3. synchronization: each gets this server's history, stores it and acknowledges NEWLEADER;
+4. broadcast.
+"""
+
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from ensemble.errors import ProtocolError
+from ensemble.wire import peers
+from ensemble.wire.peers import (
+    Packet,
+    PacketBuffer,
+    encode_leader_info,
+    read_learner_info,
+    write_packet,
+)
+from ensemble.wire.zxid import format_zxid
+from ensemble.zab.broadcast import Broadcast
+from ensemble.zab.host import Host, Link, Proposal
+from ensemble.zab.members import Members
+from ensemble.zab.synchronization import plan_sync
+from ensemble.zab.timing import Timing
+
+# Where a learner's connection is
+CONNECTED: Final = 0  # its FOLLOWERINFO is awaited
+INTRODUCED: Final = 1  # LEADERINFO goes out once the epoch is fixed; then its ACKEPOCH is awaited
+PROMISED: Final = 2  # waits until the epoch is established
+SYNCING: Final = 3  # has the history on its way; its ACK of NEWLEADER is awaited
+FOLLOWING: Final = 4
+
+# This leader's phase
+DISCOVERY: Final = 0
+EPOCH_FIXED: Final = 1
+ESTABLISHED: Final = 2
+SERVING: Final = 3
+
+COUNTER_MAX: Final = 0xFFFFFFFF
+LEARNERS_MAX: Final = 1_000  # connections to the quorum port at a time
+
+
+@final
+class LearnerLink:
+    """One learner as its leader sees it."""
+
+    __slots__ = (
+        "ack_due_ms",
+        "acked",
+        "epoch",
+        "features",
+        "heard_ms",
+        "is_observer",
+        "last_zxid",
+        "link",
+        "packets",
+        "pings_answered",
+        "pings_sent",
+        "sent",
+        "sid",
+        "stage",
+    )
+
+    def __init__(self, link: Link, data_bytes_max: int, now_ms: i64) -> None:
+        self.link: Final = link
+        self.packets: Final = PacketBuffer(data_bytes_max)
+        self.stage: i64 = CONNECTED
+        self.sid: i64 = -1
+        self.is_observer = False
+        self.features: i64 = 0
+        self.epoch: i64 = 0  # its currentEpoch, -1: it had promised this epoch before
+        self.last_zxid: i64 = 0
+        self.heard_ms: i64 = now_ms
+        self.sent: i64 = 0  # the last proposal that was sent to it
+        self.acked: i64 = 0
+        self.ack_due_ms: i64 = 0  # by when its next ack must have come; 0: none is due
+        self.pings_sent: i64 = 0
+        self.pings_answered: i64 = 0
+
+    def is_live(self) -> bool:
+        """Whether it takes part in broadcast: proposals and commits go to it."""
+        return self.stage >= SYNCING
+
+
+@final
+class PendingSync:
+    """A client's sync: answered when `zxid` is committed and a quorum has confirmed the leader.
+
+    `pings`: for each learner, how many PINGs it must have answered (all sent after the sync came).
+    """
+
+    __slots__ = ("pings", "sid", "zxid")
+
+    def __init__(self, sid: i64, zxid: i64, pings: dict[int, int]) -> None:
+        self.sid: Final = sid
+        self.zxid: Final = zxid
+        self.pings: Final = pings
+
+
+@final
+class Leader:
+    """The role. It ends when `resigned` is not empty: the reason, for the log."""
+
+    def __init__(
+        self,
+        host: Host,
+        sid: i64,
+        members: Members,
+        timing: Timing,
+        accepted_epoch: i64,
+        current_epoch: i64,
+        last_zxid: i64,
+        now_ms: i64,
+    ) -> None:
+        self.host: Final = host
+        self.sid: Final = sid
+        self.members: Members = members
+        self.timing: Final = timing
+        self.own_epoch: Final = current_epoch
+        self.own_zxid: Final = last_zxid
+        self.highest_accepted: i64 = accepted_epoch
+        self.epoch: i64 = -1
+        self.phase: i64 = DISCOVERY
+        self.resigned = ""
+        self.learners: Final[dict[int, LearnerLink]] = {}  # by link
+        self.by_sid: Final[dict[int, LearnerLink]] = {}  # introduced ones
+        self.introduced: Final[set[int]] = {int(sid)}
+        self.promised: Final[set[int]] = {int(sid)}
+        self.synced: Final[set[int]] = set()
+        self.broadcast = Broadcast(0, members)
+        self.syncs: Final[list[PendingSync]] = []
+        self.syncs_waiting_for_ping = False
+        self.logged_before: i64 = 0
+        self.deadline_ms: i64 = now_ms + timing.init_ms()
+        self.next_ping_ms: i64 = 0
+        self.next_check_ms: i64 = 0
+        self.committed_to: i64 = 0  # COMMITs for our own nodes wait until the turn's end
+        self.started_ms: Final = now_ms
+        if self.members.is_quorum(self.introduced):
+            self.fix_epoch(now_ms)
+
+    # Links
+
+    def on_accepted(self, link: Link, now_ms: i64) -> None:
+        if len(self.learners) >= LEARNERS_MAX:
+            link.close(f"{LEARNERS_MAX} learners are connected")
+            return
+        self.learners[int(link.id)] = LearnerLink(link, self.timing.data_bytes_max, now_ms)
+
+    def on_bytes(self, link: Link, data: bytes, now_ms: i64) -> None:
+        """Packets of a learner, or parts of them.
+
+        Raises nothing: a learner that breaks the protocol is cut.
+        """
+        learner = self.learners.get(int(link.id))
+        if learner is None:
+            return
+        learner.heard_ms = now_ms
+        learner.packets.feed(data)
+        try:
+            while not self.resigned and int(link.id) in self.learners:
+                packet = learner.packets.next_packet()
+                if packet is None:
+                    break
+                self.on_packet(learner, packet, now_ms)
+        except ProtocolError as error:
+            self.drop(learner, str(error))
+        if not self.resigned:
+            self.commit_ready()
+
+    def on_link_closed(self, link: Link, now_ms: i64) -> None:
+        learner = self.learners.get(int(link.id))
+        if learner is not None:
+            self.forget(learner)
+            self.check_quorum(now_ms)
+
+    def drop(self, learner: LearnerLink, reason: str) -> None:
+        """Cut a learner's connection; it comes back and is synchronized anew."""
+        self.host.report(f"cut the connection of server {learner.sid}: {reason}")
+        self.forget(learner)
+        learner.link.close(reason)
+
+    def forget(self, learner: LearnerLink) -> None:
+        self.learners.pop(int(learner.link.id), None)
+        sid = int(learner.sid)
+        if self.by_sid.get(sid) is learner:
+            del self.by_sid[sid]
+            if self.phase == DISCOVERY:
+                self.introduced.discard(sid)
+            # What it promised or stored stays true after it is gone, but it must be here to serve.
+            self.synced.discard(sid)
+            self.broadcast.forget(sid)
+
+    def close(self, reason: str) -> None:
+        """The role is over: every link ends."""
+        for learner in list(self.learners.values()):
+            learner.link.close(reason)
+        self.learners.clear()
+        self.by_sid.clear()
+
+    def resign(self, reason: str) -> None:
+        if not self.resigned:
+            self.resigned = reason
+
+    # Packets
+
+    def on_packet(self, learner: LearnerLink, packet: Packet, now_ms: i64) -> None:
+        type = packet.type
+        if learner.stage == FOLLOWING:
+            if type == peers.ACK:
+                self.on_ack(learner, packet.zxid, now_ms)
+            elif type == peers.REQUEST:
+                if packet.data is None:
+                    raise ProtocolError("a REQUEST without data")
+                self.host.on_request(learner.sid, packet.data, packet.auth)
+            elif type == peers.PING:
+                if learner.pings_answered >= learner.pings_sent:
+                    raise ProtocolError("an answer to a PING that was not sent")
+                learner.pings_answered += 1
+                if packet.data:
+                    self.host.on_touches(packet.data)
+                self.answer_syncs()
+            elif type == peers.REVALIDATE:
+                self.on_revalidate(learner, packet)
+            else:
+                self.host.report(f"server {learner.sid} sent {peers.name_of(type)}: ignored")
+        elif learner.stage == CONNECTED:
+            self.on_info(learner, packet, now_ms)
+        elif type == peers.ACK_EPOCH and learner.stage == INTRODUCED and self.epoch >= 0:
+            self.on_ack_epoch(learner, packet, now_ms)
+        elif learner.stage == SYNCING and type == peers.ACK:
+            if packet.zxid == self.epoch << 32:
+                self.on_synced(learner, now_ms)
+            # Else a proposal's ack came before that of NEWLEADER (trust.md A3): it is not counted,
+            # the next one covers it.
+        else:
+            raise ProtocolError(f"{peers.name_of(type)} is not what comes now")
+
+    def on_info(self, learner: LearnerLink, packet: Packet, now_ms: i64) -> None:
+        """FOLLOWERINFO or OBSERVERINFO, the first packet."""
+        if packet.type != peers.FOLLOWER_INFO and packet.type != peers.OBSERVER_INFO:
+            raise ProtocolError(f"{peers.name_of(packet.type)} as the first packet")
+        info = read_learner_info(packet.data)
+        if info.members_version > self.members.version:
+            raise ProtocolError(
+                f"server {info.sid} knows configuration {info.members_version:#x}, "
+                f"this one is {self.members.version:#x}"
+            )
+        if info.sid == self.sid:
+            raise ProtocolError(f"another server says that it is {info.sid}, too")
+        old = self.by_sid.get(int(info.sid))
+        if old is not None:
+            self.drop(old, "it has connected again")
+        learner.sid = info.sid
+        learner.is_observer = packet.type == peers.OBSERVER_INFO
+        learner.features = info.features
+        learner.stage = INTRODUCED
+        self.by_sid[int(info.sid)] = learner
+        accepted = packet.zxid >> 32
+        if self.phase == DISCOVERY:
+            if accepted > self.highest_accepted:
+                self.highest_accepted = accepted
+            if int(info.sid) in self.members.voters and not learner.is_observer:
+                self.introduced.add(int(info.sid))
+            if self.members.is_quorum(self.introduced):
+                self.fix_epoch(now_ms)
+        elif accepted > self.epoch and int(info.sid) in self.members.voters:
+            # It promised a later leader not to follow this one, so it can only come back in a later
+            # epoch. With Apache's servers it waits for somebody else's failure.
+            self.resign(f"server {info.sid} has accepted epoch {accepted}, this is {self.epoch}")
+        else:
+            self.send_leader_info(learner)
+
+    def fix_epoch(self, now_ms: i64) -> None:
+        """A quorum is here: fix the new epoch, first on the own disk (zab.md 10)."""
+        self.epoch = self.highest_accepted + 1
+        self.host.save_accepted_epoch(self.epoch)
+        self.phase = EPOCH_FIXED
+        self.deadline_ms = now_ms + self.timing.init_ms()
+        for learner in list(self.by_sid.values()):
+            self.send_leader_info(learner)
+        if self.members.is_quorum(self.promised):
+            self.establish(now_ms)
+
+    def send_leader_info(self, learner: LearnerLink) -> None:
+        data = encode_leader_info(learner.features)
+        write_packet(learner.link.out, peers.LEADER_INFO, self.epoch << 32, data)
+
+    def on_ack_epoch(self, learner: LearnerLink, packet: Packet, now_ms: i64) -> None:
+        """A learner has promised this epoch, and says where its history ends."""
+        data = packet.data
+        if data is None or len(data) < 4:
+            raise ProtocolError("an ACKEPOCH without an epoch")
+        epoch = i64(int.from_bytes(data[:4], "big", signed=True))
+        learner.epoch = epoch
+        learner.last_zxid = packet.zxid
+        learner.stage = PROMISED
+        if self.phase >= ESTABLISHED:
+            self.synchronize(learner, now_ms)
+            return
+        if epoch >= 0:
+            if epoch > self.own_epoch or (epoch == self.own_epoch and packet.zxid > self.own_zxid):
+                raise ProtocolError(
+                    f"its history ({epoch}, {format_zxid(packet.zxid)}) is ahead of this one "
+                    f"({self.own_epoch}, {format_zxid(self.own_zxid)})"
+                )
+            if int(learner.sid) in self.members.voters and not learner.is_observer:
+                if packet.zxid != -1:
+                    self.promised.add(int(learner.sid))
+        if self.members.is_quorum(self.promised):
+            self.establish(now_ms)
+
+    def establish(self, now_ms: i64) -> None:
+        """A quorum follows nobody older than this epoch any more."""
+        self.host.save_current_epoch(self.epoch)
+        self.phase = ESTABLISHED
+        self.deadline_ms = now_ms + self.timing.init_ms()
+        self.broadcast = Broadcast(self.epoch << 32, self.members)
+        self.synced.add(int(self.sid))
+        for learner in list(self.by_sid.values()):
+            if learner.stage == PROMISED:
+                self.synchronize(learner, now_ms)
+        self.begin_if_synced(now_ms)
+
+    def synchronize(self, learner: LearnerLink, now_ms: i64) -> None:
+        """Send the history, then NEWLEADER; from here on the learner gets what comes live.
+
+        All of it happens at one instant: nothing is proposed or committed meanwhile.
+        """
+        exact = learner.features & peers.EXACT_TRUNC != 0
+        plan = plan_sync(self.host, learner.last_zxid, exact, self.timing.force_snapshot)
+        self.host.report(
+            f"server {learner.sid} ends at {format_zxid(learner.last_zxid)}: "
+            f"{peers.name_of(plan.kind)} and {len(plan.proposals)} transactions"
+        )
+        out = learner.link.out
+        write_packet(out, plan.kind, plan.zxid)
+        if plan.kind == peers.SNAP:
+            self.host.send_snapshot(learner.link)
+        for proposal in plan.proposals:
+            write_packet(out, peers.PROPOSAL, proposal.zxid, proposal.payload)
+            write_packet(out, peers.COMMIT, proposal.zxid)
+        if not learner.is_observer:
+            for proposal in self.broadcast.outstanding:
+                write_packet(out, peers.PROPOSAL, proposal.zxid, proposal.payload)
+                learner.sent = proposal.zxid
+        write_packet(out, peers.NEW_LEADER, self.epoch << 32, self.members.text())
+        learner.stage = SYNCING
+        learner.ack_due_ms = 0
+
+    def on_synced(self, learner: LearnerLink, now_ms: i64) -> None:
+        """The learner's disk holds this leader's history."""
+        learner.stage = FOLLOWING
+        if learner.sent > 0:
+            learner.ack_due_ms = now_ms + self.timing.sync_ms()
+        if int(learner.sid) in self.members.voters and not learner.is_observer:
+            self.synced.add(int(learner.sid))
+        if self.phase == SERVING:
+            write_packet(learner.link.out, peers.UP_TO_DATE, -1)
+        else:
+            self.begin_if_synced(now_ms)
+
+    def begin_if_synced(self, now_ms: i64) -> None:
+        """A quorum holds the history: it is committed, and clients may come."""
+        if not self.members.is_quorum(self.synced):
+            return
+        self.phase = SERVING
+        self.next_check_ms = now_ms + self.timing.tick_ms
+        self.next_ping_ms = now_ms + self.timing.tick_ms // 2
+        self.host.begin_serving(peers.LEADING, self.epoch)
+        for learner in self.by_sid.values():
+            if learner.stage == FOLLOWING:
+                learner.heard_ms = now_ms
+                write_packet(learner.link.out, peers.UP_TO_DATE, -1)
+
+    # Broadcast
+
+    def propose(self, proposal: Proposal, now_ms: i64) -> None:
+        """Send a transaction to everyone and log it. The host gives zxids without a gap."""
+        assert self.phase == SERVING
+        self.broadcast.propose(proposal)
+        zxid = proposal.zxid
+        for learner in self.by_sid.values():
+            if learner.stage >= SYNCING and not learner.is_observer:
+                write_packet(learner.link.out, peers.PROPOSAL, zxid, proposal.payload)
+                learner.sent = zxid
+                if learner.ack_due_ms == 0 and learner.stage == FOLLOWING:
+                    learner.ack_due_ms = now_ms + self.timing.sync_ms()
+        self.host.append(zxid, proposal.payload)
+        if zxid & COUNTER_MAX == COUNTER_MAX - 1:
+            self.resign("this epoch has no zxids left")  # trust.md A13, F22
+
+    def next_zxid(self) -> i64:
+        return self.broadcast.proposed() + 1
+
+    def on_logged(self, zxid: i64) -> None:
+        """The own disk holds everything up to `zxid`."""
+        if self.phase == SERVING and zxid >> 32 == self.epoch:
+            self.broadcast.on_ack(self.sid, zxid)
+            self.commit_ready()
+
+    def on_ack(self, learner: LearnerLink, zxid: i64, now_ms: i64) -> None:
+        if zxid & COUNTER_MAX == 0:
+            return  # the second ACK of NEWLEADER
+        if zxid > learner.acked:
+            learner.acked = zxid
+            due = now_ms + self.timing.sync_ms()
+            learner.ack_due_ms = due if zxid < learner.sent else 0
+        if not learner.is_observer:
+            if zxid > self.broadcast.proposed():
+                raise ProtocolError(
+                    f"it acknowledged {format_zxid(zxid)}, "
+                    f"past {format_zxid(self.broadcast.proposed())}"
+                )
+            if int(learner.sid) in self.members.voters or self.broadcast.next_members is not None:
+                self.broadcast.on_ack(learner.sid, zxid)
+
+    def commit_ready(self) -> None:
+        """Commit what a quorum stores. Commits go out before they are applied here."""
+        if self.phase != SERVING or self.resigned:
+            return
+        committed = False
+        while True:
+            proposal = self.broadcast.next_committed()
+            if proposal is None:
+                break
+            committed = True
+            for learner in self.by_sid.values():
+                if learner.stage < SYNCING:
+                    continue
+                if learner.is_observer:
+                    write_packet(learner.link.out, peers.INFORM, proposal.zxid, proposal.payload)
+                elif learner.features & peers.CUMULATIVE == 0:
+                    write_packet(learner.link.out, peers.COMMIT, proposal.zxid)
+            self.host.commit(proposal)
+        if committed:
+            zxid = self.broadcast.committed
+            for learner in self.by_sid.values():
+                if (
+                    learner.stage >= SYNCING
+                    and not learner.is_observer
+                    and learner.features & peers.CUMULATIVE != 0
+                ):
+                    write_packet(learner.link.out, peers.COMMIT, zxid)
+            self.answer_syncs()
+
+    def on_revalidate(self, learner: LearnerLink, packet: Packet) -> None:
+        data = packet.data
+        if data is None or len(data) < 12:
+            raise ProtocolError("a REVALIDATE without a session")
+        session_id = i64(int.from_bytes(data[:8], "big", signed=True))
+        timeout_ms = i64(int.from_bytes(data[8:12], "big", signed=True))
+        valid = self.host.on_revalidate(learner.sid, session_id, timeout_ms)
+        answer = data[:8] + (b"\1" if valid else b"\0")
+        write_packet(learner.link.out, peers.REVALIDATE, packet.zxid, answer)
+
+    # Sync: only a leader that a quorum has confirmed since may answer (trust.md A22)
+
+    def sync(self, sid: i64) -> None:
+        """A client of server `sid` wants everything that was written before now."""
+        pings: dict[int, int] = {}
+        for other in self.by_sid.values():
+            if other.stage == FOLLOWING and not other.is_observer:
+                pings[int(other.sid)] = int(other.pings_sent) + 1
+        self.syncs.append(PendingSync(sid, self.broadcast.proposed(), pings))
+        self.syncs_waiting_for_ping = True
+        if self.members.is_quorum({int(self.sid)}):
+            self.answer_syncs()
+
+    def answer_syncs(self) -> None:
+        while self.syncs and self.is_confirmed(self.syncs[0]):
+            sync = self.syncs.pop(0)
+            if sync.sid == self.sid:
+                self.host.on_synced()
+            else:
+                learner = self.by_sid.get(int(sync.sid))
+                if learner is not None and learner.stage == FOLLOWING:
+                    write_packet(learner.link.out, peers.SYNC, 0)
+
+    def is_confirmed(self, sync: PendingSync) -> bool:
+        if sync.zxid > self.broadcast.committed:
+            return False
+        confirmed: set[int] = {int(self.sid)}
+        for sid, wanted in sync.pings.items():
+            learner = self.by_sid.get(sid)
+            if learner is not None and learner.pings_answered >= wanted:
+                confirmed.add(sid)
+        return self.members.is_quorum(confirmed)
+
+    # Time
+
+    def end_turn(self) -> None:
+        """Send the PINGs that this turn's syncs wait for: one for all of them."""
+        if self.syncs_waiting_for_ping:
+            self.syncs_waiting_for_ping = False
+            self.ping()
+
+    def ping(self) -> None:
+        zxid = self.broadcast.proposed() if self.phase >= ESTABLISHED else self.own_zxid
+        for learner in self.by_sid.values():
+            if learner.stage >= SYNCING:
+                write_packet(learner.link.out, peers.PING, zxid)
+                if learner.stage == FOLLOWING and self.phase == SERVING:
+                    learner.pings_sent += 1  # before UPTODATE a learner answers none
+
+    def on_time(self, now_ms: i64) -> None:
+        if self.phase != SERVING:
+            if now_ms >= self.deadline_ms:
+                waited = ("FOLLOWERINFO", "ACKEPOCH", "ACK of NEWLEADER")[int(self.phase)]
+                self.resign(f"no quorum of {waited} within {self.timing.init_ms()} ms")
+                return
+        for learner in list(self.learners.values()):
+            limit = self.timing.init_ms()
+            if learner.stage == FOLLOWING and self.phase == SERVING:
+                limit = self.timing.sync_ms()
+            if now_ms - learner.heard_ms > limit and learner.stage != PROMISED:
+                self.drop(learner, f"silent for {now_ms - learner.heard_ms} ms")
+            elif 0 < learner.ack_due_ms <= now_ms:
+                self.drop(learner, f"no acknowledgement within {self.timing.sync_ms()} ms")
+        if now_ms >= self.next_ping_ms and self.phase >= ESTABLISHED:
+            self.next_ping_ms = now_ms + self.timing.tick_ms // 2
+            self.ping()
+        if self.phase == SERVING:
+            self.check_quorum(now_ms)
+
+    def check_quorum(self, now_ms: i64) -> None:
+        """A leader without a quorum of live followers leads nobody."""
+        if self.phase != SERVING:
+            return
+        here: set[int] = {int(self.sid)}
+        for learner in self.by_sid.values():
+            if learner.stage == FOLLOWING and not learner.is_observer:
+                here.add(int(learner.sid))
+        if not self.members.is_quorum(here):
+            self.resign(f"only servers {sorted(here)} are left, that is no quorum")

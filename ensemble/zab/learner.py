@@ -1,0 +1,406 @@
+"""A learner, follower or observer: from its FOLLOWERINFO to the last commit it hears of.
+
+Source: zab.md 3 to 5. The order of what becomes durable is all here, in `take_new_leader`: history
+first, epoch second, ack third.
+"""
+
+from collections import deque
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from ensemble.errors import ProtocolError
+from ensemble.wire import peers
+from ensemble.wire.peers import (
+    LearnerInfo,
+    Packet,
+    PacketBuffer,
+    encode_learner_info,
+    read_features,
+    write_packet,
+    write_request_packet,
+)
+from ensemble.wire.zxid import format_zxid
+from ensemble.zab.host import Host, Link, Proposal
+from ensemble.zab.members import Members
+from ensemble.zab.timing import Timing
+
+CONNECTING: Final = 0
+INTRODUCED: Final = 1  # LEADERINFO is awaited
+PROMISED: Final = 2  # DIFF, TRUNC or SNAP is awaited
+SYNCING: Final = 3
+INSTALLING: Final = 4  # NEWLEADER has come; the snapshot is on its way to the disk
+LOGGING: Final = 5  # the history's transactions are on their way to the disk
+STORED: Final = 6  # acknowledged; UPTODATE is awaited
+SERVING: Final = 7
+
+PENDING_MAX: Final = 1_000_000  # proposals that wait for their commit
+
+
+@final
+class Learner:
+    """The role. It ends when `failed` is not empty: the reason, for the log."""
+
+    def __init__(
+        self,
+        host: Host,
+        sid: i64,
+        members: Members,
+        timing: Timing,
+        leader_sid: i64,
+        is_observer: bool,
+        accepted_epoch: i64,
+        current_epoch: i64,
+        last_zxid: i64,
+        needs_snapshot: bool,
+        now_ms: i64,
+    ) -> None:
+        self.host: Final = host
+        self.sid: Final = sid
+        self.members: Members = members
+        self.timing: Final = timing
+        self.leader_sid: Final = leader_sid
+        self.is_observer: Final = is_observer
+        self.accepted_epoch: i64 = accepted_epoch
+        self.current_epoch: i64 = current_epoch
+        self.needs_snapshot = needs_snapshot
+        self.epoch: i64 = -1
+        self.stage: i64 = CONNECTING
+        self.failed = ""
+        self.link: Link | None = None
+        self.packets: Final = PacketBuffer(timing.data_bytes_max)
+        self.features: i64 = 0
+        self.receiving = False  # a snapshot's stream, not packets
+        self.in_memory = False  # the tree came as a snapshot and the disk does not back it yet
+        self.last_zxid: i64 = last_zxid  # of the last proposal that is known here
+        # Proposals in order that are not committed; and, until serving, how far they are.
+        self.pending: Final[deque[Proposal]] = deque()
+        self.committed: i64 = 0
+        self.history: list[Proposal] = []  # committed before NEWLEADER, to be logged then
+        self.unacked: Final[deque[int]] = deque()  # on their way to the disk, to be acknowledged
+        self.heard_ms: i64 = now_ms
+        self.deadline_ms: Final[i64] = now_ms + timing.init_ms()
+
+    def fail(self, reason: str) -> None:
+        if not self.failed:
+            self.failed = reason
+
+    def close(self, reason: str) -> None:
+        """The role is over."""
+        if self.link is not None:
+            self.link.close(reason)
+            self.link = None
+
+    # The link
+
+    def on_connected(self, link: Link, now_ms: i64) -> None:
+        """Introduce ourselves."""
+        self.link = link
+        self.heard_ms = now_ms
+        type = peers.OBSERVER_INFO if self.is_observer else peers.FOLLOWER_INFO
+        info = LearnerInfo(
+            self.sid, peers.PROTOCOL_VERSION, self.members.version, self.timing.features
+        )
+        write_packet(link.out, type, self.accepted_epoch << 32, encode_learner_info(info))
+        self.stage = INTRODUCED
+
+    def on_bytes(self, data: bytes, now_ms: i64) -> None:
+        """What the leader sends. Raises nothing: `failed` says what was wrong."""
+        self.heard_ms = now_ms
+        try:
+            if self.receiving:
+                rest = self.host.take_snapshot(data)
+                if rest is None:
+                    return
+                self.receiving = False
+                data = rest
+            self.packets.feed(data)
+            while not self.failed:
+                packet = self.packets.next_packet()
+                if packet is None:
+                    break
+                self.on_packet(packet)
+                if self.receiving:
+                    rest = self.host.take_snapshot(self.packets.take_rest())
+                    if rest is None:
+                        return
+                    self.receiving = False
+                    self.packets.feed(rest)
+        except ProtocolError as error:
+            self.fail(str(error))
+
+    def on_packet(self, packet: Packet) -> None:
+        if self.stage == SERVING:
+            self.on_live(packet)
+            return
+        type = packet.type
+        if self.stage >= SYNCING:
+            self.on_history(packet)
+        elif self.stage == INTRODUCED and type == peers.LEADER_INFO:
+            self.promise(packet)
+        elif self.stage == PROMISED and type == peers.DIFF:
+            self.stage = SYNCING
+        elif self.stage == PROMISED and type == peers.TRUNC:
+            self.truncate(packet.zxid)
+        elif self.stage == PROMISED and type == peers.SNAP:
+            self.stage = SYNCING
+            self.in_memory = True
+            self.receiving = True
+            self.last_zxid = packet.zxid
+            self.host.begin_snapshot(packet.zxid)
+        else:
+            raise ProtocolError(f"the leader sent {peers.name_of(type)} too early")
+
+    # Discovery
+
+    def promise(self, packet: Packet) -> None:
+        """LEADERINFO: follow no older leader from now on, if this one is not older itself."""
+        self.epoch = packet.zxid >> 32
+        self.features = read_features(packet.data, 4) & self.timing.features
+        epoch = self.current_epoch
+        if self.epoch < self.accepted_epoch:
+            raise ProtocolError(
+                f"the leader's epoch is {self.epoch}, {self.accepted_epoch} was promised"
+            )
+        if self.epoch == self.accepted_epoch:
+            epoch = -1
+        else:
+            self.host.save_accepted_epoch(self.epoch)
+            self.accepted_epoch = self.epoch
+        zxid = -1 if self.needs_snapshot else self.last_zxid
+        link = self.link
+        assert link is not None
+        write_packet(link.out, peers.ACK_EPOCH, zxid, int(epoch & 0xFFFFFFFF).to_bytes(4, "big"))
+        self.stage = PROMISED
+
+    # Synchronization
+
+    def truncate(self, zxid: i64) -> None:
+        """TRUNC: what lies behind was never committed. The cut is durable before anything else."""
+        if not self.host.truncate(zxid):
+            self.needs_snapshot = True
+            raise ProtocolError(
+                f"cannot cut the history after {format_zxid(zxid)}, which it does not hold: "
+                "a snapshot will be asked for"
+            )
+        self.last_zxid = zxid
+        self.stage = SYNCING
+
+    def on_history(self, packet: Packet) -> None:
+        """From DIFF, TRUNC or SNAP to UPTODATE (zab.md 4.3)."""
+        type = packet.type
+        if type == peers.PROPOSAL:
+            self.take_proposal(packet)
+        elif type == peers.COMMIT or type == peers.COMMIT_AND_ACTIVATE:
+            self.take_commit(packet.zxid)
+        elif type == peers.INFORM:
+            self.take_proposal(packet)
+            self.take_commit(packet.zxid)
+        elif type == peers.INFORM_AND_ACTIVATE:
+            self.take_proposal(Packet(peers.PROPOSAL, packet.zxid, (packet.data or b"")[8:], None))
+            self.take_commit(packet.zxid)
+        elif type == peers.NEW_LEADER and self.stage == SYNCING:
+            self.take_new_leader(packet)
+        elif type == peers.UP_TO_DATE and self.stage == STORED:
+            self.begin_serving()
+        elif type != peers.PING:
+            raise ProtocolError(f"{peers.name_of(type)} during synchronization")
+
+    def take_proposal(self, packet: Packet) -> None:
+        """A proposal joins the ones that wait for their commits; zxids have no gap."""
+        zxid = packet.zxid
+        payload = packet.data
+        last = self.last_zxid
+        if payload is None:
+            raise ProtocolError(f"the proposal {format_zxid(zxid)} is empty")
+        again = self.in_memory and not self.pending and zxid <= last
+        if zxid != last + 1 and not again and not is_epoch_start(last, zxid):
+            raise ProtocolError(f"{format_zxid(zxid)} does not follow {format_zxid(last)}")
+        if len(self.pending) >= PENDING_MAX:
+            raise ProtocolError(f"{PENDING_MAX} proposals wait for their commits")
+        proposal = Proposal(zxid, payload)
+        self.host.check(proposal)
+        if not again:
+            self.last_zxid = zxid
+        self.pending.append(proposal)
+
+    def take_commit(self, zxid: i64) -> None:
+        """Proposals up to `zxid` are committed. In memory they are applied; else logged later."""
+        if self.stage != SYNCING:
+            # Behind NEWLEADER: they stay pending until this server serves (ZOOKEEPER-4394).
+            if not self.pending or zxid > self.pending[-1].zxid:
+                raise ProtocolError(f"the commit of {format_zxid(zxid)}, which was not proposed")
+            self.committed = zxid
+            return
+        while True:
+            if not self.pending:
+                raise ProtocolError(f"the commit of {format_zxid(zxid)}, which was not proposed")
+            head = self.pending[0]
+            if head.zxid != zxid and (head.zxid > zxid or not self.is_cumulative()):
+                raise ProtocolError(
+                    f"the commit of {format_zxid(zxid)}, {format_zxid(head.zxid)} comes first"
+                )
+            self.pending.popleft()
+            if self.in_memory:
+                self.host.apply(head)
+            else:
+                self.history.append(head)
+            if head.zxid == zxid:
+                return
+
+    def is_cumulative(self) -> bool:
+        return self.features & peers.CUMULATIVE != 0
+
+    def take_new_leader(self, packet: Packet) -> None:
+        """NEWLEADER: the whole history is here. Store it, then the epoch, then acknowledge.
+
+        The steps wait for the disk: `on_snapshot_installed` and `on_logged` go on.
+        """
+        if packet.zxid != self.epoch << 32:
+            raise ProtocolError(f"NEWLEADER of {format_zxid(packet.zxid)} in epoch {self.epoch}")
+        self.host.use_members(packet.data or b"", packet.zxid)
+        if self.in_memory:
+            self.stage = INSTALLING
+            self.host.install_snapshot()
+            return
+        self.store_history()
+
+    def on_snapshot_installed(self) -> None:
+        if self.stage == INSTALLING:
+            self.in_memory = False
+            self.needs_snapshot = False
+            self.store_history()
+
+    def store_history(self) -> None:
+        self.stage = LOGGING
+        for proposal in self.history:
+            self.host.append(proposal.zxid, proposal.payload)
+        if not self.history:
+            self.acknowledge_history()
+
+    def acknowledge_history(self) -> None:
+        for proposal in self.history:
+            self.host.apply(proposal)
+        self.history = []
+        self.host.save_current_epoch(self.epoch)
+        self.current_epoch = self.epoch
+        self.stage = STORED
+        self.send_ack(self.epoch << 32)
+
+    def begin_serving(self) -> None:
+        """UPTODATE: take clients, log and acknowledge what is proposed, apply what is committed."""
+        self.send_ack(self.epoch << 32)
+        self.stage = SERVING
+        state = peers.OBSERVING if self.is_observer else peers.FOLLOWING
+        self.host.begin_serving(state, self.epoch)
+        for proposal in self.pending:
+            self.log(proposal.zxid, proposal.payload)
+        self.commit_up_to(self.committed)
+
+    # Broadcast
+
+    def log(self, zxid: i64, payload: bytes) -> None:
+        self.unacked.append(int(zxid))
+        self.host.append(zxid, payload)
+
+    def on_live(self, packet: Packet) -> None:
+        type = packet.type
+        if type == peers.PROPOSAL:
+            self.take_proposal(packet)
+            payload = packet.data
+            assert payload is not None
+            self.log(packet.zxid, payload)
+        elif type == peers.COMMIT:
+            self.on_commit(packet.zxid)
+        elif type == peers.PING:
+            link = self.link
+            assert link is not None
+            write_packet(link.out, peers.PING, packet.zxid, self.host.take_touches())
+        elif type == peers.INFORM:
+            self.take_proposal(packet)
+            payload = packet.data
+            assert payload is not None
+            self.log(packet.zxid, payload)
+            self.commit_up_to(packet.zxid)
+        elif type == peers.SYNC:
+            self.host.on_synced()
+        elif type == peers.REVALIDATE:
+            data = packet.data
+            if data is None or len(data) < 9:
+                raise ProtocolError("an answer to REVALIDATE without a session")
+            session_id = i64(int.from_bytes(data[:8], "big", signed=True))
+            self.host.on_revalidated(session_id, data[8] != 0)
+        elif type == peers.COMMIT_AND_ACTIVATE or type == peers.INFORM_AND_ACTIVATE:
+            raise ProtocolError("the configuration changes: joining anew")
+        else:
+            self.host.report(f"the leader sent {peers.name_of(type)}: ignored")
+
+    def on_commit(self, zxid: i64) -> None:
+        if not self.pending:
+            raise ProtocolError(f"the commit of {format_zxid(zxid)}, which was not proposed")
+        if self.pending[0].zxid != zxid and not self.is_cumulative():
+            raise ProtocolError(
+                f"the commit of {format_zxid(zxid)}, "
+                f"{format_zxid(self.pending[0].zxid)} comes first"
+            )
+        if zxid > self.pending[-1].zxid:
+            raise ProtocolError(f"the commit of {format_zxid(zxid)}, which was not proposed")
+        self.commit_up_to(zxid)
+
+    def commit_up_to(self, zxid: i64) -> None:
+        while self.pending and self.pending[0].zxid <= zxid:
+            self.host.commit(self.pending.popleft())
+
+    def on_logged(self, zxid: i64) -> None:
+        """The disk holds everything up to `zxid`."""
+        if self.stage == LOGGING:
+            if self.history and zxid >= self.history[-1].zxid:
+                self.acknowledge_history()
+        elif self.stage == SERVING:
+            self.acknowledge(zxid)
+
+    def acknowledge(self, zxid: i64) -> None:
+        """Every zxid by itself, in order; among our own servers the last one stands for all."""
+        unacked = self.unacked
+        last: i64 = 0
+        while unacked and unacked[0] <= zxid:
+            last = unacked.popleft()
+            if not self.is_observer and not self.is_cumulative():
+                self.send_ack(last)
+        if last > 0 and not self.is_observer and self.is_cumulative():
+            self.send_ack(last)
+
+    def send_ack(self, zxid: i64) -> None:
+        link = self.link
+        if link is not None:
+            write_packet(link.out, peers.ACK, zxid)
+
+    def forward(self, data: bytes, encoded_ids: bytes) -> None:
+        """Send a client's request to the leader."""
+        link = self.link
+        assert link is not None
+        assert self.stage == SERVING
+        write_request_packet(link.out, data, encoded_ids)
+
+    def revalidate(self, session_id: i64, timeout_ms: i64) -> None:
+        """Ask the leader whether a session is alive; it becomes this server's."""
+        link = self.link
+        assert link is not None
+        assert self.stage == SERVING
+        data = int(session_id).to_bytes(8, "big", signed=True)
+        data += int(timeout_ms).to_bytes(4, "big", signed=True)
+        write_packet(link.out, peers.REVALIDATE, -1, data)
+
+    def on_time(self, now_ms: i64) -> None:
+        if self.stage < STORED:
+            if now_ms >= self.deadline_ms and self.stage < SYNCING:
+                self.fail(f"not synchronized within {self.timing.init_ms()} ms")
+            elif now_ms - self.heard_ms > self.timing.init_ms():
+                self.fail(f"the leader is silent for {now_ms - self.heard_ms} ms")
+        elif now_ms - self.heard_ms > self.timing.sync_ms():
+            self.fail(f"the leader is silent for {now_ms - self.heard_ms} ms")
+
+
+def is_epoch_start(last: i64, zxid: i64) -> bool:
+    """Whether `zxid` is the first transaction of a later epoch."""
+    return zxid & 0xFFFFFFFF == 1 and zxid >> 32 > last >> 32

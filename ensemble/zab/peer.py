@@ -1,0 +1,351 @@
+"""One member of an ensemble: looks for a leader, leads, or learns, and begins again.
+
+Source: election.md 4, zab.md 2. Whatever ends a role leads through the same door, `leave`: every
+link is closed, the log is waited for, and the tree is brought to the end of what the disk holds.
+What this server says of itself afterwards is what it would say after a crash (ZOOKEEPER-2845).
+"""
+
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from ensemble.wire import peers
+from ensemble.wire.jute import MarshallingError
+from ensemble.wire.peers import Notification, notification_frame, read_notification
+from ensemble.wire.zxid import format_zxid
+from ensemble.zab import leader as leaders
+from ensemble.zab import learner as learners
+from ensemble.zab.election import Effect, Elected, Election, Send, Vote
+from ensemble.zab.host import Host, Link, Proposal
+from ensemble.zab.leader import Leader
+from ensemble.zab.learner import Learner
+from ensemble.zab.members import Members
+from ensemble.zab.timing import Timing
+
+SETTLING: Final = -1  # a role has ended and the log is not idle yet
+NEVER_MS: Final = 1 << 62
+ROLE_TICKS_PER_TICK: Final = 10  # how often a role looks at the clock
+# After a role that came to nothing: so much longer each time before the next search, at most so
+# long. A leader that refuses this server must not be asked in a loop.
+PAUSE_STEP_MS: Final = 25
+PAUSE_MS_MAX: Final = 200
+
+
+@final
+class Peer:
+    """The state machine. `now_ms` is set by the caller before each call, and only moves forward.
+
+    The caller passes everything that happens on: notifications, links, bytes, what the disk has
+    finished; and calls `on_time` at `deadline_ms` at the latest, `end_turn` at each turn's end.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        sid: i64,
+        members: Members,
+        timing: Timing,
+        accepted_epoch: i64,
+        current_epoch: i64,
+    ) -> None:
+        assert 0 <= current_epoch <= accepted_epoch
+        self.host: Final = host
+        self.sid: Final = sid
+        self.members: Members = members
+        self.timing: Final = timing
+        self.accepted_epoch: i64 = accepted_epoch
+        self.current_epoch: i64 = current_epoch
+        self.election: Final = Election(sid, members)
+        self.state: i64 = SETTLING
+        self.now_ms: i64 = 0
+        self.leader: Leader | None = None
+        self.learner: Learner | None = None
+        self.needs_snapshot = False
+        self.reload_needed = False
+        self.uncommitted: list[Proposal] = []  # logged in the role that has ended, not applied
+        # What came in while settling: the last notification of each server.
+        self.held: dict[int, Notification] = {}
+        self.role_deadline_ms: i64 = 0
+        self.looking_since_ms: i64 = 0
+        self.failures: i64 = 0  # roles in a row that came to nothing
+        self.pause_until_ms: i64 = 0
+
+    def start(self) -> None:
+        """Look for a leader. The log is idle, and the tree is at its end."""
+        self.settle()
+
+    # The end of a role, and the search
+
+    def leave(self, reason: str) -> None:
+        """The role is over."""
+        self.host.report(f"no longer {self.role_name()}: {reason}")
+        leader = self.leader
+        learner = self.learner
+        self.failures += 1
+        if self.has_served():
+            self.failures = 0
+        self.pause_until_ms = self.now_ms + min(PAUSE_MS_MAX, PAUSE_STEP_MS * self.failures)
+        self.uncommitted = []
+        if leader is not None:
+            leader.close(reason)
+            self.accepted_epoch = max(self.accepted_epoch, leader.epoch)
+            if leader.phase >= leaders.ESTABLISHED:
+                self.current_epoch = leader.epoch
+            self.uncommitted = list(leader.broadcast.outstanding)
+            self.host.stop_listening()
+        if learner is not None:
+            learner.close(reason)
+            self.accepted_epoch = learner.accepted_epoch
+            self.current_epoch = learner.current_epoch
+            self.needs_snapshot = learner.needs_snapshot
+            if learner.in_memory:
+                # The disk does not back this tree (ZOOKEEPER-3642, 5094).
+                self.reload_needed = True
+            elif learner.stage == learners.LOGGING:
+                self.uncommitted = learner.history
+            elif learner.stage == learners.SERVING:
+                self.uncommitted = list(learner.pending)
+        self.leader = None
+        self.learner = None
+        self.state = SETTLING
+        self.host.stop_serving(reason)
+        self.settle()
+
+    def settle(self) -> None:
+        """Go on once the log is idle."""
+        if (
+            self.state != SETTLING
+            or self.now_ms < self.pause_until_ms
+            or not self.host.log_is_idle()
+        ):
+            return
+        if self.reload_needed:
+            self.reload_needed = False
+            self.host.reload()
+        for proposal in self.uncommitted:
+            self.host.apply(proposal)
+        self.uncommitted = []
+        self.look()
+
+    def has_served(self) -> bool:
+        """Whether the role got as far as taking clients."""
+        leader = self.leader
+        learner = self.learner
+        if leader is not None:
+            return leader.phase == leaders.SERVING
+        return learner is not None and learner.stage == learners.SERVING
+
+    def look(self) -> None:
+        self.state = peers.LOOKING
+        self.looking_since_ms = self.now_ms
+        zxid = self.host.log_end()
+        self.host.report(f"looking for a leader: epoch {self.current_epoch}, {format_zxid(zxid)}")
+        self.perform(self.election.look(zxid, self.current_epoch, self.now_ms))
+        held = self.held
+        self.held = {}
+        for sid, notification in held.items():
+            self.perform(self.election.on_notification(sid, notification, self.now_ms))
+
+    def perform(self, effects: list[Effect]) -> None:
+        elected: Vote | None = None
+        for effect in effects:
+            if isinstance(effect, Send):
+                self.host.send_notification(effect.sid, notification_frame(effect.notification))
+            elif isinstance(effect, Elected):
+                elected = effect.vote
+        if elected is not None and self.state == peers.LOOKING:
+            self.take_role(elected)
+
+    def take_role(self, vote: Vote) -> None:
+        took_ms = self.now_ms - self.looking_since_ms
+        self.role_deadline_ms = self.now_ms
+        zxid = self.host.log_end()
+        if vote.leader == self.sid:
+            self.state = peers.LEADING
+            self.host.report(f"leading, elected in {took_ms} ms (round {vote.round})")
+            self.election.take_role(peers.LEADING, vote)
+            self.host.listen()
+            self.leader = Leader(
+                self.host,
+                self.sid,
+                self.members,
+                self.timing,
+                self.accepted_epoch,
+                self.current_epoch,
+                zxid,
+                self.now_ms,
+            )
+            self.check_roles()
+            return
+        observer = int(self.sid) in self.members.observers
+        self.state = peers.OBSERVING if observer else peers.FOLLOWING
+        self.host.report(
+            f"{self.role_name()} server {vote.leader}, elected in {took_ms} ms (round {vote.round})"
+        )
+        self.election.take_role(self.state, vote)
+        self.learner = Learner(
+            self.host,
+            self.sid,
+            self.members,
+            self.timing,
+            vote.leader,
+            observer,
+            self.accepted_epoch,
+            self.current_epoch,
+            zxid,
+            self.needs_snapshot,
+            self.now_ms,
+        )
+        self.host.connect(vote.leader)
+
+    def role_name(self) -> str:
+        if self.state == SETTLING:
+            return "settling"
+        return peers.STATE_NAMES[int(self.state)]
+
+    def check_roles(self) -> None:
+        """After each input: has the role ended?"""
+        leader = self.leader
+        if leader is not None and leader.resigned:
+            self.leave(leader.resigned)
+        learner = self.learner
+        if learner is not None and learner.failed:
+            self.leave(learner.failed)
+
+    # Inputs
+
+    def on_notification(self, sender: i64, payload: bytes) -> None:
+        """A message of the election port. What cannot be read is dropped (ZOOKEEPER-3769)."""
+        try:
+            notification = read_notification(payload)
+        except MarshallingError as error:
+            self.host.report(f"dropped a message of server {sender}: {error}")
+            return
+        if self.state == SETTLING:
+            if sender in self.members.servers:
+                self.held[int(sender)] = notification
+            return
+        self.perform(self.election.on_notification(sender, notification, self.now_ms))
+
+    def on_unreachable(self, sid: i64) -> None:
+        """A server's election port cannot be reached, or its connection has ended."""
+        if self.state != SETTLING:
+            self.perform(self.election.on_unreachable(sid, self.now_ms))
+
+    def on_reachable(self, sid: i64) -> None:
+        if self.state != SETTLING:
+            self.election.on_reachable(sid)
+
+    def on_accepted(self, link: Link) -> None:
+        leader = self.leader
+        if leader is None:
+            link.close("this server does not lead")
+        else:
+            leader.on_accepted(link, self.now_ms)
+
+    def on_connected(self, link: Link) -> None:
+        learner = self.learner
+        if learner is None or learner.link is not None:
+            link.close("the role has ended")
+        else:
+            learner.on_connected(link, self.now_ms)
+
+    def on_connect_failed(self, sid: i64, reason: str) -> None:
+        learner = self.learner
+        if learner is not None and learner.leader_sid == sid and learner.link is None:
+            self.leave(f"server {sid} cannot be reached: {reason}")
+
+    def on_bytes(self, link: Link, data: bytes) -> None:
+        leader = self.leader
+        learner = self.learner
+        if leader is not None:
+            leader.on_bytes(link, data, self.now_ms)
+        elif learner is not None and learner.link is link:
+            learner.on_bytes(data, self.now_ms)
+        self.check_roles()
+
+    def on_link_closed(self, link: Link, reason: str) -> None:
+        leader = self.leader
+        learner = self.learner
+        if leader is not None:
+            leader.on_link_closed(link, self.now_ms)
+        elif learner is not None and learner.link is link:
+            learner.link = None
+            learner.fail(f"the connection to the leader ended: {reason}")
+        self.check_roles()
+
+    def on_logged(self, zxid: i64) -> None:
+        """The disk holds everything that was appended up to `zxid`."""
+        leader = self.leader
+        learner = self.learner
+        if leader is not None:
+            leader.on_logged(zxid)
+        elif learner is not None:
+            learner.on_logged(zxid)
+        self.check_roles()
+
+    def on_log_idle(self) -> None:
+        self.settle()
+
+    def on_snapshot_installed(self) -> None:
+        learner = self.learner
+        if learner is not None:
+            learner.on_snapshot_installed()
+            self.check_roles()
+
+    def on_served(self, epoch: i64) -> None:
+        """The host serves: who asks hears of the leader's new epoch (election.md 3.4)."""
+        self.election.serve(epoch)
+
+    def end_turn(self) -> None:
+        leader = self.leader
+        if leader is not None:
+            leader.end_turn()
+
+    # Time
+
+    def deadline_ms(self) -> i64:
+        """When `on_time` is due."""
+        deadline: i64 = NEVER_MS
+        if self.state != SETTLING:
+            deadline = self.election.deadline_ms
+        elif self.now_ms < self.pause_until_ms:
+            return self.pause_until_ms
+        if self.leader is not None or self.learner is not None:
+            deadline = min(deadline, self.role_deadline_ms)
+        return deadline
+
+    def on_time(self) -> None:
+        if self.state == SETTLING:
+            self.settle()
+        if self.state != SETTLING and self.now_ms >= self.election.deadline_ms:
+            self.perform(self.election.on_time(self.now_ms))
+        if self.now_ms < self.role_deadline_ms:
+            return
+        self.role_deadline_ms = self.now_ms + self.timing.tick_ms // ROLE_TICKS_PER_TICK
+        leader = self.leader
+        learner = self.learner
+        if leader is not None:
+            leader.on_time(self.now_ms)
+        elif learner is not None:
+            learner.on_time(self.now_ms)
+        self.check_roles()
+
+    # The server's requests
+
+    def propose(self, proposal: Proposal) -> None:
+        """Leader: order a transaction; `next_zxid` gives its zxid."""
+        leader = self.leader
+        assert leader is not None
+        leader.propose(proposal, self.now_ms)
+
+    def next_zxid(self) -> i64:
+        leader = self.leader
+        assert leader is not None
+        return leader.next_zxid()
+
+    def sync(self) -> None:
+        """Leader: a client of this server asks for a sync; `Host.on_synced` follows."""
+        leader = self.leader
+        assert leader is not None
+        leader.sync(self.sid)
