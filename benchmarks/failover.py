@@ -56,13 +56,19 @@ class Writer:
     at_port: int = 0  # where it is connected, 0: nowhere
     since: float = 0.0  # of the kill
     took_s: float = -1.0  # from `since` to the reply to the first write sent after it
+    goes_home: bool = False  # leave for the first of the ports
 
     @property
     def path(self) -> bytes:
         return f"/failover-{self.number}".encode()
 
     async def run(self) -> None:
-        for port in itertools.cycle(self.ports):
+        tried = 0
+        while True:
+            if self.goes_home:
+                tried, self.goes_home = 0, False
+            port = self.ports[tried % len(self.ports)]
+            tried += 1
             with contextlib.suppress(OSError, TimeoutError, Lost, asyncio.IncompleteReadError):
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
                     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -95,6 +101,9 @@ class Writer:
             body = put(self.path) + put(bytes(100)) + struct.pack(">i", -1)
             await self.call(reader, writer, xid, OP_SET, body)
             self.acked += 1
+            if self.goes_home and port != self.ports[0]:
+                return
+            self.goes_home = False
             if self.took_s < 0 and sent_at >= self.since:
                 self.took_s = time.monotonic() - self.since
             await asyncio.sleep(max(0.0, sent_at + self.every_s - time.monotonic()))
@@ -151,6 +160,8 @@ async def measure(cluster: Cluster, options: argparse.Namespace) -> Outages:
     tasks = [asyncio.create_task(writer.run()) for writer in writers]
     try:
         for _ in range(options.kills):
+            for writer in writers:
+                writer.goes_home = True
             begin(writers)
             await wait_all_write(writers)
             await asyncio.sleep(rng.uniform(*SETTLE_S))
