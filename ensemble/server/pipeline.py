@@ -210,7 +210,14 @@ class Pipeline:
         self.drain(conn, reason)
 
     def may_read(self, conn: Connection) -> bool:
-        """Whether the next request of this connection may be looked at now (back-pressure)."""
+        """Whether the next request of this connection may be looked at now (back-pressure).
+
+        Behind a sync nothing is: its answer takes a round trip to a quorum, and a write that is
+        committed meanwhile would have to wait for its reply with a zxid of the past.
+        """
+        last = conn.pending.last
+        if last is not None and last.zxid == SYNCING:
+            return False
         return (
             (conn.state == OPEN or conn.state == NEW)
             and conn.pending.count < PENDING_MAX

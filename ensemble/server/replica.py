@@ -45,12 +45,13 @@ from ensemble.wire.zxid import format_zxid
 from ensemble.zab.host import Host, Link, Proposal
 from ensemble.zab.members import Members
 from ensemble.zab.peer import Peer
+from ensemble.zab.recents import Recents
 from ensemble.zab.timing import Timing
 
 DIGEST_CHECK_EVERY: Final = 128  # transactions; a power of two
-RECENT_BYTES_MAX: Final = 16 << 20
 DISK_DIFF_BYTES_MAX: Final = 64 << 20  # of a DIFF from the log files; more is sent as a snapshot
 HEARD_MAX: Final = 100_000  # sessions in one answer to a PING
+DOUBTFUL_TXNS_MAX: Final = 10_000
 DIVERGENCES_MAX: Final = 3  # times that a tree may differ from its leader's before the server stops
 
 
@@ -89,8 +90,7 @@ class Replica(Host, Authority):
         self.state: i64 = peers.LOOKING  # LEADING, FOLLOWING, OBSERVING only while serving
         self.wall_ms: i64 = 0
         self.batch = LogBatch()
-        self.recents: Final[deque[Proposal]] = deque()
-        self.recent_bytes: i64 = 0
+        self.recents: Final = Recents(options.commit_log_count)
         self.receiver: StreamReader | None = None
         self.receiving_zxid: i64 = 0
         self.forwarded: Final = ForwardedQueue()
@@ -104,7 +104,7 @@ class Replica(Host, Authority):
         self.snapshot_at: i64 = 1 << 62
         self.snapshot_at_bytes: i64 = 1 << 62
         self.divergences: i64 = 0
-        self.commits: i64 = 0
+        self.doubtful: i64 = 0  # transactions after a received tree whose digests may differ
 
     # Start
 
@@ -125,14 +125,13 @@ class Replica(Host, Authority):
         self.txns_replayed = recovered.txns_replayed
         self.use_tree(recovered.tree)
         for zxid, payload in recovered.recent:
-            self.remember(Proposal(zxid, payload))
+            self.recents.append(Proposal(zxid, payload))
 
     def use_tree(self, tree: DataTree) -> None:
         """Everything that holds the tree gets this one; nobody is being served."""
         self.tree = tree
         self.preparer = Preparer(tree, self.schemes, self.options.prepare)
         self.recents.clear()
-        self.recent_bytes = 0
         pipeline = self.pipeline
         if pipeline is not None:
             pipeline.tree = tree
@@ -263,6 +262,7 @@ class Replica(Host, Authority):
         snapshot = receiver.finish(int(self.receiving_zxid))
         self.receiver = None
         self.use_tree(snapshot.tree)
+        self.doubtful = DOUBTFUL_TXNS_MAX
         self.report(
             f"took a snapshot of {format_zxid(self.receiving_zxid)} from the leader: "
             f"{len(self.tree.nodes)} znodes"
@@ -300,7 +300,7 @@ class Replica(Host, Authority):
                 decoded = proposal.decoded
             assert isinstance(decoded, LoggedTxn)
             apply(self.tree, decoded.header, decoded.txn)
-        self.remember(proposal)
+        self.recents.append(proposal)
 
     def commit(self, proposal: Proposal) -> None:
         decoded = proposal.decoded
@@ -309,7 +309,7 @@ class Replica(Host, Authority):
         else:
             assert isinstance(decoded, LoggedTxn)
             self.commit_learned(decoded)
-        self.remember(proposal)
+        self.recents.append(proposal)
         self.txns_since_snapshot += 1
         if (
             self.txns_since_snapshot >= self.snapshot_at
@@ -346,9 +346,8 @@ class Replica(Host, Authority):
             logged.has_digest
             and logged.digest_version == DIGEST_VERSION
             and self.options.digest_enabled
-            and signed64(self.tree.digest) != logged.digest
         ):
-            self.on_divergence(header)
+            self.check_digest(header, signed64(self.tree.digest) == logged.digest)
         error: i64 = 0
         if isinstance(txn, ErrorTxn):
             error = txn.err
@@ -371,6 +370,15 @@ class Replica(Host, Authority):
             if first is not None and first.zxid == FORWARDED:
                 first.zxid = header.zxid
 
+    def check_digest(self, header: TxnHeader, same: bool) -> None:
+        """Apache's leaders dump a tree that goes on changing: at first it may be ahead."""
+        if same:
+            self.doubtful = 0
+        elif self.doubtful > 0:
+            self.doubtful -= 1
+        else:
+            self.on_divergence(header)
+
     def on_divergence(self, header: TxnHeader) -> None:
         """The tree is not what the leader has (trust.md I12, B10): take the leader's."""
         self.divergences += 1
@@ -386,24 +394,11 @@ class Replica(Host, Authority):
         learner.needs_snapshot = True
         learner.fail(text)
 
-    def remember(self, proposal: Proposal) -> None:
-        """Keep the last transactions, for learners that are a little behind."""
-        proposal.decoded = None
-        recents = self.recents
-        if recents and recents[-1].zxid >= proposal.zxid:
-            return
-        recents.append(proposal)
-        self.recent_bytes += len(proposal.payload)
-        while len(recents) > self.options.commit_log_count or (
-            self.recent_bytes > RECENT_BYTES_MAX and len(recents) > 1
-        ):
-            self.recent_bytes -= len(recents.popleft().payload)
-
     def last_zxid(self) -> i64:
         return self.tree.last_zxid
 
     def recent(self) -> list[Proposal]:
-        return list(self.recents)
+        return list(self.recents.proposals)
 
     def read_log(self, after: i64, up_to: i64) -> list[Proposal] | None:
         found = loghistory.read_after(

@@ -321,7 +321,8 @@ class Peer:
         deadline: i64 = NEVER_MS
         if self.state != SETTLING:
             deadline = self.election.deadline_ms
-        elif self.now_ms < self.pause_until_ms:
+        elif self.host.log_is_idle():
+            # Also where it lies in the past: the clock may have been set since it was looked at.
             return self.pause_until_ms
         if self.leader is not None or self.learner is not None:
             deadline = min(deadline, self.role_deadline_ms)
