@@ -51,6 +51,12 @@ class Cluster:
     def start(self) -> None:
         self.leader = self.ensemble.start().wait_serving().sid
 
+    def warm_up(self, load: Load) -> None:
+        """A JVM compiles what it has run for a while."""
+        if self.name == "apache":
+            for op in ("get", "set"):
+                self.drive(load, op, 99, 16, JVM_WARMUP_S / 2)
+
     def stop(self) -> None:
         self.ensemble.kill()
 
@@ -120,9 +126,7 @@ class NodesBench:
                 cluster.start()
             if not self.options.quick:
                 for cluster in measured:
-                    if cluster.name == "apache":  # a JVM compiles what it has run for a while
-                        for op in ("get", "set"):
-                            cluster.drive(self.load, op, 99, 16, JVM_WARMUP_S / 2)
+                    cluster.warm_up(self.load)
             self.measure(measured)
         finally:
             for cluster in measured:

@@ -186,6 +186,7 @@ def main() -> int:
         for cluster in clusters(var, nodes, libraries, observers, names):
             try:
                 cluster.start()
+                cluster.warm_up(load)
                 name = f"{nodes} nodes" + (f" and {observers} observer" if observers else "")
                 if (nodes, observers) == (3, 0):
                     if "fanout" in what:
