@@ -23,9 +23,13 @@ REQUEST_HEAD_BYTES: Final = 16  # session, cxid, opcode
 class Forwarded:
     """One request that went to the leader; `connection_id` 0 where no connection waits for it."""
 
-    __slots__ = ("connection_id", "cxid", "session_id")
+    __slots__ = ("body", "connection_id", "cxid", "op", "session_id")
 
-    def __init__(self, session_id: i64, cxid: i64, connection_id: i64) -> None:
+    def __init__(
+        self, session_id: i64, cxid: i64, op: i64, connection_id: i64, body: Reader
+    ) -> None:
+        self.op: Final = op
+        self.body: Final = body
         self.session_id: Final = session_id
         self.cxid: Final = cxid
         self.connection_id: Final = connection_id
@@ -43,16 +47,15 @@ class ForwardedQueue:
     def append(self, forwarded: Forwarded) -> None:
         self.queue.append(forwarded)
 
-    def match(self, session_id: i64, cxid: i64) -> i64:
-        """A transaction has come: the connection that it answers, 0 if it is nobody's here."""
+    def match(self, session_id: i64, cxid: i64) -> Forwarded | None:
+        """A transaction has come: the request that it answers, None if it was not asked here."""
         queue = self.queue
         if not queue:
-            return 0
+            return None
         first = queue[0]
         if first.session_id != session_id or first.cxid != cxid:
-            return 0
-        queue.popleft()
-        return first.connection_id
+            return None
+        return queue.popleft()
 
     def clear(self) -> None:
         self.queue.clear()

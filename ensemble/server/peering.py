@@ -18,7 +18,8 @@ from ensemble.server.peer_socket import PeerHandler, PeerSocket
 from ensemble.server.poll import Poll
 from ensemble.server.quorum_config import QuorumOptions
 from ensemble.server.quorum_port import QuorumPort
-from ensemble.server.replica import Replica, Shell
+from ensemble.server.replica import Replica
+from ensemble.server.shell import Shell
 from ensemble.server.snapshots import Child
 from ensemble.storage import replacement
 from ensemble.tree.datatree import DataTree
@@ -257,7 +258,7 @@ class Peering(Shell):
     def install_snapshot(self, tree: DataTree) -> None:
         """A child writes the tree; then it takes the place of all that is on the disk."""
         node = self.node
-        node.snapshotter.stop()
+        node.upkeep.snapshotter.stop()
         storage = node.config.storage
         write = partial(
             replacement.write,
@@ -298,7 +299,7 @@ class Peering(Shell):
             self.installing = None
 
     def snapshot_due(self) -> None:
-        self.node.snapshot_due()
+        self.node.upkeep.snapshot_due()
 
     # Shell: the rest
 
