@@ -266,7 +266,6 @@ class Peering(Shell):
             node.layout,
             tree,
             storage.compression,
-            storage.digest_enabled,
             storage.last_zxid_enabled,
         )
         try:
@@ -307,6 +306,8 @@ class Peering(Shell):
         self.cancel_install()
         if state == peers.LOOKING:
             self.quorum_port.cancel()
+            # What it writes may be cut from the history before it is done.
+            self.node.upkeep.snapshotter.stop()
         self.node.on_role(state, epoch)
 
     def on_tree(self, tree: DataTree) -> None:

@@ -51,6 +51,7 @@ from ensemble.zab.timing import Timing
 DIGEST_CHECK_EVERY: Final = 128  # transactions; a power of two
 DISK_DIFF_BYTES_MAX: Final = 64 << 20  # of a DIFF from the log files; more is sent as a snapshot
 HEARD_MAX: Final = 100_000  # sessions in one answer to a PING
+DOUBTFUL_TXNS_MAX: Final = 10_000
 DIVERGENCES_MAX: Final = 3  # times that a tree may differ from its leader's before the server stops
 
 
@@ -103,7 +104,7 @@ class Replica(Host, Authority):
         self.snapshot_at: i64 = 1 << 62
         self.snapshot_at_bytes: i64 = 1 << 62
         self.divergences: i64 = 0
-        self.commits: i64 = 0
+        self.doubtful: i64 = 0  # transactions after a received tree whose digests may differ
 
     # Start
 
@@ -261,6 +262,7 @@ class Replica(Host, Authority):
         snapshot = receiver.finish(int(self.receiving_zxid))
         self.receiver = None
         self.use_tree(snapshot.tree)
+        self.doubtful = DOUBTFUL_TXNS_MAX
         self.report(
             f"took a snapshot of {format_zxid(self.receiving_zxid)} from the leader: "
             f"{len(self.tree.nodes)} znodes"
@@ -344,9 +346,8 @@ class Replica(Host, Authority):
             logged.has_digest
             and logged.digest_version == DIGEST_VERSION
             and self.options.digest_enabled
-            and signed64(self.tree.digest) != logged.digest
         ):
-            self.on_divergence(header)
+            self.check_digest(header, signed64(self.tree.digest) == logged.digest)
         error: i64 = 0
         if isinstance(txn, ErrorTxn):
             error = txn.err
@@ -368,6 +369,15 @@ class Replica(Host, Authority):
             first = conn.pending.first
             if first is not None and first.zxid == FORWARDED:
                 first.zxid = header.zxid
+
+    def check_digest(self, header: TxnHeader, same: bool) -> None:
+        """Apache's leaders dump a tree that goes on changing: at first it may be ahead."""
+        if same:
+            self.doubtful = 0
+        elif self.doubtful > 0:
+            self.doubtful -= 1
+        else:
+            self.on_divergence(header)
 
     def on_divergence(self, header: TxnHeader) -> None:
         """The tree is not what the leader has (trust.md I12, B10): take the leader's."""

@@ -1,7 +1,7 @@
 """zoo.cfg once the members are in a file of their own (storage.md 2.2)."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble.server.properties import escape, parse_properties
@@ -68,6 +68,7 @@ def test_an_empty_file_and_one_that_ends_in_the_middle_of_a_line() -> None:
     assert parse_properties(after, "")["dynamicConfigFile"] == "/d"
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_a_path_of_any_kind_comes_back(path: str) -> None:
     raw = b"key=" + escape("/" + path + "/x").encode("ascii")
