@@ -222,7 +222,7 @@ class CoreNode(Peered, Host):
     def log_is_idle(self) -> bool:
         return not self.log_busy and not self.gathering
 
-    def truncate(self, zxid: int) -> bool:
+    def truncate(self, zxid: int, reload: bool) -> bool:
         self.book.count("TRUNC")
         assert self.log_is_idle()
         disk = self.disk
@@ -234,7 +234,10 @@ class CoreNode(Peered, Host):
             disk.log = [record for record in disk.log if record[0] <= zxid]
         else:
             return False
-        self.tree = disk.history()
+        if reload:
+            self.tree = disk.history()
+        elif self.tree != disk.history()[: len(self.tree)]:
+            raise Violation(f"I2: the tree of server {self.machine.sid} holds what was cut")
         return True
 
     def begin_snapshot(self, zxid: int) -> None:
