@@ -131,6 +131,7 @@ class CoreNode(Peered, Host):
         self.is_serving = False
         self.state = 0
         self.syncs: deque[int] = deque()
+        self.roles = 0  # counts them: what one began ends with it
 
     def start(self) -> None:
         disk = self.disk
@@ -266,15 +267,11 @@ class CoreNode(Peered, Host):
 
     def install_snapshot(self) -> None:
         assert self.log_is_idle()
-        self.world.after(
-            self.machine.rng.randrange(SNAPSHOT_SYNC_US),
-            self.installed,
-            self.machine.life,
-            list(self.tree),
-        )
+        delay = self.machine.rng.randrange(SNAPSHOT_SYNC_US)
+        self.world.after(delay, self.installed, self.machine.life, self.roles, list(self.tree))
 
-    def installed(self, life: int, tree: list[Record]) -> None:
-        if life != self.machine.life:
+    def installed(self, life: int, role: int, tree: list[Record]) -> None:
+        if life != self.machine.life or role != self.roles:
             return
         try:
             self.effect("install")
@@ -350,6 +347,7 @@ class CoreNode(Peered, Host):
             self.book.on_prefix(self.machine.sid, self.tree)
 
     def stop_serving(self, reason: str) -> None:
+        self.roles += 1
         self.is_serving = False
         self.syncs.clear()
 

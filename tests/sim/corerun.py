@@ -92,7 +92,7 @@ class CoreRun:
         node = self.node(machine.sid)
         if node is not None and node.is_serving:
             self.asked += 1
-            payload = b"sync" if self.rng.random() < 0.15 else b"%d" % self.asked
+            payload = b"sync" if self.rng.random() < 0.3 else b"%d" % self.asked
             machine.put(node.ask, payload)
         self.world.after(int(self.rng.expovariate(1 / self.plan.think_us)) + 1, self.ask)
 

@@ -19,7 +19,7 @@ from typing import IO
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 10  # seeds that a worker is given at a time
 WORKER_TIMEOUT_S = 600.0
-KINDS = ("ensemble", "core", "solo")
+KINDS = ("ensemble", "core", "solo", "points")
 # The same order of everything on every machine; and sources, into which bugs can be put back.
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "ENSEMBLE_PURE": "1"}
 US_PER_HOUR = 3_600_000_000
@@ -30,11 +30,12 @@ def run_one(kind: str, seed: int, verbose: bool = False) -> dict[str, object]:
     # Imported here: the parent process starts workers and needs none of it.
     from tests.sim.bugs import BUGS, put_back
     from tests.sim.corerun import run_core
-    from tests.sim.ensemble import run_ensemble
+    from tests.sim.ensemble import run_ensemble, run_point
     from tests.sim.solo import run_solo
 
     kind, _, name = kind.partition(":")
-    run = {"ensemble": run_ensemble, "core": run_core, "solo": run_solo}[kind]
+    runs = {"ensemble": run_ensemble, "core": run_core, "solo": run_solo, "points": run_point}
+    run = runs[kind]
     if not name:
         return asdict(run(seed, verbose))
     [bug] = [bug for bug in BUGS if bug.name == name]
