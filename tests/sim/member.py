@@ -9,8 +9,10 @@ from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords
 from ensemble.server.clock import ServingClock
 from ensemble.server.config import AuthOptions
-from ensemble.server.pipeline import Pipeline, SessionRules
-from ensemble.server.replica import Replica, ReplicaOptions, Shell
+from ensemble.server.contracts import SessionRules
+from ensemble.server.pipeline import Pipeline
+from ensemble.server.replica import Replica
+from ensemble.server.shell import ReplicaOptions, Shell
 from ensemble.server.stats import ServerStats
 from ensemble.storage import replacement, snapfile
 from ensemble.storage.purge import purge
