@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ensemble.quorum")
 
-SNAPSHOTS_SENT_MAX: Final = 10  # children that write a tree for a learner, at a time
 LOOK_AGAIN_MS: Final = 1_000  # the alarm is never set further away
 
 
@@ -259,8 +258,9 @@ class Peering(Shell):
     def send_snapshot(self, link: Link, tree: DataTree) -> None:
         """A child writes the tree of this instant into a pipe that the link reads."""
         assert isinstance(link, SocketLink)
-        if len(self.sending) >= SNAPSHOTS_SENT_MAX:
-            self.net.fail_later(link.sock, f"{SNAPSHOTS_SENT_MAX} snapshots are being sent")
+        most = self.options.snap_syncs_max  # children that write a tree, at a time
+        if len(self.sending) >= most:
+            self.net.fail_later(link.sock, f"{most} snapshots are being sent")
             return
         read_fd, write_fd = os.pipe()
         try:

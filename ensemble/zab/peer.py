@@ -55,7 +55,9 @@ class Peer:
         self.timing: Final = timing
         self.accepted_epoch: i64 = accepted_epoch
         self.current_epoch: i64 = current_epoch
-        self.election: Final = Election(sid, members)
+        self.election: Final = Election(
+            sid, members, False, timing.resend_ms_min, timing.resend_ms_max
+        )
         self.state: i64 = SETTLING
         self.now_ms: i64 = 0
         self.leader: Leader | None = None
