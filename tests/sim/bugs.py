@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ensemble.server import pipeline, replica
 from ensemble.wire import peers
 from ensemble.wire.peers import write_packet
 from ensemble.zab import broadcast, leader, learner, peer
-from ensemble.server import pipeline, replica
 from tests.sim import core
 
 Patches = list[tuple[Any, str, Any]]
