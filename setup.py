@@ -36,6 +36,8 @@ COMPILED = [
     "ensemble/server/log_port.py",
     "ensemble/server/peer_socket.py",
     "ensemble/server/log_writer.py",
+    "ensemble/server/contracts.py",
+    "ensemble/server/shell.py",
     "ensemble/server/standalone.py",
     "ensemble/server/replica.py",
     "ensemble/server/forwarding.py",

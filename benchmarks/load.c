@@ -1,8 +1,9 @@
-/* load: drives one ZooKeeper server in a closed loop and prints what it saw as one line of JSON.
+/* load: drives ZooKeeper servers in a closed loop and prints what it saw as one line of JSON.
  *
  *   cc -O2 -pthread -o load load.c
- *   ./load port op connections window seconds warmup_seconds threads bytes keys
+ *   ./load ports op connections window seconds warmup_seconds threads bytes keys
  *
+ * ports is one port or several with commas: connections take them in turn, all on loopback.
  * op is get, set, create or mixed (nine gets to one set). Each connection is a session that keeps
  * `window` requests outstanding. Every reply is checked: its xid must be the next one of its
  * connection, its error 0. "echo" sends frames of a get's size and expects as many bytes back, without
@@ -25,7 +26,7 @@
 
 enum op { GET, SET, CREATE, MIXED, ECHO };
 enum { PING_XID = -2, OP_CREATE = 1, OP_GET = 4, OP_SET = 5, OP_PING = 11, OP_CLOSE = -11 };
-enum { BUFFER = 1 << 20, WINDOW_MAX = 1024, SUB_BITS = 5, BUCKETS = 64 << SUB_BITS };
+enum { BUFFER = 1 << 20, WINDOW_MAX = 1024, SUB_BITS = 5, BUCKETS = 64 << SUB_BITS, PORTS_MAX = 16 };
 #define ECHO_BYTES 61
 
 struct connection {
@@ -43,7 +44,7 @@ struct worker {
   uint64_t buckets[BUCKETS], done, max_ns, random;
 };
 
-static int port, total, window, threads, payload, keys;
+static int ports[PORTS_MAX], port_count, opened, total, window, threads, payload, keys;
 static enum op op;
 static uint64_t begin_ns, end_ns, run_tag;
 
@@ -194,6 +195,7 @@ static int replies(struct worker *w, struct connection *c, int any_error) {
 }
 
 static void open_connection(struct connection *c) {
+  int port = ports[opened++ % port_count];
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   int on = 1;
@@ -265,10 +267,11 @@ static uint64_t quantile(uint64_t *buckets, uint64_t count, double q) {
 int main(int argc, char **argv) {
   static const char *names[] = {"get", "set", "create", "mixed", "echo"};
   if (argc != 10) {
-    fprintf(stderr, "usage: %s port op connections window seconds warmup threads bytes keys\n", argv[0]);
+    fprintf(stderr, "usage: %s ports op connections window seconds warmup threads bytes keys\n", argv[0]);
     return 2;
   }
-  port = atoi(argv[1]);
+  for (char *at = argv[1]; *at && port_count < PORTS_MAX; at += strspn(at, ","))
+    ports[port_count++] = (int)strtol(at, &at, 10);
   for (op = GET; op <= ECHO && strcmp(names[op], argv[2]); op++) {}
   total = atoi(argv[3]);
   window = atoi(argv[4]);
@@ -276,7 +279,7 @@ int main(int argc, char **argv) {
   threads = atoi(argv[7]);
   payload = atoi(argv[8]);
   keys = atoi(argv[9]);
-  if (op > ECHO || total < threads || window < 1 || window >= WINDOW_MAX || payload > 100000) {
+  if (!port_count || op > ECHO || total < threads || window < 1 || window >= WINDOW_MAX || payload > 100000) {
     fprintf(stderr, "load: an argument is out of its bounds\n");
     return 2;
   }

@@ -9,31 +9,27 @@ the tool works, not how fast a server is.
 import argparse
 import asyncio
 import json
-import os
-import platform
 import shutil
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from benchmarks.load import PAYLOAD_BYTES, Load, build_load
+from benchmarks.nodes import NODES_QUICK_ROWS, NODES_ROWS, NodesBench
+from benchmarks.report import Figures, Report, cells_of, ratio_cells
 from benchmarks.servers import (
     ROOT,
     Server,
     apache,
     apache_libraries,
     free_port,
-    is_compiled,
     ours,
 )
 from ensemble.client import Client
 
-PAYLOAD_BYTES: Final = 100
-KEYS: Final = 1_000
 JVM_WARMUP_S: Final = 8.0
 MILLION: Final = 1_000_000
 LOADS: Final = {"1": (1, 1), "100": (100, 1), "100x16": (100, 16)}
@@ -41,67 +37,54 @@ ROWS: Final = [f"{op}-{load}" for op in ("get", "set", "create", "mixed") for lo
 QUICK_ROWS: Final = ["get-1", "get-100x16", "set-100"]
 
 
-@dataclass
-class Figures:
-    """What one round of one row gave."""
-
-    per_s: float
-    p50_us: float
-    p99_us: float
-    cpu_s: float  # of the server, for 100,000 operations
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--rows", default=",".join(ROWS), help=f"some of {', '.join(ROWS)}")
+    parser.add_argument("--rows", default="", help=f"some of {', '.join(ROWS)}")
     parser.add_argument("--quick", action="store_true", help="few rows, few seconds")
     parser.add_argument("--without-million", action="store_true", help="leave the large tree out")
     parser.add_argument("--apache-lib", default="", help="a folder of jars instead of Maven's")
     parser.add_argument("--var", default="var/bench", help="for data and results")
+    parser.add_argument("--nodes", type=int, default=1, help="3 or more: an ensemble's own rows")
+    parser.add_argument("--only", default="", help="with --nodes: ours or apache")
     options = parser.parse_args()
-    rows = QUICK_ROWS if options.quick else options.rows.split(",")
-    unknown = set(rows) - set(ROWS)
+    known, quick = (ROWS, QUICK_ROWS) if options.nodes == 1 else (NODES_ROWS, NODES_QUICK_ROWS)
+    rows = quick if options.quick else (options.rows or ",".join(known)).split(",")
+    unknown = set(rows) - set(known)
     if unknown:
-        parser.error(f"unknown rows {', '.join(sorted(unknown))}; known are {', '.join(ROWS)}")
+        parser.error(f"unknown rows {', '.join(sorted(unknown))}; known are {', '.join(known)}")
     if options.quick:
         options.rounds, options.seconds, options.without_million = 1, 1.0, True
-    return Bench(options, rows).run()
+    report, load = Report(Path(options.var).resolve()), build_load(Path(options.var).resolve())
+    if load is None:
+        print("the load generator is C: apt-get install gcc", file=sys.stderr)
+        return 1
+    if options.nodes > 1:
+        return NodesBench(options, rows, report, load).run()
+    return Bench(options, rows, report, load).run()
 
 
 class Bench:
     """One run."""
 
-    def __init__(self, options: argparse.Namespace, rows: list[str]) -> None:
+    def __init__(
+        self, options: argparse.Namespace, rows: list[str], report: Report, load: Load
+    ) -> None:
         self.options: Final = options
         self.rows: Final = rows
-        self.var: Final = Path(options.var).resolve()
-        self.load: Final = self.var / "load"
-        self.out: Final[list[str]] = []
-        self.results: Final[dict[str, object]] = {}
+        self.var: Final = report.var
+        self.load: Final = load
+        self.report: Final = report
+        self.say: Final = report.say
+        self.results: Final = report.results
 
     def run(self) -> int:
-        self.var.mkdir(parents=True, exist_ok=True)
-        compiler = shutil.which(os.environ.get("CC", "cc"))
-        if compiler is None:
-            print("the load generator is C: apt-get install gcc", file=sys.stderr)
-            return 1
-        source = ROOT / "benchmarks" / "load.c"
-        subprocess.run([compiler, "-O2", "-pthread", "-o", str(self.load), str(source)], check=True)
         libraries = apache_libraries(self.options.apache_lib)
         servers = [ours(self.fresh("ours"))]
         if libraries:
             servers.append(apache(self.fresh("apache"), libraries))
-        self.say(
-            f"{os.cpu_count()} cores, Python {platform.python_version()}, load generator on the "
-            f"same machine; load average before: {os.getloadavg()[0]:.1f}."
-        )
-        if not is_compiled():
-            self.say("Interpreted: `make compile` first for the real figures.")
-        if not libraries:
-            self.say("Without Apache's server: Java and Maven are not here.")
-        self.say("")
+        self.report.say_where(bool(libraries))
         try:
             for server in servers:
                 server.start()
@@ -116,43 +99,23 @@ class Bench:
         self.measure_floor()
         if not self.options.without_million:
             self.measure_million(libraries)
-        self.keep()
+        self.report.keep()
         return 0
-
-    def keep(self) -> None:
-        """What is known so far, in files: a long run may be cut."""
-        (self.var / "result.json").write_text(json.dumps(self.results, indent=1))
-        (self.var / "result.md").write_text("\n".join(self.out) + "\n")
 
     def fresh(self, name: str) -> Path:
         folder = self.var / name
         shutil.rmtree(folder, ignore_errors=True)
         return folder
 
-    def say(self, line: str) -> None:
-        print(line, flush=True)
-        self.out.append(line)
-
     def drive(
         self, server: Server, op: str, connections: int, window: int, seconds: float
     ) -> Figures:
-        threads = 1 if connections == 1 else 2
         warmup = min(1.0, seconds / 2)
-        numbers = (connections, window, seconds, warmup, threads, PAYLOAD_BYTES, KEYS)
         before = server.cpu_s()
-        command = [str(self.load), str(server.port), op, *(str(number) for number in numbers)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds + warmup + 120
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"{server.name}, {op}: {done.stderr}")
-        seen = json.loads(done.stdout)
+        seen = self.load.run([server.port], op, connections, window, seconds, warmup)
         # The server worked through the warm-up, too: its share is taken off by time.
         cpu_s = (server.cpu_s() - before) * seconds / (seconds + warmup)
-        ops = seen["ops"]
-        if ops == 0:
-            raise RuntimeError(f"{server.name}, {op}: no request was answered")
-        return Figures(ops / seconds, seen["p50_us"], seen["p99_us"], cpu_s / ops * 100_000)
+        return Figures(seen.per_s, seen.p50_us, seen.p99_us, cpu_s / seen.ops * 100_000)
 
     # Throughput and latency
 
@@ -175,30 +138,14 @@ class Bench:
                     seen[index].append(figures)
             cells = [op, f"{connections} x {window}"]
             for figures_of_one in seen:
-                cells += self.cells(figures_of_one)
+                cells += cells_of(figures_of_one)
             if both:
-                ratios = [a.per_s / b.per_s for a, b in zip(*seen, strict=True)]
-                tails = [a.p99_us / b.p99_us for a, b in zip(*seen, strict=True)]
-                cells.append(
-                    f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f}-{max(ratios):.2f})"
-                )
-                cells.append(f"{statistics.median(tails):.2f}")
+                cells += ratio_cells(*seen)
             self.say("| " + " | ".join(cells) + " |")
             self.results[row] = [[asdict(figures) for figures in one] for one in seen]
-            self.keep()
+            self.report.keep()
         self.say("")
         self.say("CPU s: processor seconds of the server for 100,000 operations.")
-
-    def cells(self, seen: list[Figures]) -> list[str]:
-        def median(of: Callable[[Figures], float]) -> float:
-            return statistics.median(of(figures) for figures in seen)
-
-        return [
-            f"{median(lambda f: f.per_s):,.0f}",
-            f"{median(lambda f: f.p50_us) / 1e3:.2f}",
-            f"{median(lambda f: f.p99_us) / 1e3:.2f}",
-            f"{median(lambda f: f.cpu_s):.2f}",
-        ]
 
     def measure_floor(self) -> None:
         port = free_port()
@@ -208,15 +155,8 @@ class Bench:
             self.say("")
             self.say("The floor, an echo of a get's frame on the same kind of loop, interpreted:")
             for load, (connections, window) in LOADS.items():
-                numbers = (connections, window, 1 if self.options.quick else 3, 0.5)
-                threads = 1 if connections == 1 else 2
-                command = [str(self.load), str(port), "echo", *(str(number) for number in numbers)]
-                command += [str(threads), str(PAYLOAD_BYTES), "1"]
-                done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-                if done.returncode != 0:
-                    raise RuntimeError(done.stderr)
-                seen = json.loads(done.stdout)
-                per_s = seen["ops"] / seen["seconds"]
+                seconds = 1.0 if self.options.quick else 3.0
+                per_s = self.load.run([port], "echo", connections, window, seconds, 0.5, 1).per_s
                 self.say(f"- {connections} x {window}: {per_s:,.0f}/s")
                 self.results[f"echo-{load}"] = per_s
         finally:

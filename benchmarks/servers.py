@@ -13,6 +13,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 READY_TIMEOUT_S: Final = 120.0
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+APACHE_HEAP: Final = "-Xmx1000m"
 APACHE_MAIN: Final = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 
 # What both get: Apache's defaults, but no limit on connections, and no port besides the client's.
@@ -31,6 +32,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def cpu_s_of(pids: list[int]) -> float:
+    """Processor seconds that these have used so far, with those of children that have ended."""
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            ticks += sum(int(field) for field in fields[11:15])
+    return ticks / TICKS_PER_S
 
 
 class Server:
@@ -94,12 +105,7 @@ class Server:
 
     def cpu_s(self) -> float:
         """Processor seconds used so far, with those of children that have ended."""
-        ticks = 0
-        for pid in self.processes():
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-                ticks += sum(int(field) for field in fields[11:15])
-        return ticks / TICKS_PER_S
+        return cpu_s_of(self.processes())
 
     def memory_bytes(self) -> int:
         """Proportional set size: pages that processes share are counted once."""
@@ -117,7 +123,7 @@ def ours(folder: Path) -> Server:
 
 
 def apache(folder: Path, libraries: str) -> Server:
-    return Server("Apache", folder, ["java", "-Xmx1000m", "-cp", libraries, APACHE_MAIN])
+    return Server("Apache", folder, ["java", APACHE_HEAP, "-cp", libraries, APACHE_MAIN])
 
 
 def apache_libraries(given: str) -> str:

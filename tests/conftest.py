@@ -6,6 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Node
+from tests.java import java_classpath
+
+
+@pytest.fixture(scope="session")
+def classpath() -> str:
+    """Apache's server, the Java client and what is compiled against them."""
+    return java_classpath()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import enum
 import json
 import logging
 import os
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, final
@@ -20,6 +21,7 @@ from ensemble.server import four_letter, metrics
 from ensemble.server.auth.providers import AuthRefused, Peer
 from ensemble.server.connection import Connection
 from ensemble.server.restore import read_tree, replace_tree
+from ensemble.server.tls import server_context, subject_of
 from ensemble.wire import codes
 
 if TYPE_CHECKING:
@@ -91,17 +93,28 @@ class AdminPort:
             app.router.add_get(url + "/{name}", self.run_get)
             app.router.add_post(url + "/{name}", self.run_post)
             app.router.add_get("/metrics", self.metrics)
-            self.port = await self.listen(app, options.host, options.port)
+            context = None
+            if options.tls is not None:
+                context = server_context(options.tls)
+                app.on_response_prepare.append(demand_https)
+            self.port = await self.listen(app, options.host, options.port, context)
         if options.metrics_port:
             app = web.Application()
             app.router.add_get("/metrics", self.metrics)
             await self.listen(app, options.metrics_host, options.metrics_port)
 
-    async def listen(self, app: web.Application, host: str, port: int) -> int:
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
+    async def listen(
+        self, app: web.Application, host: str, port: int, context: ssl.SSLContext | None = None
+    ) -> int:
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            shutdown_timeout=STOP_TIMEOUT_S,
+            keepalive_timeout=self.node.config.admin.idle_timeout_ms / 1_000,
+        )
         await runner.setup()
         self.runners.append(runner)
-        await web.TCPSite(runner, host, port, reuse_address=True).start()
+        await web.TCPSite(runner, host, port, reuse_address=True, ssl_context=context).start()
         address = runner.addresses[0]
         return int(address[1])
 
@@ -128,6 +141,8 @@ class AdminPort:
         return await self.run(request, "POST")
 
     async def run(self, request: web.Request, method: str) -> web.StreamResponse:
+        if not request.secure:
+            self.node.stats.insecure_admin += 1
         name = request.match_info["name"]
         command = COMMANDS.get(ALIASES.get(name, name))
         if command is None:
@@ -153,15 +168,19 @@ class AdminPort:
             return 401, "Auth info is missing for the command"
         scheme, _, token = header.partition(" ")
         provider = self.node.door.providers.get(scheme)
-        host = request.remote or ""
+        host = request.remote or ""  # of the connection; headers that name another are not believed
+        tls = request.transport.get_extra_info("ssl_object") if request.transport else None
+        subject = None if tls is None else subject_of(tls)
         if provider is None or " " in token.strip():
             return 401, "Not authenticated"
         try:
-            ids = provider.authenticate(Peer(host), token.strip().encode() if token else None)
+            ids = provider.authenticate(
+                Peer(host, subject), token.strip().encode() if token else None
+            )
         except AuthRefused:
             self.node.stats.auth_failures += 1
             return 401, "Not authenticated"
-        ids = ids + self.node.door.identify(host, None)
+        ids = ids + self.node.door.identify(host, subject)
         root = self.node.tree.nodes[b"/"]
         for permission in PERMISSIONS:
             if not self.node.schemes.check(root.acl, permission, ids):
@@ -178,10 +197,10 @@ class AdminPort:
         if not self.snapshots.allows():
             node.stats.snapshots_limited += 1
             return reply("snapshot", {}, "too many snapshots: admin.rateLimiterIntervalInMS", 429)
-        path = await node.take_snapshot()
+        path = await node.upkeep.take_snapshot()
         if path is None:
             return reply("snapshot", {}, "the snapshot failed, see the server's log", 500)
-        zxid = node.last_snapshot[0]
+        zxid = node.upkeep.last_snapshot[0]
         headers = {"last_zxid": f"{zxid:#x}", "snapshot_size": str(os.stat(path).st_size)}
         if request.query.get("streaming", "true").lower() == "false":
             response = reply("snapshot", {}, None)
@@ -214,6 +233,10 @@ class AdminPort:
             self.restoring = False
         node.stats.restore_ms.record(int((time.monotonic() - began) * 1_000))
         return reply("restore", {"last_zxid": last_zxid}, None)
+
+
+async def demand_https(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Strict-Transport-Security"] = "max-age=86400"
 
 
 def reply(name: str, fields: JsonObject, error: str | None, status: int = 200) -> web.Response:
@@ -357,7 +380,7 @@ def is_read_only(node: "Node", request: web.Request) -> JsonObject:
 
 
 def last_snapshot(node: "Node", request: web.Request) -> JsonObject:
-    zxid, at = node.last_snapshot
+    zxid, at = node.upkeep.last_snapshot
     return {"zxid": f"{zxid & 0xFFFFFFFFFFFFFFFF:x}", "timestamp": int(at)}
 
 
@@ -379,6 +402,7 @@ def observers(node: "Node", request: web.Request) -> JsonObject:
 
 def server_stats(node: "Node", request: web.Request) -> JsonObject:
     stats = node.stats
+    plain = metrics.plain_connections(node)
     sizes = {"last_buffer_size": -1, "min_buffer_size": -1, "max_buffer_size": -1}
     return {
         "version": four_letter.VERSION,
@@ -400,8 +424,8 @@ def server_stats(node: "Node", request: web.Request) -> JsonObject:
             "min_latency": int(stats.latency.min),
             "num_alive_client_connections": len(node.pipeline.connections),
             "auth_failed_count": int(stats.auth_failures),
-            "non_mtlsremote_conn_count": 0,
-            "non_mtlslocal_conn_count": 0,
+            "non_mtlsremote_conn_count": plain[0],
+            "non_mtlslocal_conn_count": plain[1],
         },
         "client_response": sizes,
         "node_count": metrics.node_count(node),

@@ -29,6 +29,7 @@ ACCEPTS_PER_TURN_MAX: Final = 64
 FRAMES_PER_TURN_MAX: Final = 1_024  # of one connection: a deep pipeline does not starve the others
 OUT_BYTES_HARD: Final = 256 << 20  # a client that reads nothing while events pile up is cut here
 WORD_BYTES: Final = 4
+TLS_HANDSHAKE: Final = b"\x16"
 
 EPOLL_IN: Final = select.EPOLLIN
 EPOLL_OUT: Final = select.EPOLLOUT
@@ -41,6 +42,7 @@ class ClientSocket:
     __slots__ = (
         "blocked",
         "conn",
+        "context",
         "fd",
         "handshaking",
         "interest",
@@ -50,8 +52,16 @@ class ClientSocket:
         "unsent",
     )
 
-    def __init__(self, sock: socket.socket, fd: int, conn: Connection, handshaking: bool) -> None:
-        self.sock: Final = sock
+    def __init__(
+        self,
+        sock: socket.socket,
+        fd: int,
+        conn: Connection,
+        handshaking: bool,
+        context: ssl.SSLContext | None,
+    ) -> None:
+        self.sock = sock
+        self.context = context  # of a port for both: until the first byte tells TLS from plain
         self.fd: Final = fd
         self.conn: Final = conn
         self.handshaking = handshaking
@@ -71,6 +81,7 @@ class PortLimits:
         "connections_max",
         "connections_per_host_max",
         "frame_bytes_max",
+        "keep_alive",
         "outstanding_max",
         "sessionless_ms",
         "throttled_wait_ms",
@@ -85,6 +96,7 @@ class PortLimits:
         sessionless_ms: int,
         backlog: int,
         throttled_wait_ms: int,
+        keep_alive: bool,
     ) -> None:
         self.connections_max: Final = connections_max
         self.connections_per_host_max: Final = connections_per_host_max
@@ -93,6 +105,7 @@ class PortLimits:
         self.sessionless_ms: Final = sessionless_ms
         self.backlog: Final = backlog
         self.throttled_wait_ms: Final = throttled_wait_ms
+        self.keep_alive: Final = keep_alive
 
 
 @final
@@ -125,7 +138,7 @@ class ClientPort:
         self.sockets: Final[dict[int, ClientSocket]] = {}
         self.by_connection: Final[dict[int, ClientSocket]] = {}
         self.per_host: Final[dict[str, int]] = {}
-        self.listeners: Final[dict[int, tuple[socket.socket, ssl.SSLContext | None]]] = {}
+        self.listeners: Final[dict[int, tuple[socket.socket, ssl.SSLContext | None, bool]]] = {}
         self.extra: Final = self.poll.callbacks
         self.waiting: list[ClientSocket] = []  # with frames to look at in the next turn
         # Those that more than `outstanding_max` unanswered requests hold up, in the order in which
@@ -136,8 +149,10 @@ class ClientPort:
 
     # Set-up
 
-    def listen(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
-        """Open a listening socket; the port it got (for port 0)."""
+    def listen(
+        self, host: str, port: int, context: ssl.SSLContext | None, unified: bool = False
+    ) -> int:
+        """Open a listening socket; the port it got (for port 0). `unified`: TLS and plain."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -148,12 +163,18 @@ class ClientPort:
         except OSError:
             sock.close()
             raise
-        self.listeners[sock.fileno()] = (sock, context)
+        self.listeners[sock.fileno()] = (sock, context, unified)
         self.epoll.register(sock.fileno(), EPOLL_IN)
         return int(sock.getsockname()[1])
 
+    def renew_context(self, context: ssl.SSLContext) -> None:
+        """Other certificates for who connects from now on."""
+        for fd, (sock, old, unified) in list(self.listeners.items()):
+            if old is not None:
+                self.listeners[fd] = (sock, context, unified)
+
     def stop_listening(self) -> None:
-        for fd, (sock, _) in self.listeners.items():
+        for fd, (sock, _, _) in self.listeners.items():
             self.epoll.unregister(fd)
             sock.close()
         self.listeners.clear()
@@ -210,7 +231,7 @@ class ClientPort:
     def accept(self) -> None:
         """Take what has connected. New connections are served from the next turn on."""
         for fd in list(self.listeners):
-            listener, context = self.listeners[fd]
+            listener, context, unified = self.listeners[fd]
             for _ in range(ACCEPTS_PER_TURN_MAX):
                 try:
                     sock, address = listener.accept()
@@ -222,7 +243,7 @@ class ClientPort:
                     if error.errno not in (errno.ECONNABORTED, errno.EINTR):
                         self.pause_accepting(error)
                     break
-                self.admit(sock, str(address[0]), int(address[1]), context)
+                self.admit(sock, str(address[0]), int(address[1]), context, unified)
 
     def pause_accepting(self, error: OSError) -> None:
         """Do not spin on a listener that cannot accept; the next tick tries again."""
@@ -239,7 +260,12 @@ class ClientPort:
                 self.epoll.modify(fd, EPOLL_IN)
 
     def admit(
-        self, sock: socket.socket, host: str, port: int, context: ssl.SSLContext | None
+        self,
+        sock: socket.socket,
+        host: str,
+        port: int,
+        context: ssl.SSLContext | None,
+        unified: bool,
     ) -> None:
         """A new connection, unless a limit stands against it: then it is closed without a byte."""
         limits = self.limits
@@ -258,7 +284,10 @@ class ClientPort:
             return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if context is not None:
+        if limits.keep_alive:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        secure = context is not None and not unified
+        if context is not None and secure:
             try:
                 sock = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
             except (OSError, ValueError) as error:
@@ -270,7 +299,7 @@ class ClientPort:
             self.next_connection_id,
             host,
             port,
-            context is not None,
+            secure,
             self.identify(host, None),
             limits.frame_bytes_max,
             ConnectionStats(self.wall_ms()),
@@ -278,7 +307,7 @@ class ClientPort:
         )
         self.next_connection_id += 1
         fd = sock.fileno()
-        client = ClientSocket(sock, fd, conn, context is not None)
+        client = ClientSocket(sock, fd, conn, secure, context if unified else None)
         self.sockets[fd] = client
         self.by_connection[conn.id] = client
         self.per_host[host] = count + 1
@@ -288,6 +317,8 @@ class ClientPort:
     # Reading
 
     def on_readable(self, client: ClientSocket) -> None:
+        if client.context is not None and not self.tell_tls(client):
+            return
         if client.handshaking and not self.shake_hands(client):
             return
         sock = client.sock
@@ -308,6 +339,30 @@ class ClientPort:
             self.drain_tls(client)
         self.take_frames(client)
 
+    def handshakes(self) -> int:
+        """How many TLS handshakes are under way."""
+        return sum(1 for client in self.sockets.values() if client.handshaking)
+
+    def tell_tls(self, client: ClientSocket) -> bool:
+        """Whether it is known by now if a connection speaks TLS; if so it begins to."""
+        context = client.context
+        assert context is not None
+        try:
+            first = client.sock.recv(1, socket.MSG_PEEK)
+            if first == TLS_HANDSHAKE:  # as the length of a frame it would be 369 MB
+                client.sock = context.wrap_socket(
+                    client.sock, server_side=True, do_handshake_on_connect=False
+                )
+                client.conn.secure = True
+                client.handshaking = True
+        except BlockingIOError:
+            return False
+        except (OSError, ValueError) as error:
+            self.close_socket(client, f"TLS: {error}")
+            return False
+        client.context = None
+        return True
+
     def drain_tls(self, client: ClientSocket) -> None:
         """TLS may hold decrypted bytes that epoll does not know of."""
         sock = client.sock
@@ -321,6 +376,7 @@ class ClientPort:
                 return
             if not data:
                 return
+            self.pipeline.stats.bytes_received += len(data)
             client.conn.frames.feed(data)
 
     def shake_hands(self, client: ClientSocket) -> bool:
@@ -370,7 +426,7 @@ class ClientPort:
                 if (
                     client.paused_ms != 0
                     and 0 < self.limits.throttled_wait_ms < pipeline.now_ms - client.paused_ms
-                    and pipeline.throttle(conn, frames.buf, frames.start, frames.end)
+                    and pipeline.refuse_late(conn, frames.buf, frames.start, frames.end)
                 ):
                     continue
                 pipeline.on_frame(conn, frames.buf, frames.start, frames.end)
@@ -500,7 +556,12 @@ class ClientPort:
             self.per_host[conn.peer_host] = left
         else:
             del self.per_host[conn.peer_host]
-        self.epoll.unregister(client.fd)
+        try:
+            self.epoll.unregister(client.fd)
+        except OSError as error:
+            # Where a socket could not be wrapped in TLS, the attempt has closed it.
+            if error.errno != errno.EBADF:
+                raise
         client.sock.close()
         if reason:
             self.on_refused(conn.peer_host, reason)

@@ -5,10 +5,21 @@ pings wait in its sockets' buffers. If sessions aged meanwhile, all of them woul
 before any ping is read (trust.md I13, F17). So of a gap between two readings only so much counts.
 """
 
+import time
 from typing import Final, final
 
 # The loop reads the clock every half second at least, so a longer gap means that it stood still.
 GAP_COUNTED_MAX_MS: Final = 1_000
+
+
+def monotonic_ms() -> int:
+    """Whatever the wall clock does, this goes forward."""
+    return time.monotonic_ns() // 1_000_000
+
+
+def wall_ms() -> int:
+    """The time that transactions carry."""
+    return time.time_ns() // 1_000_000
 
 
 @final

@@ -2,7 +2,8 @@
 
 Source: admin.md section 5. zoo.cfg and the system properties (-Dzookeeper.key=value) of the Java
 server are taken as they are; our own keys begin with `ensemble.`. A key that nobody knows is named
-in `Config.unknown`; a value that cannot be used refuses the start, with key, value and reason.
+in `Config.unknown`, those without effect stand in `ignored_keys`; a value that cannot be used
+refuses the start, with key, value and reason.
 """
 
 import os
@@ -11,66 +12,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ensemble.errors import ConfigError
+from ensemble.server import ignored_keys
+from ensemble.server.ignored_keys import TUNING
+from ensemble.server.keys import SECRET_KEY, Keys, shown
 from ensemble.server.properties import logical_lines, parse_properties, split_key, unescape
-from ensemble.server.quorum_config import QuorumOptions, quorum
+from ensemble.server.quorum_config import QuorumOptions, read_quorum
 
-# Known and without effect here: they tune machinery that this server does not have.
-IGNORED_PREFIXES: Final = (
-    "nio.",
-    "netty.",
-    "commitProcessor.",
-    "jvm.pause.",
-    "pathStats.",
-    "messageTracker.",
-    "kerberos.",
-    "jmx",
-    "jaas",
-    "java.",
-    "sun.",
-    "javax.",
-    "user.",
-    "os.",
-    "file.",
-    "log4j",
-    "logback",
-    "slf4j",
-    "metricsProvider.",
-    "quorum.",
-    "leader.",
-    "observer.",
-    "fastleader.",
-    "multiAddress.",
-    "com.sun.",
-)
-IGNORED: Final = frozenset(
-    """serverCnxnFactory watchManagerName watcherCleanThreadsNum watcherCleanIntervalInSeconds
-    watcherCleanThreshold maxInProcessingDeadWatchers bitHashCacheSize intBufferStartingSizeBytes
-    electionAlg initLimit syncLimit standaloneEnabled quorumListenOnAllIPs leaderServes cnxTimeout
-    quorumCnxnTimeoutMs electionPortBindRetry syncEnabled connectToLearnerMasterLimit
-    observerMasterPort snapshotSizeFactor commitLogCount maxResponseCacheSize
-    maxGetChildrenResponseCacheSize enableEagerACLCheck sslQuorum portUnification
-    localSessionsEnabled localSessionsUpgradingEnabled readonlymode.enabled tcpKeepAlive
-    follower.nodelay oraclePath flushDelay maxWriteQueuePollTime maxBatchSize peerType
-    sslQuorumReloadCertFiles advancedFlowControlEnabled admin.httpVersion""".split()
-)
-# Apache's server does something with these that this one does not, yet: who asks for it is told.
-# Key -> the value that asks for nothing.
-NOT_YET: Final = {
-    "audit.enable": "false",
-    "clientTcpKeepAlive": "false",
-    "emulate353TTLNodes": "false",
-    "largeRequestThreshold": "-1",
-    "txnLogSizeLimitInKb": "-1",
-}
-SPELLINGS: Final = {
-    "requestThrottleLimit": "request_throttle_max_requests",
-    "requestThrottleStallTime": "request_throttle_stall_time",
-    "requestThrottleDropStale": "request_throttle_drop_stale",
-    "connectionMaxTokens": "connection_throttle_tokens",
-    "throttledOpWaitTime": "throttled_op_wait_time",
-}
-SECRET_KEY: Final = re.compile(r"(password|secret|superdigest)$", re.IGNORECASE)
-MEMBER_KEY: Final = re.compile(r"(server|group|weight)\.\d+$")
+COMMAND_URL: Final = re.compile(r"(/[\w.~-]+)+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +57,24 @@ class ClientPorts:
     throttled_op_wait_ms: int = 0
     sessionless_ms: int = 10_000
     watches_max: int = 1_000_000
+    large_threshold: int = -1
+    large_bytes_max: int = 104_857_600
+    keep_alive: bool = False
+    unified: bool = False
+    reload_certificates: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionTokens:
+    """How fast sessions may be opened (connection_throttle_*); 0 tokens: as fast as they come."""
+
+    tokens: int = 0
+    fill_ms: int = 1
+    fill_count: int = 1
+    freeze_ms: int = -1
+    drop_increase: float = 0.02
+    drop_decrease: float = 0.002
+    decrease_ratio: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +84,7 @@ class StorageOptions:
     data_dir: str
     log_dir: str
     prealloc_kb: int = 65_536
+    log_size_kb: int = -1
     force_sync: bool = True
     snap_count: int = 100_000
     snap_size_kb: int = 4_194_304
@@ -126,6 +93,7 @@ class StorageOptions:
     last_zxid_enabled: bool = True
     trust_empty: bool = False
     autocreate: bool = True
+    create_folders: bool = True
     fsync_warning_ms: int = 1_000
     purge_retain: int = 3
     purge_hours: int = 0
@@ -155,6 +123,7 @@ class AuthOptions:
     x509_super: str = ""
     sasl_super: tuple[str, ...] = ()
     sasl_super_password: str = ""
+    any_sasl_user_as: str = ""
     providers: tuple[str, ...] = ()
     jaas_file: str = ""
     enforce_schemes: tuple[str, ...] = ()
@@ -165,8 +134,9 @@ class AuthOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsOptions:
-    """The secure client port's key and trust stores (ssl.*)."""
+    """Key and trust stores: of the secure client port (ssl.*), of the others (ssl.quorum.*)."""
 
+    prefix: str = "ssl."
     key_store: str = ""
     key_password: str = ""
     key_type: str = ""
@@ -175,7 +145,8 @@ class TlsOptions:
     trust_type: str = ""
     client_auth: str = "need"
     protocol: str = ""
-    ciphers: str = ""
+    enabled_protocols: tuple[str, ...] = ()
+    ciphers: tuple[str, ...] = ()
     crl: bool = False
 
 
@@ -188,6 +159,7 @@ class AdminOptions:
     host: str = "127.0.0.1"
     port: int = 8_080
     command_url: str = "/commands"
+    idle_timeout_ms: int = 30_000
     snapshot_enabled: bool = True
     restore_enabled: bool = True
     rate_limit_ms: int = 300_000
@@ -195,25 +167,33 @@ class AdminOptions:
     metrics_port: int = 0
     audit: bool = False
     audit_file: str = ""
+    tls: TlsOptions | None = None
     log_level: str = "INFO"
     log_format: str = "text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Everything, in sections. `text` is the file as read, `unknown` the keys without effect."""
+    """Everything, in sections. `text` is the file as read.
+
+    For the log: `unknown` keys, `ignored` ones, and sentences on `unsupported` settings.
+    """
 
     server_id: int
     sessions: SessionLimits
     ports: ClientPorts
+    tokens: ConnectionTokens
     storage: StorageOptions
     tree: TreeOptions
     auth: AuthOptions
     tls: TlsOptions
     admin: AdminOptions
     quorum: QuorumOptions | None = None  # None: this server stands alone
+    quorum_tls: TlsOptions | None = None
     text: str = ""
     unknown: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    unsupported: tuple[str, ...] = ()
     system_properties: dict[str, str] = field(default_factory=dict)
 
     def masked_text(self) -> str:
@@ -225,102 +205,6 @@ class Config:
         return "\n".join(lines)
 
 
-class Keys:
-    """All settings under the names of zoo.cfg, and the reading of their values."""
-
-    def __init__(self, file_keys: dict[str, str], properties: dict[str, str]) -> None:
-        self.values: dict[str, str] = {}
-        for name, value in properties.items():
-            self.put(name.removeprefix("zookeeper."), value)
-        for name, value in file_keys.items():
-            self.put(name, value)  # zoo.cfg overrides the system property of the same meaning
-        self.used: set[str] = set()
-
-    def put(self, name: str, value: str) -> None:
-        self.values[SPELLINGS.get(name, name)] = value
-
-    def text(self, name: str, default: str = "") -> str:
-        self.used.add(name)
-        return self.values.get(name, default)
-
-    def number(self, name: str, default: int, least: int, most: int = 1 << 31) -> int:
-        """A decimal number within bounds."""
-        self.used.add(name)
-        raw = self.values.get(name)
-        if raw is None:
-            return default
-        try:
-            value = int(raw, 0) if raw.lower().startswith("0x") else int(raw)
-        except ValueError:
-            raise ConfigError(f"{shown(name, raw)!r} is no number", name) from None
-        if not least <= value <= most:
-            raise ConfigError(f"{value}, it must be within {least} and {most}", name)
-        return value
-
-    def flag(self, name: str, default: bool, yes_no: bool = False) -> bool:
-        """true or false in any case; with `yes_no` also yes and no."""
-        self.used.add(name)
-        raw = self.values.get(name)
-        if raw is None:
-            return default
-        lower = raw.lower()
-        if lower == "true" or (yes_no and lower == "yes"):
-            return True
-        if lower == "false" or (yes_no and lower == "no"):
-            return False
-        raise ConfigError(f"{raw!r} is neither true nor false", name)
-
-    def one_of(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
-        value = self.text(name, default).lower()
-        if value not in allowed:
-            raise ConfigError(f"{value!r}, one of {', '.join(repr(a) for a in allowed)}", name)
-        return value
-
-    def listed(self, name: str) -> tuple[str, ...]:
-        """Comma-separated words."""
-        return tuple(word.strip() for word in self.text(name).split(",") if word.strip())
-
-    def password(self, name: str) -> str:
-        """A password, or the first line of the file that `<name>Path` names."""
-        value = self.text(name)
-        path = self.text(f"{name}Path")
-        if not path:
-            return value
-        try:
-            with open(path, encoding="utf-8") as file:
-                return file.readline().rstrip("\r\n")
-        except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}", f"{name}Path") from None
-
-    def with_prefix(self, prefix: str) -> dict[str, str]:
-        """The settings whose names begin with `prefix`, by the rest of the name."""
-        names = [name for name in self.values if name.startswith(prefix)]
-        self.used.update(names)
-        return {name[len(prefix) :]: self.values[name] for name in sorted(names)}
-
-    def unknown(self) -> tuple[str, ...]:
-        """Keys that ask for something that does not happen here."""
-        found = [
-            name
-            for name in self.values
-            if name not in self.used
-            and name not in IGNORED
-            and name not in NOT_YET
-            and not name.startswith(IGNORED_PREFIXES)
-        ]
-        found += [
-            name
-            for name, nothing in NOT_YET.items()
-            if self.values.get(name, nothing).lower() != nothing
-        ]
-        return tuple(sorted(found))
-
-
-def shown(name: str, value: str) -> str:
-    """A value as it may be printed: secrets never (trust.md E7)."""
-    return "***" if SECRET_KEY.search(name) else value
-
-
 def load_config(arguments: list[str], properties: dict[str, str]) -> Config:
     """From the arguments of the Java server: a zoo.cfg, or `port dataDir [tickTime
     [maxClientCnxns]]`.
@@ -329,6 +213,7 @@ def load_config(arguments: list[str], properties: dict[str, str]) -> Config:
         ConfigError: names the key, the value and the reason.
     """
     text = ""
+    path = ""
     if len(arguments) == 1:
         path = arguments[0]
         try:
@@ -343,34 +228,41 @@ def load_config(arguments: list[str], properties: dict[str, str]) -> Config:
         file_keys = dict(zip(names, arguments, strict=False))
     else:
         raise ConfigError("give a zoo.cfg, or: port dataDir [tickTime [maxClientCnxns]]")
-    return build(Keys(file_keys, properties), text, properties)
+    return build(Keys(file_keys, properties), text, properties, path)
 
 
-def build(keys: Keys, text: str, properties: dict[str, str]) -> Config:
+def build(keys: Keys, text: str, properties: dict[str, str], path: str = "") -> Config:
+    keys.number("electionAlg", 3, 3, 3)
     data_dir = keys.text("dataDir")
     if not data_dir:
         raise ConfigError("is missing: the folder that holds the data", "dataDir")
     tick_ms = keys.number("tickTime", 3_000, 1)
+    quorum = read_quorum(keys, path, data_dir, tick_ms)
+    quorum_tls = tls(keys, "ssl.quorum.")
     least_ms = keys.number("minSessionTimeout", -1, -1)
     most_ms = keys.number("maxSessionTimeout", -1, -1)
-    server_id = read_server_id(data_dir)
-    quorum_options = quorum(keys, server_id, tick_ms)
     config = Config(
-        server_id=server_id,
-        quorum=quorum_options,
+        server_id=read_server_id(data_dir) if quorum is None else quorum.sid,
         sessions=SessionLimits(
             tick_ms=tick_ms,
             timeout_min_ms=2 * tick_ms if least_ms == -1 else least_ms,
             timeout_max_ms=20 * tick_ms if most_ms == -1 else most_ms,
         ),
         ports=client_ports(keys),
+        tokens=connection_tokens(keys),
         storage=storage(keys, data_dir),
         tree=tree(keys),
-        auth=auth(keys, quorum_options is not None),
-        tls=tls(keys),
+        auth=auth(keys, quorum is not None),
+        tls=tls(keys, "ssl."),
         admin=admin(keys),
+        quorum=quorum,
+        quorum_tls=quorum_tls if quorum is not None and quorum.tls_wanted else None,
         text=text,
-        unknown=keys.unknown(),
+        unknown=tuple(sorted(n for n in keys.unused() if not ignored_keys.is_known(n))),
+        ignored=tuple(sorted(n for n in keys.unused() if ignored_keys.find(n, TUNING))),
+        unsupported=ignored_keys.unsupported(
+            {name: shown(name, value) for name, value in keys.unused().items()}
+        ),
         system_properties={n: shown(n, v) for n, v in sorted(properties.items())},
     )
     if config.ports.port < 0 and config.ports.secure_port < 0:
@@ -418,6 +310,23 @@ def client_ports(keys: Keys) -> ClientPorts:
         throttled_op_wait_ms=keys.number("throttled_op_wait_time", 0, 0),
         sessionless_ms=keys.number("nio.sessionlessCnxnTimeout", 10_000, 1),
         watches_max=keys.number("ensemble.watchesPerConnectionMax", 1_000_000, 0),
+        large_threshold=keys.number("largeRequestThreshold", -1, -1),
+        large_bytes_max=keys.number("largeRequestMaxBytes", 104_857_600, 1, 1 << 40),
+        keep_alive=keys.flag("clientTcpKeepAlive", False),
+        unified=keys.flag("client.portUnification", False),
+        reload_certificates=keys.flag("client.certReload", False),
+    )
+
+
+def connection_tokens(keys: Keys) -> ConnectionTokens:
+    return ConnectionTokens(
+        tokens=keys.number("connection_throttle_tokens", 0, 0),
+        fill_ms=keys.number("connection_throttle_fill_time", 1, 1),
+        fill_count=keys.number("connection_throttle_fill_count", 1, 1),
+        freeze_ms=keys.number("connection_throttle_freeze_time", -1, -1),
+        drop_increase=keys.share("connection_throttle_drop_increase", 0.02),
+        drop_decrease=keys.share("connection_throttle_drop_decrease", 0.002),
+        decrease_ratio=keys.share("connection_throttle_decrease_ratio", 0.0),
     )
 
 
@@ -426,6 +335,7 @@ def storage(keys: Keys, data_dir: str) -> StorageOptions:
         data_dir=data_dir,
         log_dir=keys.text("dataLogDir", data_dir) or data_dir,
         prealloc_kb=keys.number("preAllocSize", 65_536, 0, 1 << 24),
+        log_size_kb=keys.number("txnLogSizeLimitInKb", -1, -1, 1 << 40),
         force_sync=keys.flag("forceSync", True, yes_no=True),
         snap_count=keys.number("snapCount", 100_000, 0),
         snap_size_kb=keys.number("snapSizeLimitInKb", 4_194_304, -1, 1 << 40),
@@ -433,7 +343,8 @@ def storage(keys: Keys, data_dir: str) -> StorageOptions:
         digest_enabled=keys.flag("digest.enabled", True),
         last_zxid_enabled=keys.flag("serializeLastProcessedZxid.enabled", True),
         trust_empty=keys.flag("snapshot.trust.empty", False),
-        autocreate=keys.flag("db.autocreate", True) and keys.flag("datadir.autocreate", True),
+        autocreate=keys.flag("db.autocreate", True),
+        create_folders=keys.flag("datadir.autocreate", True),
         fsync_warning_ms=keys.number("fsync.warningthresholdms", 1_000, 0),
         purge_retain=max(3, keys.number("autopurge.snapRetainCount", 3, 0)),
         purge_hours=keys.number("autopurge.purgeInterval", 0, 0),
@@ -454,11 +365,11 @@ def tree(keys: Keys) -> TreeOptions:
 
 
 def auth(keys: Keys, member: bool) -> AuthOptions:
-    enforced: tuple[str, ...] = ()
-    if keys.flag("enforce.auth.enabled", False):
-        enforced = keys.listed("enforce.auth.schemes")
-        if not enforced:
-            raise ConfigError("is empty, though enforce.auth.enabled=true", "enforce.auth.schemes")
+    enforced = keys.listed("enforce.auth.schemes")
+    if not keys.flag("enforce.auth.enabled", False):
+        enforced = ()
+    elif not enforced:
+        raise ConfigError("is empty, though enforce.auth.enabled=true", "enforce.auth.schemes")
     if keys.flag("sessionRequireClientSASLAuth", False):
         enforced = (*enforced, "sasl")
     super_digest = keys.text("DigestAuthenticationProvider.superDigest")
@@ -475,6 +386,7 @@ def auth(keys: Keys, member: bool) -> AuthOptions:
         x509_super=keys.text("X509AuthenticationProvider.superUser"),
         sasl_super=tuple(keys.with_prefix("superUser").values()),
         sasl_super_password=keys.text("SASLAuthenticationProvider.superPassword"),
+        any_sasl_user_as=keys.text("letAnySaslUserDoX"),
         providers=tuple(keys.with_prefix("authProvider.").values()),
         jaas_file=keys.text("java.security.auth.login.config"),
         enforce_schemes=enforced,
@@ -488,29 +400,42 @@ def auth(keys: Keys, member: bool) -> AuthOptions:
     )
 
 
-def tls(keys: Keys) -> TlsOptions:
+def tls(keys: Keys, prefix: str, client_auth: str = "") -> TlsOptions:
     return TlsOptions(
-        key_store=keys.text("ssl.keyStore.location"),
-        key_password=keys.password("ssl.keyStore.password"),
-        key_type=keys.text("ssl.keyStore.type").upper(),
-        trust_store=keys.text("ssl.trustStore.location"),
-        trust_password=keys.password("ssl.trustStore.password"),
-        trust_type=keys.text("ssl.trustStore.type").upper(),
-        client_auth=keys.one_of("ssl.clientAuth", "need", ("need", "want", "none")),
-        protocol=keys.text("ssl.protocol"),
-        ciphers=keys.text("ssl.ciphersuites"),
-        crl=keys.flag("ssl.crl", False),
+        prefix=prefix,
+        key_store=keys.text(f"{prefix}keyStore.location"),
+        key_password=keys.password(f"{prefix}keyStore.password"),
+        key_type=keys.text(f"{prefix}keyStore.type").upper(),
+        trust_store=keys.text(f"{prefix}trustStore.location"),
+        trust_password=keys.password(f"{prefix}trustStore.password"),
+        trust_type=keys.text(f"{prefix}trustStore.type").upper(),
+        client_auth=client_auth
+        or keys.one_of(f"{prefix}clientAuth", "need", ("need", "want", "none")),
+        protocol=keys.text(f"{prefix}protocol"),
+        enabled_protocols=keys.listed(f"{prefix}enabledProtocols"),
+        ciphers=keys.listed(f"{prefix}ciphersuites"),
+        crl=keys.flag(f"{prefix}crl", False),
     )
 
 
 def admin(keys: Keys) -> AdminOptions:
     prometheus = "Prometheus" in keys.text("metricsProvider.className")
+    words = keys.listed("4lw.commands.whitelist")
+    if keys.flag("readonlymode.enabled", False):
+        words = (*words, "isro")
+    url = keys.text("admin.commandURL", "/commands").rstrip("/")
+    if not COMMAND_URL.fullmatch(url):
+        raise ConfigError(f"{url!r}, a path such as /commands is expected", "admin.commandURL")
+    https = keys.flag("admin.forceHttps", False)
+    client_auth = "need" if keys.flag("admin.needClientAuth", False) else "none"
     return AdminOptions(
-        words=keys.listed("4lw.commands.whitelist"),
-        enabled=keys.text("admin.enableServer", "true").lower() != "false",
+        tls=tls(keys, "ssl.quorum.", client_auth) if https else None,
+        words=words,
+        enabled=keys.flag("admin.enableServer", True),
         host=keys.text("admin.serverAddress", "127.0.0.1"),
         port=keys.number("admin.serverPort", 8_080, 0, 65_535),
-        command_url=keys.text("admin.commandURL", "/commands"),
+        command_url=url,
+        idle_timeout_ms=keys.number("admin.idleTimeout", 30_000, 1),
         snapshot_enabled=keys.flag("admin.snapshot.enabled", True),
         restore_enabled=keys.flag("admin.restore.enabled", True),
         rate_limit_ms=keys.number("admin.rateLimiterIntervalInMS", 300_000, 0),

@@ -143,7 +143,7 @@ class Connection:
         self.id: Final = id
         self.peer_host: Final = peer_host
         self.peer_port: Final = peer_port
-        self.secure: Final = secure
+        self.secure = secure  # on a port for both, known with its first byte
         self.frames: Final = FrameBuffer(frame_bytes_max)
         self.out: Final = BytesWriter()
         self.pending: Final = PendingQueue()

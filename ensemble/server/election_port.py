@@ -13,7 +13,7 @@ from ensemble.server.peer_dial import printed
 from ensemble.server.peer_listener import Listener
 from ensemble.server.peer_net import PeerNet
 from ensemble.server.peer_security import PeerSecurity
-from ensemble.server.peer_socket import NEVER_MS, PeerHandler, PeerSocket
+from ensemble.server.peer_socket import CLOSED_BY_PEER, NEVER_MS, PeerHandler, PeerSocket
 from ensemble.server.quorum_sasl import SaslAcceptor, SaslStage
 from ensemble.wire.framing import FrameBuffer
 from ensemble.wire.peers import (
@@ -39,6 +39,7 @@ class Peer:
 
     __slots__ = (
         "addresses",
+        "away",
         "dialling",
         "hello_addresses",
         "last",
@@ -56,6 +57,7 @@ class Peer:
         self.link_ms = 0
         self.dialling: PeerSocket | None = None
         self.slot = b""  # not sent yet
+        self.away = False  # told as unreachable, and not reached since
         self.last = b""  # sent last
 
     def ways(self) -> list[Address]:
@@ -158,6 +160,11 @@ class ElectionPort:
         for peer in list(self.peers.values()):
             self.drop(peer)
 
+    def renew_certificates(self) -> None:
+        """`security` has others now: they are for who connects from here on."""
+        if self.listener is not None:
+            self.listener.tls = self.security.server_tls
+
     def send(self, sid: int, frame: bytes) -> None:
         """Put a message, with its length, into the slot of `sid`; it goes out as soon as it can."""
         assert sid != self.sid, "a message to oneself does not leave"
@@ -194,6 +201,7 @@ class ElectionPort:
         sock.set_deadline(NEVER_MS, "")
         peer.link = sock
         peer.link_ms = self.net.now_ms
+        peer.away = False
         sock.handler = Link(self, peer)
         if not peer.slot:
             peer.slot = peer.last
@@ -226,7 +234,9 @@ class ElectionPort:
     def unreachable(self, peer: Peer, reason: str) -> None:
         peer.dialling = None
         if peer.link is None:
-            self.on_refused(f"server {peer.sid}", f"no election connection: {reason}")
+            if not peer.away:
+                self.on_refused(f"server {peer.sid}", f"no election connection: {reason}")
+            peer.away = True
             self.on_unreachable(peer.sid)
             self.forget_unknown(peer)
 
@@ -333,7 +343,8 @@ class Incoming(PeerHandler):
         self.port.on_caller(sock, self.hello, data)
 
     def on_closed(self, sock: PeerSocket, reason: str) -> None:
-        self.port.on_refused(sock.name, f"before it said who it is: {reason}")
+        if reason != CLOSED_BY_PEER:  # it may have been called meanwhile, and not need this one
+            self.port.on_refused(sock.name, f"before it said who it is: {reason}")
 
 
 @final

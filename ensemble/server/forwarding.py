@@ -14,6 +14,7 @@ from mypy_extensions import i64, mypyc_attr
 
 from ensemble.tree.prepare import WriteRequest
 from ensemble.wire.jute import Reader
+from ensemble.wire.records import Id
 
 REQUEST_HEAD_BYTES: Final = 16  # session, cxid, opcode
 
@@ -23,9 +24,13 @@ REQUEST_HEAD_BYTES: Final = 16  # session, cxid, opcode
 class Forwarded:
     """One request that went to the leader; `connection_id` 0 where no connection waits for it."""
 
-    __slots__ = ("connection_id", "cxid", "session_id")
+    __slots__ = ("body", "connection_id", "cxid", "op", "session_id")
 
-    def __init__(self, session_id: i64, cxid: i64, connection_id: i64) -> None:
+    def __init__(
+        self, session_id: i64, cxid: i64, op: i64, connection_id: i64, body: Reader
+    ) -> None:
+        self.op: Final = op
+        self.body: Final = body
         self.session_id: Final = session_id
         self.cxid: Final = cxid
         self.connection_id: Final = connection_id
@@ -43,16 +48,15 @@ class ForwardedQueue:
     def append(self, forwarded: Forwarded) -> None:
         self.queue.append(forwarded)
 
-    def match(self, session_id: i64, cxid: i64) -> i64:
-        """A transaction has come: the connection that it answers, 0 if it is nobody's here."""
+    def match(self, session_id: i64, cxid: i64) -> Forwarded | None:
+        """A transaction has come: the request that it answers, None if it was not asked here."""
         queue = self.queue
         if not queue:
-            return 0
+            return None
         first = queue[0]
         if first.session_id != session_id or first.cxid != cxid:
-            return 0
-        queue.popleft()
-        return first.connection_id
+            return None
+        return queue.popleft()
 
     def clear(self) -> None:
         self.queue.clear()
@@ -68,12 +72,12 @@ def encode_forwarded(session_id: i64, cxid: i64, op: i64, body: Reader) -> bytes
     return out.getvalue()
 
 
-def read_forwarded(data: bytes) -> WriteRequest | None:
-    """A request out of a REQUEST packet, without identities; None if it is too short for one."""
+def read_forwarded(data: bytes, ids: list[Id]) -> WriteRequest | None:
+    """A request out of a REQUEST packet with its identities; None if it is too short for one."""
     if len(data) < REQUEST_HEAD_BYTES:
         return None
     reader = Reader(data, 0, len(data))
     session_id = reader.read_long()
     cxid = reader.read_int()
     op = reader.read_int()
-    return WriteRequest(session_id, cxid, op, reader, [])
+    return WriteRequest(session_id, cxid, op, reader, ids)

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from ensemble.server.node import Node
 
 NOT_SERVING: Final = "This ZooKeeper instance is not currently serving requests"
-VERSION: Final = f"3.9.5-ensemble-{__version__}, built on 2026-11-21 00:00 UTC"
+# The day of the version, not of somebody's build: the same source says the same everywhere.
+RELEASED_ON: Final = "2026-11-21 00:00 UTC"
+VERSION: Final = f"3.9.5-ensemble-{__version__}, built on {RELEASED_ON}"
 ALWAYS: Final = ("srvr",)
 TELNET_INTERRUPT: Final = b"\xff\xf4\xff\xfd"
 

@@ -7,6 +7,7 @@ folder, 4 the admin port, 10 the transaction log or the data in it.
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from typing import Final
@@ -15,6 +16,7 @@ from ensemble import __version__
 from ensemble.errors import ConfigError, StorageError
 from ensemble.server.config import Config, load_config
 from ensemble.server.logs import set_up_logs
+from ensemble.storage.layout import VERSION_FOLDER
 
 EXIT_OK: Final = 0
 EXIT_UNEXPECTED: Final = 1
@@ -94,6 +96,15 @@ def serve(arguments: list[str]) -> int:
     set_up_logs(config.admin.log_level, config.admin.log_format)
     for key in config.unknown:
         log.warning("%s in the configuration is not known to this server, it has no effect", key)
+    for sentence in (*config.unsupported, *(config.quorum.warnings if config.quorum else ())):
+        log.warning("%s", sentence)
+    if config.ignored:
+        log.info("without effect here, see docs/configuration.md: %s", ", ".join(config.ignored))
+    storage = config.storage
+    for folder in () if storage.create_folders else (storage.data_dir, storage.log_dir):
+        if not os.path.isdir(os.path.join(folder, VERSION_FOLDER)):
+            log.critical("%s/%s is missing, datadir.autocreate=false", folder, VERSION_FOLDER)
+            return EXIT_DATA_DIR
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:

@@ -10,46 +10,42 @@ import fcntl
 import gc
 import logging
 import os
-import random
 import ssl
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
-from librt.strings import BytesWriter
-
-from ensemble.errors import EnsembleError, StorageError
+from ensemble.errors import ConfigError, EnsembleError, StorageError
 from ensemble.server import four_letter, journal
 from ensemble.server.answers import Answers
 from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords, Passwords, SecretPasswords, load_secret
 from ensemble.server.client_port import ClientPort, PortLimits
-from ensemble.server.clock import ServingClock
+from ensemble.server.clock import ServingClock, monotonic_ms, wall_ms
 from ensemble.server.config import Config
 from ensemble.server.connection import Connection
+from ensemble.server.contracts import SessionRules
 from ensemble.server.journal import Journal
 from ensemble.server.log_writer import LogWriter
 from ensemble.server.peering import Peering
-from ensemble.server.pipeline import Pipeline, SessionRules
+from ensemble.server.pipeline import Pipeline
 from ensemble.server.quorum_config import QuorumOptions
-from ensemble.server.replica import Replica, ReplicaOptions
-from ensemble.server.snapshots import Snapshotter
+from ensemble.server.replica import Replica
+from ensemble.server.shell import ReplicaOptions
 from ensemble.server.standalone import StandaloneAuthority
 from ensemble.server.stats import ServerStats
-from ensemble.server.tls import server_context, subject_of
-from ensemble.storage import purge, snapfile
+from ensemble.server.throttle import ConnectionThrottle
+from ensemble.server.tls import StoreWatch, server_context, subject_of
+from ensemble.server.upkeep import Upkeep
 from ensemble.storage.disk import OsDisk
 from ensemble.storage.layout import Layout
 from ensemble.storage.recovery import RecoveryOptions, recover
 from ensemble.storage.txnlog import TxnLog
-from ensemble.tree import reaping
 from ensemble.tree.acl import AclSchemes
-from ensemble.tree.datatree import DataTree
-from ensemble.tree.prepare import PrepareOptions, Preparer, WriteRequest
+from ensemble.tree.prepare import PrepareOptions, Preparer
 from ensemble.tree.sessions import SessionTracker
 from ensemble.tree.watches import WatchTable
-from ensemble.wire import codes, peers
-from ensemble.wire.jute import reader_of, write_buffer
+from ensemble.wire import peers
 from ensemble.wire.records import Id
 
 if TYPE_CHECKING:
@@ -62,24 +58,12 @@ TURNS_BEFORE_YIELD_MAX: Final = 16
 COLLECT_EVERY_S: Final = 60.0
 MODES: Final = ("looking", "follower", "leader", "observer")
 REFUSALS_LOGGED_PER_S_MAX: Final = 20
-REAPED_PER_TICK_MAX: Final = 500
+STORES_LOOKED_AT_EVERY_MS: Final = 2_000
 LOCK_TIMEOUT_S: Final = 10.0
-# A child that writes a large tree takes a processor, and every page that the server changes
-# meanwhile is copied. So after a snapshot that took a second none begins for three, however many
-# transactions come: at the price of some seconds' worth of transactions to replay after a crash.
-SNAPSHOT_REST: Final = 3.0
 
 
 class AdminPortError(EnsembleError):
     """The admin port cannot be bound: a standalone server does not start without it."""
-
-
-def monotonic_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
-
-
-def wall_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @final
@@ -103,21 +87,19 @@ class Node:
         self.paused = False  # a restore is taking place: clients wait, time does nothing
         self.trace_mask = 306
         self.digests: Final[deque[tuple[int, int]]] = deque(maxlen=1_024)
-        self.last_snapshot: tuple[int, float] = (-1, -1.0)
-        self._snapshot_not_before_s = 0.0
         self.admin_port: AdminPort | None = None
-        self._snapshot_done: Final = asyncio.Event()  # set whenever a child has ended
+        self.upkeep: Final = Upkeep(self)
         self.journal: Journal | None = None
+        self.throttle: ConnectionThrottle | None = None
         self._started = False
         self._failure: BaseException | None = None
         self._stopped: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._next_reap_ms = 0
-        self._next_purge_ms = 0
         self._next_collect_s = 0.0
+        self._next_stores_ms = 0
+        self.stores: StoreWatch | None = None
         self._refusals_logged = 0
         self._refusals_second = 0
-        self._reap_queue: list[bytes] = []
 
     # Start
 
@@ -149,7 +131,8 @@ class Node:
         passwords: Passwords = ApachePasswords()
         if config.auth.session_password == "secret":
             passwords = SecretPasswords(load_secret(storage.data_dir))
-        self.door = Door(config.auth, passwords, self.stats, config.ports.secure_port >= 0)
+        with_tls = config.ports.secure_port >= 0 or config.ports.unified
+        self.door = Door(config.auth, passwords, self.stats, with_tls)
         self.schemes = AclSchemes(self.door.schemes, config.tree.skip_acl)
         prepare = PrepareOptions(
             config.tree.extended_types,
@@ -174,6 +157,8 @@ class Node:
         self.authority: StandaloneAuthority | Replica = authority
         for note in notes:
             log.warning("%s", note)
+        self.stats.recovery_ms.record(int((time.monotonic() - began) * 1_000))
+        self.stats.recovered_txns.record(replayed)
         log.info(
             "recovered %d znodes, %d sessions, last zxid %#x in %.2f s (%d transactions replayed)",
             len(self.tree.nodes),
@@ -207,7 +192,21 @@ class Node:
         if self.journal is not None:
             self.journal.schemes = self.schemes
             self.pipeline.journal = self.journal
+        self.authority.log_bytes_max = max(0, storage.log_size_kb) << 10
         ports = config.ports
+        self.pipeline.large_threshold = ports.large_threshold
+        self.pipeline.large_bytes_max = ports.large_bytes_max
+        tokens = config.tokens
+        if tokens.tokens:
+            self.throttle = self.pipeline.throttle = ConnectionThrottle(
+                tokens.tokens,
+                tokens.fill_ms,
+                tokens.fill_count,
+                tokens.freeze_ms,
+                tokens.drop_increase,
+                tokens.drop_decrease,
+                tokens.decrease_ratio,
+            )
         outstanding_max = ports.outstanding_max
         if ports.throttle_max_requests:
             outstanding_max = min(outstanding_max, ports.throttle_max_requests)
@@ -221,6 +220,7 @@ class Node:
                 ports.sessionless_ms,
                 ports.backlog,
                 ports.throttled_op_wait_ms,
+                ports.keep_alive,
             ),
             self.end_turn,
             self.answer_word,
@@ -230,10 +230,9 @@ class Node:
         )
         if self.peering is not None:
             self.peering.attach(self.port.poll, monotonic_ms())
-        self.snapshotter = Snapshotter(self.on_snapshot)
-        self.plan_snapshot()
+        self.upkeep.plan_snapshot()
         if fresh:
-            self.save_snapshot()
+            self.upkeep.save_snapshot()
         gc.collect()
         gc.freeze()
 
@@ -298,13 +297,18 @@ class Node:
         self.port.poll.watch(self.log_writer.notify_fd, self.on_log_synced)
         ports = self.config.ports
         try:
+            context = None
+            if ports.secure_port >= 0 or ports.unified:
+                context = server_context(self.config.tls)
+                if ports.reload_certificates:
+                    self.stores = StoreWatch(self.config.tls)
             if ports.port >= 0:
+                unified = context if ports.unified else None
                 self.client_port_number = self.port.listen(
-                    ports.host or "0.0.0.0", ports.port, None
+                    ports.host or "0.0.0.0", ports.port, unified, ports.unified
                 )
                 log.info("client port %s:%d", ports.host or "0.0.0.0", self.client_port_number)
             if ports.secure_port >= 0:
-                context = server_context(self.config.tls)
                 host = ports.secure_host or "0.0.0.0"
                 self.secure_port_number = self.port.listen(host, ports.secure_port, context)
                 log.info("secure client port %s:%d", host, self.secure_port_number)
@@ -339,7 +343,11 @@ class Node:
         except OSError as error:
             raise AdminPortError(f"admin port {options.host}:{options.port}: {error}") from None
         log.info(
-            "admin port http://%s:%d%s", options.host, self.admin_port.port, options.command_url
+            "admin port %s://%s:%d%s",
+            "http" if options.tls is None else "https",
+            options.host,
+            self.admin_port.port,
+            options.command_url,
         )
 
     def stop(self) -> None:
@@ -374,7 +382,7 @@ class Node:
             await self.admin_port.stop()
         if self.peering is not None:
             self.peering.stop()
-        self.snapshotter.stop()
+        self.upkeep.snapshotter.stop()
         self.port.close()
         self.log_writer.stop()
 
@@ -428,12 +436,7 @@ class Node:
             authority.txns_since_snapshot >= authority.snapshot_at
             or authority.log_bytes_since_snapshot >= authority.snapshot_at_bytes
         ):
-            self.snapshot_due()
-
-    def snapshot_due(self) -> None:
-        """Enough has been logged: unless the last one took long just now, write a snapshot."""
-        if self.serving and time.monotonic() >= self._snapshot_not_before_s:
-            self.start_snapshot()
+            self.upkeep.snapshot_due()
 
     def on_role(self, state: int, epoch: int) -> None:
         """An ensemble's member begins to serve, or (LOOKING) has lost its leader."""
@@ -441,7 +444,7 @@ class Node:
         self.state = state
         self.epoch = epoch
         if state == peers.LOOKING:
-            self._reap_queue.clear()
+            self.upkeep.forget_reaping()
 
     def mode(self) -> str:
         """As `srvr` and `mntr` call it: standalone, leader, follower, observer."""
@@ -460,12 +463,13 @@ class Node:
             now_ms = self.pipeline.now_ms
             if self.serving and self.authority.is_leading():
                 self.stats.sessions_expired += self.pipeline.expire_sessions()
-                self.reap(now_ms)
             self.port.close_idle(now_ms)
+            self.upkeep.on_tick(int(now_ms), self.serving and self.authority.is_leading())
             self.end_turn()
             self.port.flush()
-            if now_ms >= self._next_purge_ms and self.config.storage.purge_hours:
-                self.start_purge(now_ms)
+            if self.stores is not None and now_ms >= self._next_stores_ms:
+                self._next_stores_ms = now_ms + STORES_LOOKED_AT_EVERY_MS
+                self.renew_certificates(self.stores)
             if time.monotonic() >= self._next_collect_s:
                 # The state has no cycles; what little garbage has some is young.
                 self._next_collect_s = time.monotonic() + COLLECT_EVERY_S
@@ -479,97 +483,16 @@ class Node:
             )
             self.fail(error)
 
-    def reap(self, now_ms: int) -> None:
-        """Delete containers and TTL nodes that are due, so many a minute."""
-        options = self.config.tree
-        if now_ms >= self._next_reap_ms:
-            self._next_reap_ms = now_ms + options.container_check_ms
-            most = max(1, options.container_max_per_minute * options.container_check_ms // 60_000)
-            self._reap_queue = reaping.due(
-                self.tree, wall_ms(), options.container_never_used_ms, most
-            )
-        for path in self._reap_queue[:REAPED_PER_TICK_MAX]:
-            body = BytesWriter()
-            write_buffer(body, path)
-            self.authority.submit(
-                WriteRequest(0, 0, codes.OP_DELETE_CONTAINER, reader_of(body.getvalue()), [])
-            )
-        del self._reap_queue[:REAPED_PER_TICK_MAX]
-
-    # Snapshots and purging
-
-    def plan_snapshot(self) -> None:
-        """How much until the next one: spread, so that servers do not do it together."""
-        storage = self.config.storage
-        half = max(1, storage.snap_count // 2)
-        self.authority.snapshot_at = half + random.randrange(half)
-        half = storage.snap_size_kb * 512
-        self.authority.snapshot_at_bytes = half + random.randrange(half) if half > 0 else 1 << 62
-
-    def save_snapshot(self, tree: DataTree | None = None) -> None:
-        storage = self.config.storage
-        snapfile.save(
-            self.disk,
-            self.layout,
-            tree or self.tree,
-            storage.compression,
-            storage.digest_enabled,
-            storage.last_zxid_enabled,
-        )
-        self.last_snapshot = (self.tree.last_zxid, time.time())
-
-    def start_snapshot(self) -> bool:
-        """Fork a child that writes the tree as it is now; the log begins a new file."""
-        self.authority.txns_since_snapshot = 0
-        self.authority.log_bytes_since_snapshot = 0
-        self.plan_snapshot()
-        started = self.snapshotter.start(self.loop, self.tree.last_zxid, self.save_snapshot)
-        if started:
-            self.authority.batch.roll = True
-        return started
-
-    async def take_snapshot(self) -> str | None:
-        """Write a snapshot of now on somebody's request; its path, or None where it failed."""
-        await self.snapshot_done()
-        if not self.start_snapshot():
-            return None
-        zxid = self.tree.last_zxid
-        await self.snapshot_done()
-        path = self.layout.snapshot_path(zxid, self.config.storage.compression)
-        return path if self.last_snapshot[0] == zxid and self.disk.exists(path) else None
-
-    async def snapshot_done(self) -> None:
-        """Wait until no child writes a snapshot."""
-        while self.snapshotter.running:
-            self._snapshot_done.clear()
-            await self._snapshot_done.wait()
-
-    def forget_reaping(self) -> None:
-        self._reap_queue.clear()
-        self._next_reap_ms = 0
-
-    def on_snapshot(self, zxid: int, took_s: float, ok: bool) -> None:
-        self._snapshot_done.set()
-        if ok:
-            self.last_snapshot = (zxid, time.time())
-            self.stats.snapshot_ms.record(int(took_s * 1_000))
-        else:
-            self.stats.snapshot_errors += 1
-        self._snapshot_not_before_s = time.monotonic() + SNAPSHOT_REST * took_s
-
-    def start_purge(self, now_ms: int) -> None:
-        """Purging reads snapshots to verify them: not on the loop's thread."""
-        self._next_purge_ms = now_ms + self.config.storage.purge_hours * 3_600_000
-        self.loop.run_in_executor(None, self.purge)
-
-    def purge(self) -> None:
-        try:
-            removed = purge.purge(self.disk, self.layout, self.config.storage.purge_retain)
-        except StorageError as error:
-            log.error("purge failed: %s", error)
+    def renew_certificates(self, stores: StoreWatch) -> None:
+        """Take new certificates for new connections; bad ones are told, and the old ones stay."""
+        if not stores.changed():
             return
-        if removed:
-            log.info("purged %d files, the last one %s", len(removed), removed[-1])
+        try:
+            self.port.renew_context(server_context(self.config.tls))
+        except ConfigError as error:
+            log.error("the new certificates cannot be used, the old ones stay: %s", error)
+        else:
+            log.info("certificates of %s were loaded again", self.config.tls.key_store)
 
     # What the port asks
 
@@ -585,6 +508,9 @@ class Node:
         self.stats.connections_dropped += 1
         second = monotonic_ms() // 1_000
         if second != self._refusals_second:
+            left_out = self._refusals_logged - REFUSALS_LOGGED_PER_S_MAX
+            if left_out > 0:
+                log.info("closed %d more connections in that second", left_out)
             self._refusals_second = second
             self._refusals_logged = 0
         self._refusals_logged += 1

@@ -75,7 +75,7 @@ class Listener:
         self.forget: Final = forget
         self.socks: Final = socks
         self.accept: Final = accept
-        self.tls: Final = tls
+        self.tls = tls  # may be replaced, for those that come later
         self.handshake_ms: Final[i64] = handshake_ms
         self.peek: Final = peek  # TLS and plain on one port
         self.strangers: Final[dict[PeerSocket, str]] = {}  # with their hosts, oldest first

@@ -33,6 +33,7 @@ SHAKING: Final = 1  # TLS is being negotiated
 OPEN: Final = 2
 CLOSED: Final = 3
 NEVER_MS: Final = 1 << 62
+CLOSED_BY_PEER: Final = "closed by the peer"
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -265,7 +266,7 @@ class PeerSocket:
             self.fail(error.strerror or str(error))
             return
         if not data:
-            self.fail("closed by the peer")
+            self.fail(CLOSED_BY_PEER)
             return
         self.last_read_ms = self.keeper.now_ms
         self.take(data)
@@ -314,7 +315,7 @@ class PeerSocket:
                 self.fail(f"TLS: {error}")
                 return
             if not data:
-                self.fail("closed by the peer")
+                self.fail(CLOSED_BY_PEER)
                 return
             self.handler.on_bytes(self, data)
         if self.state != CLOSED:

@@ -13,16 +13,17 @@ No sockets and no clock: the port calls in, and flushes the connections in `dirt
 turn.
 """
 
-from typing import Final, Protocol, final
+from typing import Final, final
 
 from librt.strings import BytesWriter, read_i32_be
-from mypy_extensions import i64, trait
+from mypy_extensions import i64
 
 from ensemble.errors import ProtocolError
 from ensemble.server.answers import Answers
 from ensemble.server.connection import (
     CLOSED,
     DRAINING,
+    FORWARDED,
     NEW,
     OPEN,
     SYNCING,
@@ -30,6 +31,7 @@ from ensemble.server.connection import (
     Connection,
     Pending,
 )
+from ensemble.server.contracts import Authority, Door, Journal, SessionRules, Throttle
 from ensemble.server.stats import ServerStats
 from ensemble.server.write_replies import write_write_reply
 from ensemble.tree.acl import AclList, AclSchemes
@@ -54,7 +56,7 @@ from ensemble.wire.requests import (
     ConnectRequest,
     read_connect_request,
 )
-from ensemble.wire.txns import Txn, TxnHeader
+from ensemble.wire.txns import TxnHeader
 
 OUT_BYTES_SOFT: Final = (
     1 << 20
@@ -100,80 +102,6 @@ def is_read(op: i64) -> bool:
     )
 
 
-@trait
-class Authority:
-    """Who orders writes: this server, alone or as leader, or the leader that it follows."""
-
-    def submit(self, request: WriteRequest) -> i64:
-        """Order a write; its zxid, or FORWARDED where the leader will give it one.
-
-        The commit comes back through `Pipeline.on_committed`.
-
-        Raises:
-            MarshallingError: the body cannot be decoded; no zxid was used.
-        """
-        raise NotImplementedError
-
-    def last_proposed(self) -> i64:
-        """The highest zxid that was given out, as far as this server knows."""
-        raise NotImplementedError
-
-    def sync(self, conn: Connection, xid: i64, reader: Reader) -> bool:
-        """A client wants to see all that was written before now.
-
-        True: it does already. False: its answer waits as SYNCING until `Pipeline.on_synced`.
-        """
-        raise NotImplementedError
-
-    def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
-        """A client comes back with a session whose password is right.
-
-        True: this server can tell whether the session is alive. False: the connection waits, and
-        `Pipeline.on_revalidated` follows.
-        """
-        raise NotImplementedError
-
-
-class Door(Protocol):
-    """Identity: what auth packets, SASL tokens and session passwords are worth."""
-
-    def on_auth(self, conn: Connection, reader: Reader) -> int:
-        """Take an auth packet: 0, or the error to reply before closing. May replace `conn.ids`."""
-        ...
-
-    def on_sasl(self, conn: Connection, reader: Reader) -> tuple[int, bytes | None, bool]:
-        """Take a SASL token: error, the token to send back, whether to close afterwards."""
-        ...
-
-    def may_run(self, conn: Connection, op: int) -> bool:
-        """Whether enforced authentication lets this connection ask for `op`."""
-        ...
-
-    def new_password(self, session_id: int) -> bytes: ...
-
-    def password_matches(self, session_id: int, password: bytes | None) -> bool: ...
-
-
-class Journal(Protocol):
-    """The audit log. Both are called for writes in the order of their zxids."""
-
-    def on_proposed(self, zxid: int, conn: Connection, op: int, body: Reader) -> None: ...
-
-    def on_committed(self, header: TxnHeader, error: int, txn: Txn, applied: Applied) -> None: ...
-
-
-@final
-class SessionRules:
-    """Bounds on session timeouts in milliseconds, and the first session id to give out."""
-
-    __slots__ = ("next_id", "timeout_max_ms", "timeout_min_ms")
-
-    def __init__(self, next_id: i64, timeout_min_ms: i64, timeout_max_ms: i64) -> None:
-        self.next_id: i64 = next_id
-        self.timeout_min_ms: Final = timeout_min_ms
-        self.timeout_max_ms: Final = timeout_max_ms
-
-
 @final
 class Pipeline:
     """Every connection's requests, in order. The caller sets `now_ms` at each turn (`clock.py`)."""
@@ -187,6 +115,10 @@ class Pipeline:
         "enforced",
         "epoch_zxid",
         "journal",
+        "large",
+        "large_bytes",
+        "large_bytes_max",
+        "large_threshold",
         "now_ms",
         "outstanding",
         "rules",
@@ -194,6 +126,7 @@ class Pipeline:
         "serving",
         "session_connections",
         "stats",
+        "throttle",
         "tracker",
         "tree",
         "watches",
@@ -228,6 +161,12 @@ class Pipeline:
         self.outstanding: i64 = 0  # requests of clients that are not answered yet
         self.now_ms: i64 = 0
         self.journal: Journal | None = None
+        self.throttle: Throttle | None = None
+        # Requests above the threshold, in bytes: those that await their commit, by zxid.
+        self.large_threshold: i64 = -1
+        self.large_bytes_max: i64 = 0
+        self.large_bytes: i64 = 0
+        self.large: Final[dict[int, int]] = {}
         self.serving = True  # False: a member of an ensemble that has no leader
         self.epoch_zxid: i64 = 0  # where the leader's epoch begins: nobody can have seen less
 
@@ -271,7 +210,14 @@ class Pipeline:
         self.drain(conn, reason)
 
     def may_read(self, conn: Connection) -> bool:
-        """Whether the next request of this connection may be looked at now (back-pressure)."""
+        """Whether the next request of this connection may be looked at now (back-pressure).
+
+        Behind a sync nothing is: its answer takes a round trip to a quorum, and a write that is
+        committed meanwhile would have to wait for its reply with a zxid of the past.
+        """
+        last = conn.pending.last
+        if last is not None and last.zxid == SYNCING:
+            return False
         return (
             (conn.state == OPEN or conn.state == NEW)
             and conn.pending.count < PENDING_MAX
@@ -301,6 +247,8 @@ class Pipeline:
         self.tracker.touch(session, self.now_ms)
         conn.stats.on_request(op, xid)
         self.stats.received += 1
+        if 0 < self.large_threshold < end - start:
+            self.check_large(end - start)
         reader = Reader(buf, start + HEADER_BYTES, end)
         if self.enforced and not self.door.may_run(conn, op):
             self.refuse(conn, xid, op, 0, codes.SESSION_CLOSED_REQUIRE_SASL_AUTH)
@@ -326,7 +274,16 @@ class Pipeline:
             self.refuse(conn, xid, op, -1, codes.UNIMPLEMENTED)
             self.drain_after_pending(conn, f"unknown opcode {op}")
 
-    def throttle(self, conn: Connection, buf: bytes, start: i64, end: i64) -> bool:
+    def check_large(self, size: i64) -> None:
+        """All large requests together stay within a bound (largeRequestMaxBytes)."""
+        if self.large_bytes + size > self.large_bytes_max:
+            self.stats.large_requests_rejected += 1
+            raise ProtocolError(
+                f"a large request of {size} bytes, {self.large_bytes} are under way and "
+                f"largeRequestMaxBytes is {self.large_bytes_max}"
+            )
+
+    def refuse_late(self, conn: Connection, buf: bytes, start: i64, end: i64) -> bool:
         """Refuse a request that waited too long to be taken up; False where it must run anyway."""
         if conn.state != OPEN or end - start < HEADER_BYTES:
             return False
@@ -347,15 +304,23 @@ class Pipeline:
         except MarshallingError:
             self.refuse(conn, xid, op, self.authority.last_proposed(), codes.MARSHALLING_ERROR)
             return
-        if self.journal is not None:
-            body = Reader(reader.buf, body_at, reader.end)
-            self.journal.on_proposed(int(zxid), conn, int(op), body)
+        if zxid != FORWARDED:  # else the replica does so once the leader has given it one
+            self.on_ordered(conn, op, zxid, Reader(reader.buf, body_at, reader.end))
         self.outstanding += 1
         conn.pending.append(Pending(xid, op, zxid, None, None, conn.ids, self.now_ms))
         if op == codes.OP_CLOSE_SESSION:
             session = conn.session
             if session is not None:
                 self.tracker.set_closing(session)
+
+    def on_ordered(self, conn: Connection, op: i64, zxid: i64, body: Reader) -> None:
+        """A client's write has its place in the order."""
+        if self.journal is not None:
+            self.journal.on_proposed(int(zxid), conn, int(op), body)
+        size = body.end - body.at + HEADER_BYTES
+        if 0 < self.large_threshold < size:
+            self.large[int(zxid)] = int(size)
+            self.large_bytes += size
 
     def refuse(self, conn: Connection, xid: i64, op: i64, zxid: i64, err: int) -> None:
         """Reply with an error in its turn."""
@@ -422,6 +387,12 @@ class Pipeline:
             raise ProtocolError("this server has no leader: it does not serve")
         conn.stats.on_connect()
         conn.read_only_byte = request.read_only is not None
+        if self.throttle is not None:
+            admitted = self.throttle.admits(int(self.now_ms))
+            self.stats.token_deficit.record(self.throttle.deficit())
+            if not admitted:
+                self.stats.connections_rejected += 1
+                raise ProtocolError("too many new sessions: connection_throttle_tokens")
         if request.last_zxid_seen > max(self.tree.last_zxid, self.epoch_zxid):
             raise ProtocolError(
                 f"the client has seen zxid {request.last_zxid_seen:#x}, "
@@ -524,6 +495,8 @@ class Pipeline:
 
     def on_committed(self, header: TxnHeader, error: i64, applied: Applied) -> None:
         """A transaction is applied: deliver events, answer who asked, go on with who waited."""
+        if self.large_bytes > 0:
+            self.large_bytes -= self.large.pop(header.zxid, 0)
         for change in applied.changes:
             fired = self.watches.fire(change.event, change.path)
             if fired:
@@ -573,6 +546,8 @@ class Pipeline:
                 self.cut(conn, reason)
         self.session_connections.clear()
         self.tracker.clear()
+        self.large.clear()
+        self.large_bytes = 0
 
     def begin_serving(self, epoch_zxid: i64) -> None:
         """Every session goes on, with a full timeout."""

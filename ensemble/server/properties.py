@@ -4,8 +4,11 @@ Source: admin.md 5.1. `#` and `!` begin comments; a key ends at `=`, `:` or blan
 on in the next line or escapes; the last of several equal keys wins. Bytes are ISO-8859-1.
 """
 
+import re
+
 from ensemble.errors import ConfigError
 
+PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 
 
@@ -25,7 +28,12 @@ def parse_properties(raw: bytes, source: str) -> dict[str, str]:
 
 def logical_lines(text: str) -> list[tuple[int, str]]:
     """Lines without comments and blanks, continued ones joined; with the number of their first."""
-    lines: list[tuple[int, str]] = []
+    return [(first, line) for first, _, line in logical_spans(text)]
+
+
+def logical_spans(text: str) -> list[tuple[int, int, str]]:
+    """The same, with the numbers of their first and last lines."""
+    lines: list[tuple[int, int, str]] = []
     pending = ""
     first = 0
     natural = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -39,10 +47,10 @@ def logical_lines(text: str) -> list[tuple[int, str]]:
         if slashes % 2:
             pending += line[:-1]
             continue
-        lines.append((first, pending + line))
+        lines.append((first, number, pending + line))
         pending = ""
     if pending:
-        lines.append((first, pending))
+        lines.append((first, len(natural), pending))
     return lines
 
 
@@ -79,4 +87,25 @@ def unescape(text: str, where: str) -> str:
             at += 4
         else:
             out.append(ESCAPES.get(escape, escape))
+    return PAIR.sub(joined, "".join(out))
+
+
+def joined(pair: re.Match[str]) -> str:
+    """A character that Java writes as two."""
+    return pair[0].encode("utf-16-be", "surrogatepass").decode("utf-16-be")
+
+
+def escape(value: str) -> str:
+    """A value as `unescape` gives it back, in ISO-8859-1."""
+    out: list[str] = []
+    for character in value:
+        if character == "\\":
+            out.append("\\\\")
+        elif " " <= character <= "~":
+            out.append(character)
+        elif ord(character) <= 0xFFFF:
+            out.append(f"\\u{ord(character):04x}")
+        else:
+            pair = character.encode("utf-16-be").hex()
+            out.append(f"\\u{pair[:4]}\\u{pair[4:]}")
     return "".join(out)

@@ -11,7 +11,7 @@ from ensemble.server.names import Address
 from ensemble.server.peer_listener import Listener
 from ensemble.server.peer_net import PeerNet
 from ensemble.server.peer_security import PeerSecurity
-from ensemble.server.peer_socket import NEVER_MS, PeerHandler, PeerSocket
+from ensemble.server.peer_socket import CLOSED_BY_PEER, NEVER_MS, PeerHandler, PeerSocket
 from ensemble.server.quorum_sasl import SaslAcceptor, SaslStage
 from ensemble.zab.members import Members
 
@@ -92,6 +92,11 @@ class QuorumPort:
             self.listener.close()
             self.listener = None
 
+    def renew_certificates(self) -> None:
+        """`security` has others now: they are for who connects from here on."""
+        if self.listener is not None:
+            self.listener.tls = self.security.server_tls
+
     def connect(self, sid: int, within_ms: int) -> None:
         """Connect to the leader, trying again while it refuses; one at a time."""
         self.cancel()
@@ -155,7 +160,8 @@ class Incoming(PeerHandler):
             self.port.on_refused(sock.name, str(error))
 
     def on_closed(self, sock: PeerSocket, reason: str) -> None:
-        self.port.on_refused(sock.name, f"before its first packet: {reason}")
+        if reason != CLOSED_BY_PEER:  # it has found another leader
+            self.port.on_refused(sock.name, f"before its first packet: {reason}")
 
 
 @final

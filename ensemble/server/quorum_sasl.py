@@ -8,7 +8,7 @@ network is not trusted, TLS belongs around it.
 import secrets
 from typing import Final, final
 
-from librt.strings import BytesWriter, read_i32_be, read_i64_be, write_i32_be, write_i64_be
+from librt.strings import BytesWriter, read_i32_be, write_i32_be, write_i64_be
 
 from ensemble.client.errors import AuthFailedError
 from ensemble.client.sasl import DigestMd5Exchange
@@ -16,6 +16,7 @@ from ensemble.errors import ProtocolError
 from ensemble.server.auth.sasl_digest_md5 import TOKEN_BYTES_MAX, DigestMd5, SaslFailed
 
 MAGIC: Final = 0x5F2435013501EDCC
+MAGIC_BYTES: Final = MAGIC.to_bytes(8, "big")
 HEAD_BYTES: Final = 16  # magic, status, length of the token
 IN_PROGRESS: Final = 0
 SUCCESS: Final = 1
@@ -47,7 +48,7 @@ class Frames:
             ProtocolError: no SASL frame, or a token above the bound.
         """
         rest = self.rest
-        if len(rest) >= 8 and read_i64_be(rest, 0) != MAGIC:
+        if not MAGIC_BYTES.startswith(rest[:8]):
             raise ProtocolError(f"SASL is expected, not {rest[:8].hex()}")
         if len(rest) < HEAD_BYTES:
             return None
@@ -147,11 +148,10 @@ class SaslAcceptor(SaslStage):
         if not self.required and not self.begun:
             self.frames.rest += data
             rest = self.frames.rest
-            magic = MAGIC.to_bytes(8, "big")
-            if not rest.startswith(magic[: len(rest)]):
+            if not MAGIC_BYTES.startswith(rest[:8]):
                 self.done = True
                 return b""
-            if len(rest) < len(magic):
+            if len(rest) < len(MAGIC_BYTES):
                 return b""
             data = b""
         self.begun = True

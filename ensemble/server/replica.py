@@ -11,10 +11,11 @@ from collections import deque
 from typing import Final, final
 
 from librt.strings import BytesWriter, write_i32_be, write_i64_be
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i64
 
 from ensemble.errors import ProtocolError, StorageError
 from ensemble.server.connection import FORWARDED, OPEN, WAITING, Connection
+from ensemble.server.contracts import Authority
 from ensemble.server.forwarding import (
     Forwarded,
     ForwardedQueue,
@@ -23,19 +24,20 @@ from ensemble.server.forwarding import (
 )
 from ensemble.server.log_batch import LogBatch
 from ensemble.server.log_port import LogPort
-from ensemble.server.pipeline import Authority, Pipeline, is_write
+from ensemble.server.pipeline import Pipeline, is_write
+from ensemble.server.shell import ReplicaOptions, Shell
 from ensemble.storage import epochs, loghistory, truncation
 from ensemble.storage.disk import Disk
 from ensemble.storage.layout import Layout
-from ensemble.storage.recovery import RecoveryOptions, recover
+from ensemble.storage.recovery import recover
 from ensemble.tree.acl import AclSchemes
 from ensemble.tree.apply import apply
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.digest import NO_SUMS, signed64
-from ensemble.tree.prepare import Prepared, PrepareOptions, Preparer, WriteRequest
+from ensemble.tree.prepare import Prepared, Preparer, WriteRequest
 from ensemble.tree.snapshot_stream import StreamReader
 from ensemble.wire import codes, peers
-from ensemble.wire.jute import MarshallingError, Reader, write_buffer
+from ensemble.wire.jute import MarshallingError, Reader
 from ensemble.wire.peers import encode_ids
 from ensemble.wire.records import Id
 from ensemble.wire.txns import DIGEST_VERSION, ErrorTxn, LoggedTxn, TxnHeader, read_txn
@@ -43,73 +45,14 @@ from ensemble.wire.zxid import format_zxid
 from ensemble.zab.host import Host, Link, Proposal
 from ensemble.zab.members import Members
 from ensemble.zab.peer import Peer
+from ensemble.zab.recents import Recents
 from ensemble.zab.timing import Timing
 
 DIGEST_CHECK_EVERY: Final = 128  # transactions; a power of two
-RECENT_BYTES_MAX: Final = 16 << 20
 DISK_DIFF_BYTES_MAX: Final = 64 << 20  # of a DIFF from the log files; more is sent as a snapshot
 HEARD_MAX: Final = 100_000  # sessions in one answer to a PING
+DOUBTFUL_TXNS_MAX: Final = 10_000
 DIVERGENCES_MAX: Final = 3  # times that a tree may differ from its leader's before the server stops
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Shell:
-    """What a replica needs of the world outside; each call returns at once."""
-
-    def send_notification(self, sid: i64, frame: bytes) -> None:
-        raise NotImplementedError
-
-    def connect(self, sid: i64) -> None:
-        raise NotImplementedError
-
-    def listen(self) -> None:
-        raise NotImplementedError
-
-    def stop_listening(self) -> None:
-        raise NotImplementedError
-
-    def send_snapshot(self, link: Link, tree: DataTree) -> None:
-        """Send the tree as it is now, between what `link.out` holds and what will follow."""
-        raise NotImplementedError
-
-    def install_snapshot(self, tree: DataTree) -> None:
-        """Make the tree durable in place of all history; then `Replica.on_snapshot_installed`."""
-        raise NotImplementedError
-
-    def snapshot_due(self) -> None:
-        """Enough has been logged: write a snapshot when convenient."""
-        raise NotImplementedError
-
-    def on_serving(self, state: i64, epoch: i64) -> None:
-        """A role is established, or (state LOOKING) over: what `install_snapshot` began ends."""
-        raise NotImplementedError
-
-    def on_tree(self, tree: DataTree) -> None:
-        """Another tree has taken the place of the one before."""
-        raise NotImplementedError
-
-    def report(self, text: str) -> None:
-        """A line for the log."""
-        raise NotImplementedError
-
-
-@final
-class ReplicaOptions:
-    """Settings beside Zab's `Timing` (zoo.cfg names in docs/configuration.md)."""
-
-    __slots__ = ("commit_log_count", "digest_enabled", "prepare", "recovery")
-
-    def __init__(
-        self,
-        prepare: PrepareOptions,
-        recovery: RecoveryOptions,
-        digest_enabled: bool = True,
-        commit_log_count: int = 500,
-    ) -> None:
-        self.prepare: Final = prepare
-        self.recovery: Final = recovery
-        self.digest_enabled: Final = digest_enabled
-        self.commit_log_count: Final = commit_log_count
 
 
 @final
@@ -147,8 +90,7 @@ class Replica(Host, Authority):
         self.state: i64 = peers.LOOKING  # LEADING, FOLLOWING, OBSERVING only while serving
         self.wall_ms: i64 = 0
         self.batch = LogBatch()
-        self.recents: Final[deque[Proposal]] = deque()
-        self.recent_bytes: i64 = 0
+        self.recents: Final = Recents(options.commit_log_count)
         self.receiver: StreamReader | None = None
         self.receiving_zxid: i64 = 0
         self.forwarded: Final = ForwardedQueue()
@@ -157,10 +99,12 @@ class Replica(Host, Authority):
         self.owners: Final[dict[int, int]] = {}  # leader: which server a session was last heard at
         self.txns_since_snapshot: i64 = 0
         self.log_bytes_since_snapshot: i64 = 0
+        self.log_bytes: i64 = 0  # of the newest file
+        self.log_bytes_max: i64 = 0  # beyond it a new file begins; 0: only with a snapshot
         self.snapshot_at: i64 = 1 << 62
         self.snapshot_at_bytes: i64 = 1 << 62
         self.divergences: i64 = 0
-        self.commits: i64 = 0
+        self.doubtful: i64 = 0  # transactions after a received tree whose digests may differ
 
     # Start
 
@@ -181,14 +125,13 @@ class Replica(Host, Authority):
         self.txns_replayed = recovered.txns_replayed
         self.use_tree(recovered.tree)
         for zxid, payload in recovered.recent:
-            self.remember(Proposal(zxid, payload))
+            self.recents.append(Proposal(zxid, payload))
 
     def use_tree(self, tree: DataTree) -> None:
         """Everything that holds the tree gets this one; nobody is being served."""
         self.tree = tree
         self.preparer = Preparer(tree, self.schemes, self.options.prepare)
         self.recents.clear()
-        self.recent_bytes = 0
         pipeline = self.pipeline
         if pipeline is not None:
             pipeline.tree = tree
@@ -230,7 +173,11 @@ class Replica(Host, Authority):
         """Hand what was logged in this turn to the disk, unless a batch is on its way."""
         self.get_peer().end_turn()
         if self.batch.count > 0 and not self.log.busy:
-            self.log_bytes_since_snapshot += len(self.batch.records)
+            size: i64 = len(self.batch.records)
+            self.log_bytes_since_snapshot += size
+            if 0 < self.log_bytes_max <= self.log_bytes:
+                self.batch.roll = True
+            self.log_bytes = size if self.batch.roll else self.log_bytes + size
             self.log.submit(self.batch)
             self.batch = LogBatch()
 
@@ -285,17 +232,15 @@ class Replica(Host, Authority):
     def log_is_idle(self) -> bool:
         return self.batch.count == 0 and not self.log.busy
 
-    def log_end(self) -> i64:
-        assert self.log_is_idle()
-        return self.tree.last_zxid
-
-    def truncate(self, zxid: i64) -> bool:
+    def truncate(self, zxid: i64, reload: bool) -> bool:
         assert self.log_is_idle()
         self.log.end_file()
         if not truncation.truncate(self.disk, self.layout, int(zxid)):
             return False
-        self.load_tree()
-        assert self.tree.last_zxid == zxid, f"{self.tree.last_zxid:#x} after the cut at {zxid:#x}"
+        if reload:
+            self.load_tree()
+            last = self.tree.last_zxid
+            assert last == zxid, f"the tree ends at {last:#x} after the cut at {zxid:#x}"
         return True
 
     def reload(self) -> None:
@@ -317,6 +262,7 @@ class Replica(Host, Authority):
         snapshot = receiver.finish(int(self.receiving_zxid))
         self.receiver = None
         self.use_tree(snapshot.tree)
+        self.doubtful = DOUBTFUL_TXNS_MAX
         self.report(
             f"took a snapshot of {format_zxid(self.receiving_zxid)} from the leader: "
             f"{len(self.tree.nodes)} znodes"
@@ -354,7 +300,7 @@ class Replica(Host, Authority):
                 decoded = proposal.decoded
             assert isinstance(decoded, LoggedTxn)
             apply(self.tree, decoded.header, decoded.txn)
-        self.remember(proposal)
+        self.recents.append(proposal)
 
     def commit(self, proposal: Proposal) -> None:
         decoded = proposal.decoded
@@ -363,7 +309,7 @@ class Replica(Host, Authority):
         else:
             assert isinstance(decoded, LoggedTxn)
             self.commit_learned(decoded)
-        self.remember(proposal)
+        self.recents.append(proposal)
         self.txns_since_snapshot += 1
         if (
             self.txns_since_snapshot >= self.snapshot_at
@@ -400,25 +346,38 @@ class Replica(Host, Authority):
             logged.has_digest
             and logged.digest_version == DIGEST_VERSION
             and self.options.digest_enabled
-            and signed64(self.tree.digest) != logged.digest
         ):
-            self.on_divergence(header)
+            self.check_digest(header, signed64(self.tree.digest) == logged.digest)
         error: i64 = 0
         if isinstance(txn, ErrorTxn):
             error = txn.err
         self.find_asker(header)
+        journal = pipeline.journal
+        if journal is not None:
+            journal.on_committed(header, int(error), txn, applied)
         pipeline.on_committed(header, error, applied)
 
     def find_asker(self, header: TxnHeader) -> None:
         """Give the request that this transaction answers its zxid, if it was asked here."""
-        connection_id = self.forwarded.match(header.session_id, header.cxid)
-        if connection_id == 0:
+        forwarded = self.forwarded.match(header.session_id, header.cxid)
+        if forwarded is None or forwarded.connection_id == 0:
             return
-        conn = self.get_pipeline().connections.get(int(connection_id))
+        pipeline = self.get_pipeline()
+        conn = pipeline.connections.get(int(forwarded.connection_id))
         if conn is not None:
+            pipeline.on_ordered(conn, forwarded.op, header.zxid, forwarded.body)
             first = conn.pending.first
             if first is not None and first.zxid == FORWARDED:
                 first.zxid = header.zxid
+
+    def check_digest(self, header: TxnHeader, same: bool) -> None:
+        """Apache's leaders dump a tree that goes on changing: at first it may be ahead."""
+        if same:
+            self.doubtful = 0
+        elif self.doubtful > 0:
+            self.doubtful -= 1
+        else:
+            self.on_divergence(header)
 
     def on_divergence(self, header: TxnHeader) -> None:
         """The tree is not what the leader has (trust.md I12, B10): take the leader's."""
@@ -435,24 +394,11 @@ class Replica(Host, Authority):
         learner.needs_snapshot = True
         learner.fail(text)
 
-    def remember(self, proposal: Proposal) -> None:
-        """Keep the last transactions, for learners that are a little behind."""
-        proposal.decoded = None
-        recents = self.recents
-        if recents and recents[-1].zxid >= proposal.zxid:
-            return
-        recents.append(proposal)
-        self.recent_bytes += len(proposal.payload)
-        while len(recents) > self.options.commit_log_count or (
-            self.recent_bytes > RECENT_BYTES_MAX and len(recents) > 1
-        ):
-            self.recent_bytes -= len(recents.popleft().payload)
-
     def last_zxid(self) -> i64:
         return self.tree.last_zxid
 
     def recent(self) -> list[Proposal]:
-        return list(self.recents)
+        return list(self.recents.proposals)
 
     def read_log(self, after: i64, up_to: i64) -> list[Proposal] | None:
         found = loghistory.read_after(
@@ -504,7 +450,7 @@ class Replica(Host, Authority):
         self.owners.clear()
 
     def on_request(self, sid: i64, data: bytes, ids: list[Id] | None) -> None:
-        request = read_forwarded(data)
+        request = read_forwarded(data, ids if ids is not None else [])
         if request is None:
             raise ProtocolError(f"a REQUEST of {len(data)} bytes")
         op = request.op
@@ -517,8 +463,6 @@ class Replica(Host, Authority):
         session = pipeline.tracker.get(int(request.session_id))
         if session is not None:
             pipeline.tracker.touch(session, pipeline.now_ms)
-        if ids:
-            request = WriteRequest(request.session_id, request.cxid, op, request.body, ids)
         if not is_write(op) and op != codes.OP_CREATE_SESSION:
             self.refuse(request, codes.UNIMPLEMENTED)
             return
@@ -619,8 +563,11 @@ class Replica(Host, Authority):
         conn = pipeline.session_connections.get(session_id)
         if conn is not None:
             connection_id = conn.id
-        self.forwarded.append(Forwarded(session_id, request.cxid, connection_id))
-        data = encode_forwarded(session_id, request.cxid, request.op, request.body)
+        body = request.body
+        op = request.op
+        kept = Reader(body.buf, body.at, body.end)
+        self.forwarded.append(Forwarded(session_id, request.cxid, op, connection_id, kept))
+        data = encode_forwarded(session_id, request.cxid, op, body)
         ids = None if request.op == codes.OP_CREATE_SESSION else request.ids
         self.forward(data, encode_ids(ids))
         return FORWARDED
@@ -658,10 +605,3 @@ class Replica(Host, Authority):
     def is_leading(self) -> bool:
         """Whether this server orders writes: it alone lets sessions expire and sweeps."""
         return self.state == peers.LEADING
-
-    def delete_container(self, path: bytes) -> None:
-        """Leader: the sweep has found a container or a TTL node whose time is over."""
-        body = BytesWriter()
-        write_buffer(body, path)
-        raw = body.getvalue()
-        self.submit(WriteRequest(0, 0, codes.OP_DELETE_CONTAINER, Reader(raw, 0, len(raw)), []))

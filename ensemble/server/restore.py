@@ -116,12 +116,14 @@ async def pause(node: "Node") -> None:
 
 async def write_snapshot(node: "Node", tree: DataTree) -> None:
     zxid = int(tree.last_zxid)
-    while not node.snapshotter.start(node.loop, zxid, partial(node.save_snapshot, tree)):
-        if not node.snapshotter.running:
+    while not node.upkeep.snapshotter.start(
+        node.loop, zxid, partial(node.upkeep.save_snapshot, tree)
+    ):
+        if not node.upkeep.snapshotter.running:
             raise StorageError("no child could be forked to write the snapshot")
-        await node.snapshot_done()
-    await node.snapshot_done()
-    if node.last_snapshot[0] == zxid:
+        await node.upkeep.snapshot_done()
+    await node.upkeep.snapshot_done()
+    if node.upkeep.last_snapshot[0] == zxid:
         return
     path = node.layout.snapshot_path(zxid, node.config.storage.compression)
     if node.disk.exists(path):
@@ -149,7 +151,7 @@ def swap(node: "Node", tree: DataTree) -> None:
     authority.log_bytes_since_snapshot = 0
     authority.batch.roll = True
     node.digests.clear()
-    node.forget_reaping()
+    node.upkeep.forget_reaping()
     node.begin_sessions()
 
 

@@ -210,13 +210,18 @@ class ServerStats:
         "connections_dropped",
         "connections_rejected",
         "digest_mismatches",
+        "ensemble_auth_failures",
+        "ensemble_auth_successes",
         "fsync_ms",
         "fsync_slow",
+        "insecure_admin",
         "large_requests_rejected",
         "latency",
         "protocol_errors",
         "read_latency",
         "received",
+        "recovered_txns",
+        "recovery_ms",
         "restore_errors",
         "restore_ms",
         "restores_limited",
@@ -228,6 +233,7 @@ class ServerStats:
         "snapshots_limited",
         "sync_batch",
         "throttled_ops",
+        "token_deficit",
         "unsuccessful_handshakes",
         "update_latency",
     )
@@ -242,14 +248,20 @@ class ServerStats:
         self.update_latency: Final = Histogram()
         self.fsync_ms: Final = Histogram()
         self.snapshot_ms: Final = Histogram()
+        self.recovered_txns: Final = Histogram()
+        self.recovery_ms: Final = Histogram()
         self.restore_ms: Final = Histogram()
         self.sync_batch: Final = Histogram()
+        self.token_deficit: Final = Histogram()
         self.auth_failures: i64 = 0
         self.connection_requests: i64 = 0
         self.connections_dropped: i64 = 0
         self.connections_rejected: i64 = 0
         self.digest_mismatches: i64 = 0
+        self.ensemble_auth_failures: i64 = 0
+        self.ensemble_auth_successes: i64 = 0
         self.fsync_slow: i64 = 0
+        self.insecure_admin: i64 = 0
         self.large_requests_rejected: i64 = 0
         self.protocol_errors: i64 = 0
         self.restore_errors: i64 = 0

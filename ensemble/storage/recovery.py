@@ -91,7 +91,7 @@ def recover(disk: Disk, layout: Layout, options: RecoveryOptions) -> Recovered:
     replay = Replay(disk, logs, found, options.digest_enabled, options.recent_max)
     replay.run()
     refuse_lost_end(layout, snapshots, found, notes)
-    notes += replay.walk.notes
+    notes += replay.walk.notes + replay.check.notes()
     if replay.walk.torn:
         cut_torn_tail(disk, layout, replay.walk)
     for path in layout.unfinished_snapshots(disk):

@@ -16,7 +16,6 @@ def install(
     layout: Layout,
     tree: DataTree,
     compression: str = "",
-    digest: bool = True,
     last_zxid: bool = True,
 ) -> str:
     """Make `tree` the whole history of this server; the snapshot's path. Durable when this returns.
@@ -26,7 +25,7 @@ def install(
     Raises:
         StorageError: stop this server; its next start has either the old history or the new one.
     """
-    write(disk, layout, tree, compression, digest, last_zxid)
+    write(disk, layout, tree, compression, last_zxid)
     return take_over(disk, layout, int(tree.last_zxid), compression)
 
 
@@ -35,12 +34,15 @@ def write(
     layout: Layout,
     tree: DataTree,
     compression: str = "",
-    digest: bool = True,
     last_zxid: bool = True,
 ) -> None:
-    """The first half of `install`, which takes long and may run in a child: changes nothing yet."""
+    """The first half of `install`, which takes long and may run in a child: changes nothing yet.
+
+    The file gets no digest: the leader may have gone on writing while it dumped, and then the tree
+    is exact only some transactions later (zab.md 4.4). With a digest it would claim to be so now.
+    """
     temporary = layout.snapshot_path(tree.last_zxid, compression) + TEMPORARY_SUFFIX
-    snapfile.write(disk, temporary, tree, compression, digest, last_zxid)
+    snapfile.write(disk, temporary, tree, compression, False, last_zxid)
     disk.sync_folder(layout.snapshot_folder)
 
 

@@ -188,11 +188,14 @@ class Election:
         return effects
 
     def on_unreachable(self, sid: i64, now_ms: i64) -> list[Effect]:
-        """The election connection to `sid` broke or cannot be made: nobody waits for its vote."""
+        """The election connection to `sid` broke or cannot be made: nobody waits for its vote.
+
+        To be told in every state: it counts in the next search.
+        """
         effects: list[Effect] = []
         if sid in self._voters and sid not in self._unreachable:
             self._unreachable.add(sid)
-            if self.state == LOOKING:
+            if self.state == LOOKING and self.round > 0:
                 self._settle(effects, now_ms)
         return effects
 
@@ -233,9 +236,9 @@ class Election:
 
     def _on_looking(self, effects: list[Effect], sender: i64, n: Notification, now_ms: i64) -> None:
         """A voter that looks, too (election.md 3.3)."""
+        self._decided.pop(sender, None)  # it looks again: what it said in its role is over
         if self._initial.zxid == NO_HISTORY or n.zxid == NO_HISTORY or n.round < self.round:
             return
-        self._decided.pop(sender, None)
         theirs = vote_of(n)
         if n.round > self.round:
             self.round = n.round

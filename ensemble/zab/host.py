@@ -29,6 +29,13 @@ class Link:
         """End it; `Peer.on_link_closed` is not called for it any more."""
         raise NotImplementedError
 
+    def check_is(self, sid: i64) -> None:
+        """May the other end be server `sid`?
+
+        Raises:
+            ProtocolError: it has proved to be another one.
+        """
+
     def describe(self) -> str:
         """The other end's address, for the log."""
         return f"link {self.id}"
@@ -84,16 +91,14 @@ class Host:
         """Log a transaction. `on_logged` once it is on the disk, at the latest in its turn."""
         raise NotImplementedError
 
-    def log_end(self) -> i64:
-        """The last zxid of the history on this server's disk. Only while the log is idle."""
-        raise NotImplementedError
-
     def log_is_idle(self) -> bool:
         """Whether everything that was appended is on the disk; `on_log_idle` once it is."""
         raise NotImplementedError
 
-    def truncate(self, zxid: i64) -> bool:
-        """Cut the history after `zxid`, durably, and load the tree again.
+    def truncate(self, zxid: i64, reload: bool) -> bool:
+        """Cut the history on the disk after `zxid`, durably; `reload` the tree from what is left.
+
+        Without `reload` the tree holds nothing that is cut.
 
         False where this history does not hold exactly `zxid`: nothing has been changed.
         """

@@ -52,6 +52,7 @@ class Learner:
         accepted_epoch: i64,
         current_epoch: i64,
         last_zxid: i64,
+        tail: list[Proposal],
         needs_snapshot: bool,
         now_ms: i64,
     ) -> None:
@@ -73,6 +74,7 @@ class Learner:
         self.receiving = False  # a snapshot's stream, not packets
         self.in_memory = False  # the tree came as a snapshot and the disk does not back it yet
         self.last_zxid: i64 = last_zxid  # of the last proposal that is known here
+        self.tail: Final = tail  # the end of the log, which the tree does not show
         # Proposals in order that are not committed; and, until serving, how far they are.
         self.pending: Final[deque[Proposal]] = deque()
         self.committed: i64 = 0
@@ -139,6 +141,7 @@ class Learner:
         elif self.stage == INTRODUCED and type == peers.LEADER_INFO:
             self.promise(packet)
         elif self.stage == PROMISED and type == peers.DIFF:
+            self.apply_tail(self.last_zxid)
             self.stage = SYNCING
         elif self.stage == PROMISED and type == peers.TRUNC:
             self.truncate(packet.zxid)
@@ -147,6 +150,7 @@ class Learner:
             self.in_memory = True
             self.receiving = True
             self.last_zxid = packet.zxid
+            self.tail.clear()
             self.host.begin_snapshot(packet.zxid)
         else:
             raise ProtocolError(f"the leader sent {peers.name_of(type)} too early")
@@ -177,14 +181,25 @@ class Learner:
 
     def truncate(self, zxid: i64) -> None:
         """TRUNC: what lies behind was never committed. The cut is durable before anything else."""
-        if not self.host.truncate(zxid):
+        known = zxid == self.host.last_zxid()
+        for proposal in self.tail:
+            known = known or proposal.zxid == zxid
+        if not self.host.truncate(zxid, not known):
             self.needs_snapshot = True
             raise ProtocolError(
                 f"cannot cut the history after {format_zxid(zxid)}, which it does not hold: "
                 "a snapshot will be asked for"
             )
+        self.apply_tail(zxid)
         self.last_zxid = zxid
         self.stage = SYNCING
+
+    def apply_tail(self, up_to: i64) -> None:
+        """The leader's history holds this much of the tail; what lies behind is cut."""
+        for proposal in self.tail:
+            if self.host.last_zxid() < proposal.zxid <= up_to:
+                self.host.apply(proposal)
+        self.tail.clear()
 
     def on_history(self, packet: Packet) -> None:
         """From DIFF, TRUNC or SNAP to UPTODATE (zab.md 4.3)."""

@@ -62,7 +62,11 @@ class Peer:
         self.learner: Learner | None = None
         self.needs_snapshot = False
         self.reload_needed = False
-        self.uncommitted: list[Proposal] = []  # logged in the role that has ended, not applied
+        # Logged in roles that have ended, and committed by nobody as far as is known: the end
+        # of its history, which the tree does not show. A leader applies it, a learner applies or
+        # cuts it as its leader says: so a cut seldom needs the tree to be loaded again.
+        self.tail: list[Proposal] = []
+        self.logging: list[Proposal] = []  # of the role that is ending: in the tail once durable
         # What came in while settling: the last notification of each server.
         self.held: dict[int, Notification] = {}
         self.role_deadline_ms: i64 = 0
@@ -85,13 +89,13 @@ class Peer:
         if self.has_served():
             self.failures = 0
         self.pause_until_ms = self.now_ms + min(PAUSE_MS_MAX, PAUSE_STEP_MS * self.failures)
-        self.uncommitted = []
+        self.logging = []
         if leader is not None:
             leader.close(reason)
             self.accepted_epoch = max(self.accepted_epoch, leader.epoch)
             if leader.phase >= leaders.ESTABLISHED:
                 self.current_epoch = leader.epoch
-            self.uncommitted = list(leader.broadcast.outstanding)
+            self.logging = list(leader.broadcast.outstanding)
             self.host.stop_listening()
         if learner is not None:
             learner.close(reason)
@@ -102,9 +106,9 @@ class Peer:
                 # The disk does not back this tree (ZOOKEEPER-3642, 5094).
                 self.reload_needed = True
             elif learner.stage == learners.LOGGING:
-                self.uncommitted = learner.history
+                self.logging = learner.history
             elif learner.stage == learners.SERVING:
-                self.uncommitted = list(learner.pending)
+                self.logging = list(learner.pending)
         self.leader = None
         self.learner = None
         self.state = SETTLING
@@ -121,11 +125,15 @@ class Peer:
             return
         if self.reload_needed:
             self.reload_needed = False
+            self.tail = []
             self.host.reload()
-        for proposal in self.uncommitted:
-            self.host.apply(proposal)
-        self.uncommitted = []
+        self.tail.extend(self.logging)
+        self.logging = []
         self.look()
+
+    def log_end(self) -> i64:
+        """The last zxid of the history on this server's disk; the log is idle."""
+        return self.tail[-1].zxid if self.tail else self.host.last_zxid()
 
     def has_served(self) -> bool:
         """Whether the role got as far as taking clients."""
@@ -138,7 +146,7 @@ class Peer:
     def look(self) -> None:
         self.state = peers.LOOKING
         self.looking_since_ms = self.now_ms
-        zxid = self.host.log_end()
+        zxid = self.log_end()
         self.host.report(f"looking for a leader: epoch {self.current_epoch}, {format_zxid(zxid)}")
         self.perform(self.election.look(zxid, self.current_epoch, self.now_ms))
         held = self.held
@@ -159,8 +167,11 @@ class Peer:
     def take_role(self, vote: Vote) -> None:
         took_ms = self.now_ms - self.looking_since_ms
         self.role_deadline_ms = self.now_ms
-        zxid = self.host.log_end()
+        zxid = self.log_end()
         if vote.leader == self.sid:
+            for proposal in self.tail:
+                self.host.apply(proposal)
+            self.tail = []
             self.state = peers.LEADING
             self.host.report(f"leading, elected in {took_ms} ms (round {vote.round})")
             self.election.take_role(peers.LEADING, vote)
@@ -193,6 +204,7 @@ class Peer:
             self.accepted_epoch,
             self.current_epoch,
             zxid,
+            self.tail,
             self.needs_snapshot,
             self.now_ms,
         )
@@ -229,12 +241,12 @@ class Peer:
 
     def on_unreachable(self, sid: i64) -> None:
         """A server's election port cannot be reached, or its connection has ended."""
-        if self.state != SETTLING:
-            self.perform(self.election.on_unreachable(sid, self.now_ms))
+        # In every state: the connection of a killed leader breaks while its followers settle, and
+        # the search that follows need not wait for its vote.
+        self.perform(self.election.on_unreachable(sid, self.now_ms))
 
     def on_reachable(self, sid: i64) -> None:
-        if self.state != SETTLING:
-            self.election.on_reachable(sid)
+        self.election.on_reachable(sid)
 
     def on_accepted(self, link: Link) -> None:
         leader = self.leader
@@ -309,7 +321,8 @@ class Peer:
         deadline: i64 = NEVER_MS
         if self.state != SETTLING:
             deadline = self.election.deadline_ms
-        elif self.now_ms < self.pause_until_ms:
+        elif self.host.log_is_idle():
+            # Also where it lies in the past: the clock may have been set since it was looked at.
             return self.pause_until_ms
         if self.leader is not None or self.learner is not None:
             deadline = min(deadline, self.role_deadline_ms)

@@ -13,7 +13,6 @@ import pytest
 
 from tests.harness import Node, RawClient, create_body
 from tests.interop.apache import ApacheNode
-from tests.interop.conftest import classpath as classpath
 
 SETTINGS: dict[str, object] = {"extendedTypesEnabled": "true"}
 OP_CREATE = 1

@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.harness import Node, RawClient, create_body, free_port, text
 from tests.interop.replay import Replay, kind_of
-from tests.server.test_identities import Authority, tls_settings
+from tests.server.authority import Authority, tls_settings
 
 VECTORS = Path(__file__).parent / "vectors"
 SUPER = {"DigestAuthenticationProvider.superDigest": "super:lK75jTNcA+U9vtVEw5vB51mj/w4="}
@@ -82,7 +82,6 @@ IPV6 = "IPv6 addresses are valid in ACLs since 3.9.4; the capture is of 3.9.3"
 FILTERED = "catch-up events are filtered by READ (client.md 20)"
 ORDER = "one session closes: the order among its znodes is not specified"
 ROOT_ALIAS = "the empty path is the root, which does not count itself"
-LARGE = "no bound of its own for large requests; jute.maxbuffer and globalOutstandingLimit hold"
 EXACT = "a quota is exact inside a multi (quotas.md 5); later counters follow"
 DEVIATIONS: dict[str, dict[int, str]] = {
     "01_connect": {44: PASSWORD_FIRST},
@@ -90,7 +89,6 @@ DEVIATIONS: dict[str, dict[int, str]] = {
     "11_watch_persistent": dict.fromkeys((188, 189), ORDER),
     "13_setwatches": {111: FILTERED, 112: FILTERED},
     "14_paths": {145: ROOT_ALIAS},
-    "26_large_request_limit": {5: LARGE},
     "21_quota": dict.fromkeys((47, 49, 51, 53, 59, 75, 81, 91, 97), EXACT),
 }
 

@@ -1,5 +1,6 @@
 """The AdminServer's commands and /metrics, over HTTP, against a real node."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -142,3 +143,16 @@ def test_the_admin_port_can_be_left_out(start_node: Callable[..., Node]) -> None
     node = start_node({"admin.enableServer": "false"})
     with pytest.raises(urllib.error.URLError):
         ask(node, "/commands/ruok")
+
+
+def test_an_answered_connection_is_closed_when_it_has_been_idle(
+    start_node: Callable[..., Node],
+) -> None:
+    node = start_node({"admin.idleTimeout": 300})
+    connection = http.client.HTTPConnection("127.0.0.1", node.admin_port, timeout=10)
+    connection.request("GET", "/commands/ruok")
+    answer = connection.getresponse()
+    assert json.load(answer)["error"] is None
+    assert not answer.will_close, "it stays open for the next request"
+    assert connection.sock.recv(1) == b"", "until the server has waited long enough"
+    connection.close()

@@ -1,5 +1,6 @@
 """The configuration as an operator meets it: a wrong value names key, value and bound."""
 
+import re
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from ensemble.server.config import Config, load_config
 from tests.harness import ROOT, Node, RawClient
 
 EXIT_CONFIG = 2
+EXIT_DATA_DIR = 3
 
 
 def refuse(tmp_path: Path, lines: str, *flags: str) -> str:
@@ -76,31 +78,6 @@ def test_without_a_file_the_path_is_named(tmp_path: Path) -> None:
 def test_unknown_keys_are_named_and_do_no_harm(start_node: Callable[..., Node]) -> None:
     node = start_node({"snapCuont": 5})
     assert "snapCuont" in node.log()
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "audit.enable=true",
-        "largeRequestThreshold=1000",
-        "txnLogSizeLimitInKb=4096",
-        "emulate353TTLNodes=true",
-        "clientTcpKeepAlive=true",
-        "client.portUnification=true",
-        "client.certReload=true",
-        "connection_throttle_tokens=5",
-        "admin.forceHttps=true",
-        "letAnySaslUserDoX=somebody",
-    ],
-)
-def test_what_is_not_there_yet_is_named(line: str, tmp_path: Path) -> None:
-    """docs/compatibility.md, "Not there yet": nobody is left to believe that it is."""
-    assert read(tmp_path, line).unknown == (line.partition("=")[0],)
-
-
-def test_what_asks_for_nothing_is_not_named(tmp_path: Path) -> None:
-    quiet = ["audit.enable=false", "largeRequestThreshold=-1", "initLimit=10", "syncLimit=5"]
-    assert read(tmp_path, "\n".join(quiet)).unknown == ()
 
 
 @pytest.mark.parametrize(
@@ -178,3 +155,42 @@ def test_version_says_what_it_is() -> None:
     )
     assert done.returncode == 0
     assert "speaks ZooKeeper 3.9" in done.stdout
+
+
+def test_folders_are_not_made_where_that_is_forbidden(
+    start_node: Callable[..., Node], tmp_path: Path
+) -> None:
+    settings: dict[str, object] = {"datadir.autocreate": "false", "dataLogDir": tmp_path / "logs"}
+    node = start_node(settings, wait=False)
+    for folder in (tmp_path / "node" / "data", tmp_path / "logs"):
+        assert node.process is not None
+        assert node.process.wait(20) == EXIT_DATA_DIR
+        assert f"{folder}/version-2 is missing, datadir.autocreate=false" in node.log()
+        assert not folder.exists()
+        (folder / "version-2").mkdir(parents=True)
+        node.start(wait=False)
+    node.wait_ready()
+
+
+def test_refusals_are_counted_where_they_are_too_many_for_the_log(
+    start_node: Callable[..., Node],
+) -> None:
+    node = start_node({"maxClientCnxns": 1, "4lw.commands.whitelist": "*"})
+    kept = RawClient(node.port)
+    assert kept.connect()
+
+    def knock() -> None:
+        refused = RawClient(node.port)
+        assert refused.read() is None
+        refused.close()
+
+    deadline = time.monotonic() + 15
+    while "more connections in that second" not in node.log():
+        assert time.monotonic() < deadline
+        knock()
+    lines = node.log_path.read_text().splitlines()
+    sums = [line for line in lines if "more connections in that second" in line]
+    assert re.search(r"closed [1-9]\d* more connections in that second", sums[0])
+    told = [line for line in lines[: lines.index(sums[0])] if "too many connections" in line]
+    assert 20 <= len(told) <= 40, "twenty in each of the two seconds at most"
+    kept.close()

@@ -1,12 +1,16 @@
 """The election port with real sockets: who keeps which stream, and what nobody can spoil."""
 
+import json
+import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ensemble.server.election_port import UNKNOWN_PEERS_MAX, YOUNG_LINK_MS, usable
 from ensemble.server.peer_listener import STRANGERS_PER_HOST_MAX
+from ensemble.server.peer_security import PeerSecurity
 from ensemble.wire.peers import NOTIFICATION_BYTES_MAX, Hello, encode_hello
 from tests.server.peer_world import (
     HOST,
@@ -279,8 +283,6 @@ def test_a_peer_that_reads_nothing_keeps_its_slot_of_one(world: World) -> None:
 
 
 def test_D7_failed_calls_leave_no_descriptor_behind(world: World) -> None:
-    import os
-
     one, _ = start_servers(world, [1, 2])
     gone = (HOST, free_port())
     one.port.set_members(members_at({1: one.address, 2: gone}))
@@ -328,3 +330,95 @@ def test_addresses_of_a_hello_that_nobody_can_use_are_left_out() -> None:
     """election.md 1.2: wildcards; and whatever else a stranger may write."""
     texts = ["0.0.0.0:1", "[::]:1", "h:0", "h:x", "h:70000", "h", "", "[fe80::1]:5", "a.b:6"]
     assert usable(texts) == [("fe80::1", 5), ("a.b", 6)]
+
+
+# Captured from Apache ZooKeeper 3.9.3
+
+STREAMS = json.loads((Path(__file__).parent / "data" / "peer-streams.json").read_text())
+
+
+def notifications(name: str, link: str) -> list[bytes]:
+    return [
+        bytes.fromhex(data)
+        for its_link, what, data in STREAMS[name]
+        if its_link == link and what == "NOTIFICATION"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "link"),
+    [("crossing", "2->1"), ("stale then fresh", "3->1"), ("several addresses", "4->3")],
+)
+def test_a_captured_larger_server_is_kept_and_heard(world: World, name: str, link: str) -> None:
+    """election.md 1.1, 1.5: stale and fresh messages come through in their order."""
+    larger, own = (int(part) for part in link.split("->"))
+    (one,) = start_servers(world, [own])
+    apache = world.connect(one.address)
+    said = [bytes.fromhex(data) for its_link, _, data in STREAMS[name] if its_link == link]
+    for data in said:
+        apache.sendall(data)
+    wanted = [(larger, each[4:]) for each in notifications(name, link)]
+    assert wanted
+    world.until(lambda: one.heard == wanted)
+    answer = notifications(name, f"{own}->{larger}")[0]
+    one.port.send(larger, answer)
+    assert world.read(apache, len(answer)) == answer
+
+
+def test_this_server_says_what_a_captured_one_says(world: World) -> None:
+    """The hello, and SASL up to the first notification, in the words of a recording."""
+    dialogue = STREAMS["sasl election"]
+    users = {"quser": "qpass"}
+    (one,) = start_servers(world, [2], PeerSecurity(users=users, sasl_required=True))
+    apache = world.connect(one.address)
+    for _, what, data in dialogue[:2]:
+        assert what in ("INITIAL", "SASL")
+        apache.sendall(bytes.fromhex(data))
+    challenge = world.read(apache, 124)
+    assert challenge[:15] == bytes.fromhex(dialogue[2][2])[:15]
+    apache.setblocking(True)
+    apache.sendall(bytes.fromhex(dialogue[3][2]))  # answers another nonce
+    world.until(lambda: world.ended(apache))
+    assert "another nonce" in one.refused[0]
+    assert one.link(3) is None
+
+
+def test_servers_with_sasl_find_each_other(world: World) -> None:
+    """zab.md 8: also the one whose call only wakes the other has to prove who it is."""
+    security = PeerSecurity(
+        user="quser", password="qpass", users={"quser": "qpass"}, sasl_required=True
+    )
+    one, two = start_servers(world, [1, 2], security)
+    one.port.send(2, frame(b"a"))
+    world.until(lambda: two.heard == [(1, b"a")])
+    two.port.send(1, frame(b"b"))
+    world.until(lambda: one.heard == [(2, b"b")])
+
+
+def test_E3_a_call_without_a_proof_does_not_replace_a_stream(world: World) -> None:
+    """trust.md E3: the larger id of a liar counts for nothing."""
+    security = PeerSecurity(
+        user="quser", password="qpass", users={"quser": "qpass"}, sasl_required=True
+    )
+    one, two = start_servers(world, [1, 2], security)
+    two.port.send(1, frame(b"a"))
+    world.until(lambda: linked(one, two))
+    link = one.link(2)
+    liar = world.connect(one.address)
+    liar.sendall(hello(2) + frame(b"lie"))
+    world.until(lambda: world.ended(liar))
+    assert one.link(2) is link
+    assert one.heard == [(2, b"a")]
+    assert "SASL is expected" in one.refused[-1]
+
+
+def test_E3_a_user_that_names_a_server_is_that_server_only(world: World) -> None:
+    users = {"server.2": "x", "server.3": "y"}
+    (one,) = start_servers(world, [1], PeerSecurity(users=users, sasl_required=True))
+    liar = ElectionServer(world, 2, PeerSecurity(user="server.3", password="y", users=users))
+    liar.port.set_members(members_at({2: (HOST, free_port()), 1: one.address}))
+    liar.port.start()
+    liar.port.send(1, frame(b"lie"))
+    world.until(lambda: len(one.refused) == 1)
+    assert "SASL user server.3 says that it is server 2" in one.refused[0]
+    assert one.link(2) is None

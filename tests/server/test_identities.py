@@ -1,18 +1,12 @@
 """Who a client is: passwords, certificates, SASL, and the known flaws that must not come back."""
 
 import asyncio
-import datetime
 import ssl
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import pkcs12
-from cryptography.x509.oid import NameOID
 
 from ensemble.client import (
     CREATOR_ACL,
@@ -26,8 +20,10 @@ from ensemble.client import (
     NoAuthError,
     digest_id,
 )
-from tests.harness import Node, RawClient, free_port
+from tests.harness import Node, RawClient, free_port, text
 from tests.needs import need
+from tests.server.authority import Authority, tls_settings
+from tests.server.starting import counter, until
 
 SUPER = {"zookeeper.DigestAuthenticationProvider.superDigest": "super:xQJmxLMiHGwaqBvst5y6rkB6HQs="}
 READ, WRITE, ALL = 1, 2, 31
@@ -145,89 +141,6 @@ async def test_sasl_gives_an_identity_and_a_wrong_password_none(sasl_node: Node)
 # TLS
 
 
-class Authority:
-    """A certificate authority that lives as long as a test."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-        self.certificate = self.sign(self.name, self.key, ca=True)
-        self.pem = folder / "ca.pem"
-        self.pem.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
-
-    def sign(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, ca: bool = False
-    ) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.UTC)
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(minutes=5))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .add_extension(names, critical=False)
-            .sign(self.key, hashes.SHA256())
-        )
-
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Certificate and key as one PEM file, and the same as PKCS#12 with password `changeit`."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name(
-            [
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Acme"),
-                x509.NameAttribute(NameOID.COMMON_NAME, name),
-            ]
-        )
-        certificate = self.sign(subject, key)
-        pem, p12 = self.folder / f"{name}.pem", self.folder / f"{name}.p12"
-        private = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        pem.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-        p12.write_bytes(
-            pkcs12.serialize_key_and_certificates(
-                name.encode(),
-                key,
-                certificate,
-                [self.certificate],
-                serialization.BestAvailableEncryption(b"changeit"),
-            )
-        )
-        return pem, p12
-
-    def context(self, client: Path | None) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self.pem))
-        context.check_hostname = False
-        if client is not None:
-            context.load_cert_chain(str(client))
-        return context
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
-
-
-def tls_settings(authority: Authority, port: int, p12: bool, need: str) -> dict[str, object]:
-    pem, store = authority.issue("server")
-    return {
-        "secureClientPort": port,
-        "secureClientPortAddress": "127.0.0.1",
-        "ssl.keyStore.location": store if p12 else pem,
-        "ssl.keyStore.password": "changeit" if p12 else None,
-        "ssl.trustStore.location": authority.pem,
-        "ssl.clientAuth": need,
-        "authProvider.x509": "org.apache.zookeeper.server.auth.X509AuthenticationProvider",
-    }
-
-
 @pytest.mark.parametrize("p12", [False, True], ids=["PEM", "PKCS12"])
 async def test_a_certificate_is_an_identity(
     p12: bool, authority: Authority, start_node: Callable[..., Node]
@@ -333,3 +246,93 @@ def test_a_wrong_store_password_refuses_the_start_and_names_the_file(
     assert node.process.wait(20) == 2
     assert "server.p12" in node.log()
     assert "Traceback" not in node.log()
+
+
+# Settings of schemes
+
+ENSEMBLE_PROVIDER = "org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider"
+
+
+def present(client: RawClient, scheme: str, token: bytes) -> None:
+    """An auth packet."""
+    client.request(-4, 100, bytes(4) + text(scheme) + len(token).to_bytes(4) + token)
+
+
+def test_who_means_another_ensemble_is_closed_without_an_answer(
+    start_node: Callable[..., Node],
+) -> None:
+    node = start_node(
+        {"authProvider.1": ENSEMBLE_PROVIDER}, {"zookeeper.ensembleAuthName": "north,south"}
+    )
+    for name in (b"north", b"south", b""):
+        client = RawClient(node.port)
+        client.connect()
+        present(client, "ensemble", name)
+        assert client.reply()[:3] == (-4, 0, 0)
+        client.request(1, 11)
+        assert client.reply()[2] == 0
+        client.close()
+    for name in (b"east", b"nort", b"north,south"):
+        client = RawClient(node.port)
+        client.connect()
+        present(client, "ensemble", name)
+        assert client.read() is None
+        client.close()
+    assert counter(node, "ensemble_auth_success") == 3
+    assert counter(node, "ensemble_auth_fail") == 3
+    until(lambda: "the client expects the ensemble 'east'" in node.log())
+
+
+def test_without_names_every_ensemble_is_meant(start_node: Callable[..., Node]) -> None:
+    node = start_node({"authProvider.1": ENSEMBLE_PROVIDER})
+    client = RawClient(node.port)
+    client.connect()
+    present(client, "ensemble", b"anything")
+    assert client.reply()[2] == 0
+    client.close()
+
+
+@pytest.mark.parametrize("anybody", [None, "doorman"])
+async def test_any_sasl_user_may_do_what_one_may_where_it_is_set(
+    anybody: str | None, start_node: Callable[..., Node], tmp_path: Path
+) -> None:
+    jaas = tmp_path / "jaas.conf"
+    module = "org.apache.zookeeper.server.auth.DigestLoginModule"
+    jaas.write_text(f'Server {{ {module} required user_bob="b" user_eve="e"; }};')
+    properties = {"java.security.auth.login.config": str(jaas)}
+    if anybody is not None:
+        properties["zookeeper.letAnySaslUserDoX"] = anybody
+    provider = "org.apache.zookeeper.server.auth.SASLAuthenticationProvider"
+    node = start_node({"authProvider.sasl": provider}, properties)
+    async with (
+        Client(node.address, sasl=DigestMd5("bob", "b")) as bob,
+        Client(node.address, sasl=DigestMd5("eve", "e")) as eve,
+        Client(node.address, auth=[("digest", b"bob:b")]) as stranger,
+    ):
+        await bob.create("/hall", b"x", acl=[Acl(ALL, Id("sasl", "doorman"))])
+        await bob.create("/bob", b"x", acl=CREATOR_ACL)
+        for user in (bob, eve):
+            if anybody:
+                assert (await user.get("/hall"))[0] == b"x"
+            else:
+                with pytest.raises(NoAuthError):
+                    await user.get("/hall")
+        for user, path in ((stranger, "/hall"), (stranger, "/bob"), (eve, "/bob")):
+            with pytest.raises(NoAuthError):
+                await user.get(path)
+
+
+async def test_several_enforced_schemes_each_let_in(start_node: Callable[..., Node]) -> None:
+    node = start_node(
+        {"enforce.auth.enabled": "true", "enforce.auth.schemes": "digest,ensemble"},
+        {"zookeeper.authProvider.1": ENSEMBLE_PROVIDER},
+    )
+    async with Client(node.address, auth=[("digest", b"ann:secret")]) as known:
+        assert await known.exists("/") is not None
+    client = RawClient(node.port)
+    client.connect()
+    present(client, "ensemble", b"")
+    assert client.reply()[2] == 0
+    client.request(1, 3, b"\0\0\0\1/\0")
+    assert client.reply()[2] == -124, "to mean this ensemble is no identity"
+    client.close()

@@ -4,17 +4,18 @@ import shutil
 from pathlib import Path
 
 import pytest
-from histories import History, Picture, picture
+from histories import History, Picture, picture, tree_of
 from simdisk import Fate, PowerCut, SimDisk
 
 from ensemble.errors import StorageError
-from ensemble.storage import replacement, snapfile
+from ensemble.storage import replacement, replay, snapfile
 from ensemble.storage.disk import OsDisk
 from ensemble.storage.layout import COMPRESSIONS, Layout
 from ensemble.storage.loghistory import read_after
 from ensemble.storage.recovery import RecoveryOptions, recover
 from ensemble.storage.txnlog import TxnLog
 from ensemble.tree.datatree import DataTree
+from ensemble.wire.txns import read_txn
 
 DATA = Path(__file__).parent / "data"
 LAYOUT = Layout("/data", "/logs")
@@ -137,6 +138,61 @@ def test_f4_a_snapshot_that_the_disk_has_changed_replaces_nothing() -> None:
     with pytest.raises(StorageError, match=r"snapshot.f.tmp: the last seal does not match"):
         replacement.take_over(disk, LAYOUT, 15)
     assert recovered(disk) == old
+
+
+def fuzzy_server(wrong_from: int = 0) -> tuple[SimDisk, History]:
+    """SNAP at 20 while the leader went on to 25; then the log from 21 to 30, as it came.
+
+    From `wrong_from` on the log has digests of another tree.
+    """
+    history = History(6)
+    while history.last_zxid < 25:
+        history.grow()
+    received = tree_of(history.payloads)
+    received.last_zxid = 20
+    disk = SimDisk()
+    LAYOUT.make_folders(disk)
+    replacement.install(disk, LAYOUT, received)
+    while history.last_zxid < 30:
+        history.grow()
+    log = TxnLog(disk, LAYOUT, prealloc_kb=0)
+    for zxid in range(21, 31):
+        raw = bytearray(history.payloads[zxid - 1])
+        if read_txn(bytes(raw)).has_digest and 0 < wrong_from <= zxid:
+            raw[-1] ^= 1
+        log.append(zxid, bytes(raw))
+    log.roll()
+    return disk, history
+
+
+def test_a_tree_that_was_dumped_while_its_leader_went_on_is_recovered() -> None:
+    """zab.md 4.4: digests do not match before the end of the dump, and must from then on."""
+    disk, history = fuzzy_server()
+    done = recover(disk, LAYOUT, RecoveryOptions())
+    assert picture(done.tree) == picture(history.tree)
+    assert done.notes == []
+
+
+def test_i12_after_the_first_match_a_received_tree_is_held_to_its_digests() -> None:
+    disk, _ = fuzzy_server(wrong_from=28)
+    with pytest.raises(StorageError, match="does not match the digest in"):
+        recover(disk, LAYOUT, RecoveryOptions())
+
+
+def test_a_received_tree_that_never_matched_is_noted() -> None:
+    disk, _ = fuzzy_server(wrong_from=21)
+    notes = recover(disk, LAYOUT, RecoveryOptions()).notes
+    assert len(notes) == 1
+    assert "digests in the log since the snapshot of 0x14, which came from a leader" in notes[0]
+
+
+def test_and_refused_where_no_dump_can_take_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not replay.__file__.endswith(".py"):
+        pytest.skip("the bound is compiled in")
+    monkeypatch.setattr(replay, "FUZZY_TXNS_MAX", 3)
+    disk, _ = fuzzy_server(wrong_from=21)
+    with pytest.raises(StorageError, match="does not match the digest in"):
+        recover(disk, LAYOUT, RecoveryOptions())
 
 
 def test_2846_a_log_from_before_a_snapshot_serves_nobody_after_it(tmp_path: Path) -> None:

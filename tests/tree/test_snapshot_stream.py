@@ -9,7 +9,7 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_snapshot import TABLES, contents, full_tree, node, small_tree
 from workbench import audit
@@ -86,6 +86,7 @@ def test_the_stream_may_come_byte_by_byte() -> None:
     assert contents(reader.finish(5).tree) == contents(small_tree())
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 200), min_size=1))
 def test_the_stream_may_come_in_pieces_of_any_length(sizes: list[int]) -> None:
     raw = SMALL + BEHIND
@@ -190,6 +191,7 @@ def test_no_changed_byte_does_more_than_end_the_connection(mask: int) -> None:
     assert outcomes == {"more wanted", "read", "refused"}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_noise_is_refused_or_waited_for(raw: bytes) -> None:
     reader = StreamReader()

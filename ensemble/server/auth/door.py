@@ -6,11 +6,12 @@ import logging
 import os
 from typing import Final, final
 
-from ensemble.errors import ConfigError
+from ensemble.errors import ConfigError, ProtocolError
 from ensemble.server.auth import passwords
 from ensemble.server.auth.jaas import read_users
 from ensemble.server.auth.passwords import Passwords
 from ensemble.server.auth.providers import (
+    AnotherEnsemble,
     AuthProvider,
     AuthRefused,
     DigestProvider,
@@ -69,6 +70,14 @@ class Door:
             self.add_x509()
         if options.jaas_file:
             self.users = self.load_users(options.jaas_file)
+        known = {*self.providers, *(scheme.name for scheme in self.schemes)}
+        for name in options.enforce_schemes:
+            if name not in known and not (name == "sasl" and self.users):
+                raise ConfigError(
+                    f"{name} is not available here, nobody could ever come in: "
+                    f"known are {', '.join(sorted(known - {'world'}))}",
+                    "enforce.auth.schemes",
+                )
 
     def add(self, provider: AuthProvider) -> None:
         self.providers[provider.scheme] = provider
@@ -85,7 +94,7 @@ class Door:
         if name == X509_PROVIDER:
             self.add_x509()
         elif name == SASL_PROVIDER:
-            self.schemes.append(SaslScheme())
+            self.schemes.append(SaslScheme(self.options.any_sasl_user_as))
         elif name == ENSEMBLE_PROVIDER:
             self.add(EnsembleProvider(self.options.ensemble_names))
         elif name.startswith("python:") and name.count(":") == 2:
@@ -133,10 +142,15 @@ class Door:
                 raise AuthRefused(f"scheme {packet.scheme!r} is not known")
             subject = next((id.id for id in conn.ids if id.scheme == "x509"), None)
             self.hold(conn, provider.authenticate(Peer(conn.peer_host, subject), packet.auth))
+        except AnotherEnsemble as refused:
+            self.stats.ensemble_auth_failures += 1
+            raise ProtocolError(str(refused)) from None
         except AuthRefused as refused:
             self.stats.auth_failures += 1
             log.warning("auth refused from %s: %s", conn.peer_host, refused)
             return codes.AUTH_FAILED
+        if packet.scheme == EnsembleProvider.scheme:
+            self.stats.ensemble_auth_successes += 1
         return 0
 
     def hold(self, conn: Connection, ids: list[Id]) -> None:

@@ -45,7 +45,20 @@ def read_users(text: str, source: str, section: str = "Server") -> dict[str, str
     Raises:
         ConfigError: with file and line.
     """
-    users: dict[str, str] = {}
+    options = read_options(text, source, section)
+    if options is None:
+        return None
+    prefix = "user_"
+    return {k.removeprefix(prefix): v for k, v in options.items() if k.startswith(prefix)}
+
+
+def read_options(text: str, source: str, section: str) -> dict[str, str] | None:
+    """All `key=value` entries of a section; None without such a section.
+
+    Raises:
+        ConfigError: with file and line.
+    """
+    options: dict[str, str] = {}
     current = ""
     key = ""
     depth = 0
@@ -64,12 +77,12 @@ def read_users(text: str, source: str, section: str = "Server") -> dict[str, str
             previous = token
             continue
         elif key:
-            if current == section and key.startswith("user_"):
-                users[key.removeprefix("user_")] = token
+            if current == section:
+                options[key] = token
             key = ""
         if depth not in (0, 1):
             raise ConfigError(f"{source}, line {line}: a brace too many")
         previous = token
     if depth != 0:
         raise ConfigError(f"{source}: a section is not closed")
-    return users if seen else None
+    return options if seen else None

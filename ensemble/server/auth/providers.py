@@ -22,6 +22,10 @@ class AuthRefused(Exception):
     """The token proves nothing: -115, then the connection closes. The text is for the log."""
 
 
+class AnotherEnsemble(AuthRefused):
+    """The client means another ensemble: closed without a reply, so that it tries elsewhere."""
+
+
 @final
 class Peer:
     """What is known of a connection before it says anything: address, and certificate subject."""
@@ -52,7 +56,8 @@ class DigestProvider:
     scheme = "digest"
 
     def __init__(self, algorithm: str, super_digest: str) -> None:
-        if algorithm not in hashlib.algorithms_available:
+        # The digests of the shake family have no length of their own.
+        if algorithm not in hashlib.algorithms_available or algorithm.startswith("shake"):
             raise ConfigError(
                 f"{algorithm!r} is not available here", "DigestAuthenticationProvider.digestAlg"
             )
@@ -118,7 +123,7 @@ class EnsembleProvider:
     def authenticate(self, peer: Peer, token: bytes | None) -> list[Id]:
         name = (token or b"").decode("utf-8", "replace")
         if name and self.names and name not in self.names:
-            raise AuthRefused("another ensemble is expected")
+            raise AnotherEnsemble(f"the client expects the ensemble {name!r}")
         return []
 
 

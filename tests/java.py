@@ -1,27 +1,24 @@
-"""Peers: the Java client, Curator and Apache's server, fetched by Maven once and kept."""
+"""Peers on the JVM: the Java client, Curator, Apache's server; fetched by Maven once and kept."""
 
+import fcntl
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.needs import need
 
-JAVA = Path(__file__).parent / "java"
+JAVA = Path(__file__).parent / "interop" / "java"
+LIBRARIES = JAVA / "target" / "lib"
 BUILD_TIMEOUT_S = 300.0
 
 
-@pytest.fixture(scope="session")
-def classpath(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The compiled checks and all jars."""
+def java_classpath() -> str:
+    """The compiled checks and all jars; skips the test where Java is missing."""
     need("java", "javac", "mvn")
     stamp = JAVA / "target" / "complete"
     sources = [JAVA / "pom.xml", *sorted(JAVA.rglob("*.java"))]
     wanted = "".join(f"{path.name} {path.stat().st_mtime_ns}\n" for path in sources)
     if not stamp.exists() or stamp.read_text() != wanted:
         # Several test processes may want it at once: one builds, the others wait for it.
-        import fcntl
-
         JAVA.joinpath("target").mkdir(exist_ok=True)
         with (JAVA / "target" / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -36,4 +33,4 @@ def classpath(tmp_path_factory: pytest.TempPathFactory) -> str:
                 )
                 assert done.returncode == 0, done.stdout + done.stderr
                 stamp.write_text(wanted)
-    return f"{JAVA / 'target' / 'classes'}:{JAVA / 'target' / 'lib'}/*"
+    return f"{JAVA / 'target' / 'classes'}:{LIBRARIES}/*"

@@ -1,0 +1,97 @@
+"""What the pipeline asks of its neighbours: who orders writes, who says who somebody is, who notes.
+
+Interfaces only. `standalone` and `replica` order writes, `auth/door` knows identities, `journal`
+keeps the audit log.
+"""
+
+from typing import Final, Protocol, final
+
+from mypy_extensions import i64, trait
+
+from ensemble.server.connection import Connection
+from ensemble.tree.apply import Applied
+from ensemble.tree.prepare import WriteRequest
+from ensemble.wire.jute import Reader
+from ensemble.wire.txns import Txn, TxnHeader
+
+
+@trait
+class Authority:
+    """Who orders writes: this server, alone or as leader, or the leader that it follows."""
+
+    def submit(self, request: WriteRequest) -> i64:
+        """Order a write; its zxid, or FORWARDED where the leader will give it one.
+
+        The commit comes back through `Pipeline.on_committed`.
+
+        Raises:
+            MarshallingError: the body cannot be decoded; no zxid was used.
+        """
+        raise NotImplementedError
+
+    def last_proposed(self) -> i64:
+        """The highest zxid that was given out, as far as this server knows."""
+        raise NotImplementedError
+
+    def sync(self, conn: Connection, xid: i64, reader: Reader) -> bool:
+        """A client wants to see all that was written before now.
+
+        True: it does already. False: its answer waits as SYNCING until `Pipeline.on_synced`.
+        """
+        raise NotImplementedError
+
+    def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
+        """A client comes back with a session whose password is right.
+
+        True: this server can tell whether the session is alive. False: the connection waits, and
+        `Pipeline.on_revalidated` follows.
+        """
+        raise NotImplementedError
+
+
+class Door(Protocol):
+    """Identity: what auth packets, SASL tokens and session passwords are worth."""
+
+    def on_auth(self, conn: Connection, reader: Reader) -> int:
+        """Take an auth packet: 0, or the error to reply before closing. May replace `conn.ids`."""
+        ...
+
+    def on_sasl(self, conn: Connection, reader: Reader) -> tuple[int, bytes | None, bool]:
+        """Take a SASL token: error, the token to send back, whether to close afterwards."""
+        ...
+
+    def may_run(self, conn: Connection, op: int) -> bool:
+        """Whether enforced authentication lets this connection ask for `op`."""
+        ...
+
+    def new_password(self, session_id: int) -> bytes: ...
+
+    def password_matches(self, session_id: int, password: bytes | None) -> bool: ...
+
+
+class Journal(Protocol):
+    """The audit log. Both are called for writes in the order of their zxids."""
+
+    def on_proposed(self, zxid: int, conn: Connection, op: int, body: Reader) -> None: ...
+
+    def on_committed(self, header: TxnHeader, error: int, txn: Txn, applied: Applied) -> None: ...
+
+
+class Throttle(Protocol):
+    """How fast sessions may be opened."""
+
+    def admits(self, now_ms: int) -> bool: ...
+
+    def deficit(self) -> int: ...
+
+
+@final
+class SessionRules:
+    """Bounds on session timeouts in milliseconds, and the first session id to give out."""
+
+    __slots__ = ("next_id", "timeout_max_ms", "timeout_min_ms")
+
+    def __init__(self, next_id: i64, timeout_min_ms: i64, timeout_max_ms: i64) -> None:
+        self.next_id: i64 = next_id
+        self.timeout_min_ms: Final = timeout_min_ms
+        self.timeout_max_ms: Final = timeout_max_ms

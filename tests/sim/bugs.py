@@ -1,0 +1,389 @@
+"""Known bugs, put back in one at a time: a simulator that does not find them proves nothing.
+
+Each is a replacement of one method by one that makes the mistake, named after its story in zab.md
+section 9 or trust.md 4.1. Only the interpreted modules can be changed so (ENSEMBLE_PURE=1).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ensemble.server import pipeline, replica
+from ensemble.wire import peers
+from ensemble.wire.peers import write_packet
+from ensemble.zab import broadcast, leader, learner, peer
+from tests.sim import core
+
+Patches = list[tuple[Any, str, Any]]
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A mistake: where it was made, and the attributes that make it again."""
+
+    name: str
+    source: str
+    story: str
+    patches: Callable[[], Patches]
+
+
+@contextmanager
+def put_back(bug: Bug) -> Iterator[None]:
+    """The bug is there for as long as this lasts."""
+    patches = bug.patches()
+    kept = [getattr(owner, name) for owner, name, _ in patches]
+    for owner, name, wrong in patches:
+        setattr(owner, name, wrong)
+    try:
+        yield
+    finally:
+        for (owner, name, _), right in zip(patches, kept, strict=True):
+            setattr(owner, name, right)
+
+
+def ack_before_sync() -> Patches:
+    def log(self: Any, zxid: int, payload: bytes) -> None:
+        self.host.append(zxid, payload)
+        if not self.is_observer:
+            self.send_ack(zxid)
+
+    return [(learner.Learner, "log", log)]
+
+
+def epoch_before_history() -> Patches:
+    right = learner.Learner.store_history
+
+    def store_history(self: Any) -> None:
+        self.host.save_current_epoch(self.epoch)
+        self.current_epoch = self.epoch
+        right(self)
+
+    return [(learner.Learner, "store_history", store_history)]
+
+
+def newleader_acked_too_early() -> Patches:
+    def store_history(self: Any) -> None:
+        for proposal in self.history:
+            self.host.append(proposal.zxid, proposal.payload)
+        self.acknowledge_history()
+
+    return [(learner.Learner, "store_history", store_history)]
+
+
+def commit_without_quorum() -> Patches:
+    def stored_by(self: Any, members: Any) -> int:
+        acks = sorted((self.acked.get(sid, 0) for sid in members.voters), reverse=True)
+        return int(acks[len(acks) // 2 - 1])
+
+    return [(broadcast.Broadcast, "stored_by", stored_by)]
+
+
+def election_by_accepted_epoch() -> Patches:
+    right = peer.Peer.look
+
+    def look(self: Any) -> None:
+        kept, self.current_epoch = self.current_epoch, self.accepted_epoch
+        right(self)
+        self.current_epoch = kept
+
+    return [(peer.Peer, "look", look), (leader.Leader, "on_ack_epoch", without_comparing())]
+
+
+def without_comparing() -> Any:
+    """The second guard: ACKEPOCH shows a leader that a follower's history is ahead of its own."""
+    right = leader.Leader.on_ack_epoch
+
+    def on_ack_epoch(self: Any, learner_link: Any, packet: Any, now_ms: int) -> None:
+        kept, self.own_epoch = self.own_epoch, 1 << 40
+        right(self, learner_link, packet, now_ms)
+        self.own_epoch = kept
+
+    return on_ack_epoch
+
+
+def no_word_on_the_log_in_votes() -> Patches:
+    """The vote names the last committed transaction, not the last one that is on the disk."""
+    right = peer.Peer.look
+
+    def look(self: Any) -> None:
+        end = self.log_end()
+        self.log_end = lambda: max(0, end - 3)
+        right(self)
+        del self.log_end
+
+    return [(peer.Peer, "look", look)]
+
+
+def trunc_skipped() -> Patches:
+    def truncate(self: Any, zxid: int) -> None:
+        self.last_zxid = zxid
+        self.stage = learner.SYNCING
+
+    return [(learner.Learner, "truncate", truncate)]
+
+
+def partial_snapshot_kept() -> Patches:
+    """The tree of a snapshot that was broken off stays in memory, and its end is reported."""
+    right = peer.Peer.leave
+
+    def leave(self: Any, reason: str) -> None:
+        if self.learner is not None:
+            self.learner.in_memory = False
+        right(self, reason)
+
+    return [(peer.Peer, "leave", leave)]
+
+
+def tree_left_behind_the_log() -> Patches:
+    """After a role the tree is not brought to the log's end, and its end is what is reported."""
+    right = peer.Peer.settle
+
+    def settle(self: Any) -> None:
+        self.logging = []
+        right(self)
+
+    return [(peer.Peer, "settle", settle)]
+
+
+def diff_with_a_hole() -> Patches:
+    """What came while synchronizing is missing in the list of recent transactions."""
+    right = core.CoreNode.apply
+    recent = core.CoreNode.recent
+
+    def apply(self: Any, proposal: Any) -> None:
+        self.machine.skipped = getattr(self.machine, "skipped", set()) | {int(proposal.zxid)}
+        right(self, proposal)
+
+    def with_hole(self: Any) -> Any:
+        skipped = getattr(self.machine, "skipped", set())
+        return [proposal for proposal in recent(self) if proposal.zxid not in skipped]
+
+    right_replica = replica.Replica.apply
+
+    def apply_replica(self: Any, proposal: Any) -> None:
+        kept = self.remember
+        self.remember = lambda proposal: None
+        right_replica(self, proposal)
+        self.remember = kept
+
+    return [
+        (core.CoreNode, "apply", apply),
+        (core.CoreNode, "recent", with_hole),
+        (replica.Replica, "apply", apply_replica),
+    ]
+
+
+def proposals_acked_before_uptodate() -> Patches:
+    right = learner.Learner.acknowledge_history
+
+    def acknowledge_history(self: Any) -> None:
+        right(self)
+        for proposal in self.pending:
+            self.send_ack(proposal.zxid)
+
+    return [(learner.Learner, "acknowledge_history", acknowledge_history)]
+
+
+def leader_without_followers() -> Patches:
+    """A leader that has lost its quorum goes on as if nothing were."""
+    return [(leader.Leader, "check_quorum", lambda self, now_ms: None)]
+
+
+def newleader_before_the_history() -> Patches:
+    right = leader.Leader.synchronize
+
+    def synchronize(self: Any, learner_link: Any, now_ms: int) -> None:
+        out = learner_link.link.out
+        kept = out.getvalue()
+        right(self, learner_link, now_ms)
+        written = out.getvalue()[len(kept) :]
+        # NEWLEADER is the last packet: put it behind the first, where there is more between them.
+        buffer = peers.PacketBuffer()
+        buffer.feed(written)
+        first = buffer.next_packet()
+        if first is None or first.type == peers.SNAP:
+            return
+        packets = []
+        while (packet := buffer.next_packet()) is not None:
+            packets.append(packet)
+        out.truncate(0)
+        out.write(kept)
+        for packet in [first, packets[-1], *packets[:-1]]:
+            write_packet(out, packet.type, packet.zxid, packet.data)
+
+    return [(leader.Leader, "synchronize", synchronize)]
+
+
+def leader_ignores_longer_histories() -> Patches:
+    """An elected leader goes on though a follower shows it that it should not lead."""
+    return [
+        (leader.Leader, "on_ack_epoch", without_comparing()),
+        *no_word_on_the_log_in_votes(),
+    ]
+
+
+def sync_without_confirmation() -> Patches:
+    """A leader answers a sync without asking whether it still leads (trust.md A22)."""
+    right = leader.Leader.sync
+
+    def sync(self: Any, sid: int) -> None:
+        right(self, sid)
+        self.answer_syncs()
+
+    def is_confirmed(self: Any, sync: Any) -> bool:
+        return bool(sync.zxid <= self.broadcast.committed)
+
+    return [(leader.Leader, "sync", sync), (leader.Leader, "is_confirmed", is_confirmed)]
+
+
+def sessions_not_revalidated() -> Patches:
+    """A client comes back to another server, and nobody asks whether its session is alive."""
+    return [(replica.Replica, "on_revalidate", lambda self, sid, session_id, timeout_ms: True)]
+
+
+def replies_before_the_commit() -> Patches:
+    """A leader answers its own clients as soon as its own disk has the transaction."""
+    right = broadcast.Broadcast.stored_by
+
+    def stored_by(self: Any, members: Any) -> int:
+        return max(int(right(self, members)), max(self.acked.values(), default=0))
+
+    return [(broadcast.Broadcast, "stored_by", stored_by)]
+
+
+def events_after_the_reply() -> Patches:
+    """A watch event is queued behind the reply that shows the change (client.md 13.3)."""
+    right = pipeline.Pipeline.on_committed
+
+    def on_committed(self: Any, header: Any, error: int, applied: Any) -> None:
+        changes, applied.changes = applied.changes, []
+        right(self, header, error, applied)
+        applied.changes = changes
+        for change in changes:
+            fired = self.watches.fire(change.event, change.path)
+            if fired:
+                self.deliver(change.event, change.path, header.zxid, change.acl, fired)
+
+    return [(pipeline.Pipeline, "on_committed", on_committed)]
+
+
+def zxid_of_the_client_ignored() -> Patches:
+    """A client that has seen more than this server is taken all the same (trust.md C12)."""
+    right = pipeline.read_connect_request
+
+    def read_connect_request(reader: Any) -> Any:
+        request = right(reader)
+        return type(request)(
+            request.protocol,
+            0,
+            request.timeout_ms,
+            request.session_id,
+            request.password,
+            request.read_only,
+        )
+
+    return [(pipeline, "read_connect_request", read_connect_request)]
+
+
+CORE_BUGS = [
+    Bug(
+        "ack before sync", "ZOOKEEPER-3911", "a proposal is acknowledged unsynced", ack_before_sync
+    ),
+    Bug(
+        "epoch before history",
+        "ZOOKEEPER-4643",
+        "currentEpoch is stored before the history",
+        epoch_before_history,
+    ),
+    Bug(
+        "NEWLEADER acknowledged too early",
+        "ZOOKEEPER-3023, 4646",
+        "the history of a DIFF is not durable yet",
+        newleader_acked_too_early,
+    ),
+    Bug("commit without a quorum", "trust.md I9", "one ack counts twice", commit_without_quorum),
+    Bug(
+        "election by acceptedEpoch",
+        "election.md 3.2",
+        "votes carry what was only promised",
+        election_by_accepted_epoch,
+    ),
+    Bug("TRUNC skipped", "ZOOKEEPER-1489", "the tail stays in the log", trunc_skipped),
+    Bug(
+        "partial snapshot kept",
+        "ZOOKEEPER-3642, 5094",
+        "a tree that no disk backs is reported",
+        partial_snapshot_kept,
+    ),
+    Bug(
+        "DIFF with a hole",
+        "ZOOKEEPER-4925, 2846",
+        "recent transactions lack what came while synchronizing",
+        diff_with_a_hole,
+    ),
+    Bug(
+        "tree behind the log",
+        "ZOOKEEPER-2845",
+        "the tree is kept over elections as it is",
+        tree_left_behind_the_log,
+    ),
+    Bug(
+        "proposals acknowledged before UPTODATE",
+        "ZOOKEEPER-4685",
+        "acks of what is not logged yet",
+        proposals_acked_before_uptodate,
+    ),
+    Bug(
+        "leader without followers",
+        "trust.md F12",
+        "it serves on after it lost its quorum",
+        leader_without_followers,
+    ),
+    Bug(
+        "NEWLEADER before the history",
+        "ZOOKEEPER-3104",
+        "it overtakes the transactions of the synchronization",
+        newleader_before_the_history,
+    ),
+    Bug(
+        "leader with a shorter history",
+        "trust.md A11",
+        "neither votes nor ACKEPOCH are compared by the log's end",
+        leader_ignores_longer_histories,
+    ),
+    Bug(
+        "sync without confirmation",
+        "trust.md A22",
+        "a leader of the past answers a sync",
+        sync_without_confirmation,
+    ),
+]
+
+CLIENT_BUGS = [
+    Bug(
+        "sessions not revalidated",
+        "trust.md C6",
+        "a session that is closed goes on at another server",
+        sessions_not_revalidated,
+    ),
+    Bug(
+        "the leader's disk is enough",
+        "trust.md I9",
+        "a write is committed when one server has it",
+        replies_before_the_commit,
+    ),
+    Bug(
+        "events behind replies",
+        "trust.md I14",
+        "a reply shows a change before its event comes",
+        events_after_the_reply,
+    ),
+    Bug(
+        "going back in time",
+        "trust.md C12, I11",
+        "a server that is behind takes a client that is not",
+        zxid_of_the_client_ignored,
+    ),
+]
+BUGS = CORE_BUGS + CLIENT_BUGS

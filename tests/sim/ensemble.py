@@ -1,0 +1,68 @@
+"""Runs of whole ensembles: members, their clients, and the faults that know who leads."""
+
+from ensemble.server.replica import Replica
+from ensemble.wire import peers
+from ensemble.wire.peers import FEATURES
+from ensemble.zab.learner import PROMISED, SERVING
+from ensemble.zab.members import parse_members
+from ensemble.zab.timing import Timing
+from tests.sim.faults import Plan, plan_of
+from tests.sim.machine import Machine, Program
+from tests.sim.member import Member
+from tests.sim.run import Outcome, Run
+
+
+def members_text(plan: Plan) -> bytes:
+    """The configuration of a plan's servers; observers have the highest ids."""
+    lines = []
+    for sid in plan.servers:
+        role = "observer" if sid > plan.voters else "participant"
+        lines.append(f"server.{sid}=10.0.0.{sid}:2888:3888:{role}")
+    return "\n".join([*lines, "version=0"]).encode()
+
+
+def make(machine: Machine, run: Run) -> Program:
+    """A member on its machine."""
+    plan = run.plan
+    features = FEATURES if plan.cumulative else 0
+    timing = Timing(plan.tick_ms, plan.init_limit, plan.sync_limit, features=features)
+    return Member(machine, plan, parse_members(members_text(plan)), timing, run.tap)
+
+
+class EnsembleRun(Run):
+    """A run whose faults know roles."""
+
+    def __init__(self, plan: Plan, verbose: bool = False) -> None:
+        super().__init__(plan, make, verbose)
+        self.faults.leader = self.leader
+        self.faults.is_syncing = self.is_syncing
+        self.faults.leader_of = self.leader_of
+
+    def replica(self, sid: int) -> Replica | None:
+        program = self.machines[sid].program
+        return getattr(program, "replica", None) if isinstance(program, Member) else None
+
+    def leader(self) -> int | None:
+        """Some server that leads."""
+        for sid in self.machines:
+            replica = self.replica(sid)
+            if replica is not None and replica.state == peers.LEADING:
+                return sid
+        return None
+
+    def is_syncing(self, sid: int) -> bool:
+        replica = self.replica(sid)
+        if replica is None or replica.peer is None or replica.peer.learner is None:
+            return False
+        return PROMISED <= int(replica.peer.learner.stage) < SERVING
+
+    def leader_of(self, sid: int) -> int | None:
+        replica = self.replica(sid)
+        if replica is None or replica.peer is None or replica.peer.learner is None:
+            return None
+        return int(replica.peer.learner.leader_sid)
+
+
+def run_ensemble(seed: int, verbose: bool = False) -> Outcome:
+    """One seed, from its beginning to its verdict."""
+    return EnsembleRun(plan_of(seed), verbose).go()

@@ -1,0 +1,187 @@
+"""A whole run of one seed: faults and clients for a while, then all is well and must become well.
+
+`run_seed` gives what is wrong, as sentences, and the run's fingerprint. The first phase is about
+safety alone; in the second the faults have ended and the servers have to serve (trust.md I20).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ensemble.tree.datatree import DataTree
+from tests.sim import witness
+from tests.sim.client import Client
+from tests.sim.faults import Faults, Plan
+from tests.sim.history import History, Op
+from tests.sim.linearizable import check_linearizable
+from tests.sim.machine import Clock, Habits, Machine, Program
+from tests.sim.model import model_of
+from tests.sim.network import Network, Pace
+from tests.sim.tap import Tap, Violation
+from tests.sim.watching import check_watches
+from tests.sim.workload import Workload
+from tests.sim.world import World
+
+SETTLE_US = 20_000_000  # within this time of virtual peace a write must be answered everywhere
+Maker = Callable[[Machine, "Run"], Program]
+
+
+@dataclass
+class Outcome:
+    """What a run gave."""
+
+    seed: int
+    wrong: list[str]
+    trace: str
+    virtual_us: int
+    events: int
+    ops: int = 0
+    answered: int = 0
+    txns: int = 0
+    epochs: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+
+class Run:
+    """One seed's world, put together."""
+
+    def __init__(self, plan: Plan, make: Maker, verbose: bool = False) -> None:
+        self.plan = plan
+        self.world = world = World(plan.seed, verbose)
+        rng = world.random("run")
+        self.network = Network(world, plan.pace if plan.pace is not None else Pace())
+        self.tap = Tap(reuse=plan.voters == 1)
+        self.history = History()
+        self.wrong: list[str] = []
+        self.marks: dict[int, Op] = {}
+        self.machines: dict[int, Machine] = {}
+        for sid in plan.servers:
+            clock = Clock(world, rng.randrange(1 << 40), rng.uniform(-plan.drift, plan.drift))
+            habits = Habits(rng.randint(20, 300), rng.randint(100, 2_000), rng.randint(100, 4_000))
+            machine = Machine(sid, world, self.network, clock, habits)
+            machine.make = lambda machine: make(machine, self)
+            machine.on_defect = self.wrong.append
+            self.machines[sid] = machine
+        self.clients = [
+            Client(number, self.network, self.history, list(plan.servers), plan.session_ms)
+            for number in range(plan.clients)
+        ]
+        self.workload = Workload(self.clients, plan.think_us, plan.ops)
+        self.faults = Faults(plan, self.machines, self.network, self.clients)
+
+    def go(self) -> Outcome:
+        try:
+            for machine in self.machines.values():
+                machine.start()
+            self.workload.start()
+            self.faults.start()
+            self.world.run(self.plan.faults_us)
+            self.faults.end()
+            self.settle()
+            self.judge()
+        except (Violation, AssertionError) as error:
+            self.add(error)
+        except Exception as error:  # a defect: reported with its seed
+            self.add(error)
+        outcome = Outcome(
+            self.plan.seed, self.wrong, self.world.trace, self.world.now_us, self.world.events
+        )
+        outcome.ops = len(self.history.ops)
+        outcome.answered = sum(op.is_done for op in self.history.ops)
+        outcome.txns = len(self.tap.records)
+        outcome.epochs = len(self.tap.histories)
+        outcome.counts = self.tap.counts
+        outcome.lines = self.world.lines
+        return outcome
+
+    def add(self, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        if not any(text in known for known in self.wrong):
+            self.wrong.append(text)
+
+    # The second phase
+
+    def settle(self) -> None:
+        """I20: with all faults over, every client is served and all trees become equal."""
+        until_us = self.world.now_us + SETTLE_US
+        self.workload.stop()
+        if not self.world.run(until_us, self.is_quiet):
+            waiting = [client.number for client in self.clients if not self.is_idle(client)]
+            self.wrong.append(
+                f"I20: clients {waiting} are not served after {SETTLE_US} us of peace"
+            )
+            return
+        self.marks = {}
+        self.mark()
+        if not self.world.run(until_us, lambda: all(op.is_done for op in self.marks.values())):
+            late = [str(op) for op in self.marks.values() if not op.is_done]
+            self.wrong.append(f"I20: writes in peace are not answered: {late}")
+            return
+        if not self.world.run(until_us, self.is_even):
+            ends = {sid: f"{self.zxid_of(sid):#x}" for sid in self.machines}
+            self.wrong.append(f"I20: the servers do not become equal: {ends}")
+
+    def mark(self) -> None:
+        """Each client writes once more, again if its connection ends meanwhile."""
+        for client in self.clients:
+            op = self.marks.get(client.number)
+            if client.is_ready and (op is None or not (op.is_done or client.outstanding)):
+                op = self.marks[client.number] = client.new_op("create", b"/s/last")
+                op.sequential = True
+                client.send(op)
+        self.world.after(100_000, self.mark)
+
+    def is_idle(self, client: Client) -> bool:
+        return client.is_ready and not client.outstanding
+
+    def is_quiet(self) -> bool:
+        return all(self.is_idle(client) for client in self.clients)
+
+    def tree_of(self, sid: int) -> DataTree | None:
+        """A server's tree, where one is up and has one."""
+        tree = getattr(self.machines[sid].program, "tree", None)
+        return tree if isinstance(tree, DataTree) else None
+
+    def zxid_of(self, sid: int) -> int:
+        tree = self.tree_of(sid)
+        return -1 if tree is None else int(tree.last_zxid)
+
+    def is_even(self) -> bool:
+        return len({self.zxid_of(sid) for sid in self.machines}) == 1
+
+    # The checkers
+
+    def judge(self) -> None:
+        """Every checker; what they find."""
+        model = model_of(self.tap.committed())
+        history = self.history
+        wrong = self.wrong
+        wrong += witness.check_writes(model, history.ops)
+        wrong += witness.check_real_time(history.ops)
+        wrong += witness.check_reads(model, history.ops)
+        wrong += witness.check_sessions(history)
+        wrong += witness.check_closed(model, history.ops)
+        wrong += witness.check_replies(history)
+        wrong += witness.check_syncs(history.ops)
+        wrong += witness.check_ephemerals(model)
+        wrong += check_watches(model, history)
+        wrong += check_linearizable(history, b"/k/")
+        for sid in self.machines:
+            tree = self.tree_of(sid)
+            if tree is None:
+                wrong.append(f"I20: server {sid} is not up in peace")
+                continue
+            seen = {
+                path: (node.data, tree.stat_of(node).as_tuple())
+                for path, node in tree.nodes.items()
+            }
+            wrong += witness.check_tree(model, sid, seen)
+            open_ones = {s for s in model.opened if s not in model.closed}
+            if set(tree.sessions) != open_ones:
+                odd = {hex(s & (1 << 64) - 1) for s in set(tree.sessions) ^ open_ones}
+                wrong.append(f"I13: server {sid} and the log do not agree on sessions {odd}")
+
+
+def run_seed(plan: Plan, make: Maker, verbose: bool = False) -> Outcome:
+    """Run one plan from its beginning to its verdict."""
+    return Run(plan, make, verbose).go()
