@@ -22,7 +22,7 @@ from ensemble.server.forwarding import (
     encode_forwarded,
     read_forwarded,
 )
-from ensemble.server.log_batch import LogBatch
+from ensemble.server.log_batch import LogBatch, LogFileSize
 from ensemble.server.log_port import LogPort
 from ensemble.server.pipeline import Pipeline, is_write
 from ensemble.server.shell import ReplicaOptions, Shell
@@ -99,8 +99,7 @@ class Replica(Host, Authority):
         self.owners: Final[dict[int, int]] = {}  # leader: which server a session was last heard at
         self.txns_since_snapshot: i64 = 0
         self.log_bytes_since_snapshot: i64 = 0
-        self.log_bytes: i64 = 0  # of the newest file
-        self.log_bytes_max: i64 = 0  # beyond it a new file begins; 0: only with a snapshot
+        self.log_file: Final = LogFileSize()
         self.snapshot_at: i64 = 1 << 62
         self.snapshot_at_bytes: i64 = 1 << 62
         self.divergences: i64 = 0
@@ -173,11 +172,8 @@ class Replica(Host, Authority):
         """Hand what was logged in this turn to the disk, unless a batch is on its way."""
         self.get_peer().end_turn()
         if self.batch.count > 0 and not self.log.busy:
-            size: i64 = len(self.batch.records)
-            self.log_bytes_since_snapshot += size
-            if 0 < self.log_bytes_max <= self.log_bytes:
-                self.batch.roll = True
-            self.log_bytes = size if self.batch.roll else self.log_bytes + size
+            self.log_bytes_since_snapshot += len(self.batch.records)
+            self.log_file.add(self.batch)
             self.log.submit(self.batch)
             self.batch = LogBatch()
 
@@ -239,8 +235,7 @@ class Replica(Host, Authority):
             return False
         if reload:
             self.load_tree()
-            last = self.tree.last_zxid
-            assert last == zxid, f"the tree ends at {last:#x} after the cut at {zxid:#x}"
+            assert self.tree.last_zxid == zxid, f"{self.tree.last_zxid:#x}, cut at {zxid:#x}"
         return True
 
     def reload(self) -> None:
@@ -263,10 +258,8 @@ class Replica(Host, Authority):
         self.receiver = None
         self.use_tree(snapshot.tree)
         self.doubtful = DOUBTFUL_TXNS_MAX
-        self.report(
-            f"took a snapshot of {format_zxid(self.receiving_zxid)} from the leader: "
-            f"{len(self.tree.nodes)} znodes"
-        )
+        znodes = len(self.tree.nodes)
+        self.report(f"took a snapshot of {format_zxid(self.receiving_zxid)}: {znodes} znodes")
         return rest
 
     def install_snapshot(self) -> None:
