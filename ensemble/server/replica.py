@@ -417,8 +417,11 @@ class Replica(Host, Authority):
         pipeline = self.get_pipeline()
         self.get_preparer().discard()
         self.forget_clients()
-        pipeline.tracker.gathers = state != peers.LEADING
+        # Only whom clients are heard of is told to the leader: a learner that comes and goes must not
+        # keep alive the sessions of clients that are gone.
+        pipeline.tracker.gathers = False
         pipeline.begin_serving(epoch << 32)
+        pipeline.tracker.gathers = state != peers.LEADING
         self.state = state
         self.get_peer().on_served(epoch)
         self.report(
