@@ -417,8 +417,8 @@ class Replica(Host, Authority):
         pipeline = self.get_pipeline()
         self.get_preparer().discard()
         self.forget_clients()
-        # Only whom clients are heard of is told to the leader: a learner that comes and goes must not
-        # keep alive the sessions of clients that are gone.
+        # The leader is told only of sessions whose clients were heard: a learner that comes and goes
+        # must not keep alive those whose clients are gone.
         pipeline.tracker.gathers = False
         pipeline.begin_serving(epoch << 32)
         pipeline.tracker.gathers = state != peers.LEADING
