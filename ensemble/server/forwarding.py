@@ -14,6 +14,7 @@ from mypy_extensions import i64, mypyc_attr
 
 from ensemble.tree.prepare import WriteRequest
 from ensemble.wire.jute import Reader
+from ensemble.wire.records import Id
 
 REQUEST_HEAD_BYTES: Final = 16  # session, cxid, opcode
 
@@ -71,12 +72,12 @@ def encode_forwarded(session_id: i64, cxid: i64, op: i64, body: Reader) -> bytes
     return out.getvalue()
 
 
-def read_forwarded(data: bytes) -> WriteRequest | None:
-    """A request out of a REQUEST packet, without identities; None if it is too short for one."""
+def read_forwarded(data: bytes, ids: list[Id]) -> WriteRequest | None:
+    """A request out of a REQUEST packet with its identities; None if it is too short for one."""
     if len(data) < REQUEST_HEAD_BYTES:
         return None
     reader = Reader(data, 0, len(data))
     session_id = reader.read_long()
     cxid = reader.read_int()
     op = reader.read_int()
-    return WriteRequest(session_id, cxid, op, reader, [])
+    return WriteRequest(session_id, cxid, op, reader, ids)

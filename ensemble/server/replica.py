@@ -450,7 +450,7 @@ class Replica(Host, Authority):
         self.owners.clear()
 
     def on_request(self, sid: i64, data: bytes, ids: list[Id] | None) -> None:
-        request = read_forwarded(data)
+        request = read_forwarded(data, ids if ids is not None else [])
         if request is None:
             raise ProtocolError(f"a REQUEST of {len(data)} bytes")
         op = request.op
@@ -463,8 +463,6 @@ class Replica(Host, Authority):
         session = pipeline.tracker.get(int(request.session_id))
         if session is not None:
             pipeline.tracker.touch(session, pipeline.now_ms)
-        if ids:
-            request = WriteRequest(request.session_id, request.cxid, op, request.body, ids)
         if not is_write(op) and op != codes.OP_CREATE_SESSION:
             self.refuse(request, codes.UNIMPLEMENTED)
             return
