@@ -410,8 +410,11 @@ class Replica(Host, Authority):
         pipeline = self.get_pipeline()
         self.get_preparer().discard()
         self.forget_clients()
-        pipeline.tracker.gathers = state != peers.LEADING
+        # The leader is told only of sessions whose clients were heard: a learner that comes and goes
+        # must not keep alive those whose clients are gone.
+        pipeline.tracker.gathers = False
         pipeline.begin_serving(epoch << 32)
+        pipeline.tracker.gathers = state != peers.LEADING
         self.state = state
         self.get_peer().on_served(epoch)
         self.report(

@@ -127,8 +127,8 @@ def plan_of_core(seed: int) -> Plan:
 def plan_of_point(seed: int) -> Plan:
     """Crash points one after the other: the n-th seed of a story cuts before the n-th effect.
 
-    The story of `seed // POINTS` is the same each time but for the crash: every effect of a short
-    run has its turn, between two of an epoch's files as well as within a snapshot.
+    The story of `seed // POINTS` is the same each time but for the crash; so every effect of a
+    short run has its turn, between two of an epoch's files as well as within a snapshot.
     """
     story = seed // POINTS
     rng = random.Random(f"{story}/point")
