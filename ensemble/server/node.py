@@ -443,6 +443,9 @@ class Node:
         self.serving = state != peers.LOOKING
         self.state = state
         self.epoch = epoch
+        quorum = self.config.quorum
+        if state == peers.LEADING and quorum is not None and not quorum.leader_serves:
+            self.pipeline.serving = False  # it orders writes and leaves the clients to the others
         if state == peers.LOOKING:
             self.upkeep.forget_reaping()
 
