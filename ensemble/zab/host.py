@@ -165,6 +165,9 @@ class Host:
 
     # Serving
 
+    def end_search(self) -> None:
+        """Somebody is elected. What was shown of the tree meanwhile ends before it changes."""
+
     def begin_serving(self, state: i64, epoch: i64) -> None:
         """The role is established (`wire.peers` names the states): take clients."""
         raise NotImplementedError
