@@ -414,14 +414,17 @@ class Replica(Host, Authority):
     def send_snapshot(self, link: Link) -> None:
         self.shell.send_snapshot(link, self.tree)
 
+    def on_synchronizing(self, sid: i64, kind: i64) -> None:
+        self.get_pipeline().stats.on_sync(kind == peers.SNAP)
+
     # Host: serving
 
     def begin_serving(self, state: i64, epoch: i64) -> None:
         pipeline = self.get_pipeline()
         self.get_preparer().discard()
         self.forget_clients()
-        # The leader is told only of sessions whose clients were heard: a learner that comes and goes
-        # must not keep alive those whose clients are gone.
+        # The leader is told only of sessions whose clients were heard: a learner that comes and
+        # goes must not keep alive those whose clients are gone.
         pipeline.tracker.gathers = False
         pipeline.begin_serving(epoch << 32)
         pipeline.tracker.gathers = state != peers.LEADING
