@@ -167,6 +167,7 @@ class Peer:
             self.take_role(elected)
 
     def take_role(self, vote: Vote) -> None:
+        self.host.end_search()
         took_ms = self.now_ms - self.looking_since_ms
         self.role_deadline_ms = self.now_ms
         zxid = self.log_end()
