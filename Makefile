@@ -12,7 +12,8 @@ STAMPS := $(VENV)/stamps
 WORKERS ?= 2
 PYTEST := $(PY) -m pytest -q
 
-.PHONY: help install run test format lint types compile unit integration bench fuzz sim sim-long sim-bugs kazoo check clean lock
+.PHONY: help install run test format lint types compile unit integration bench failover scale chaos \
+        fuzz sim sim-long sim-bugs kazoo check clean lock
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s%s\n", $$1, $$2}' Makefile
@@ -74,6 +75,15 @@ integration: $(STAMPS)/dev compile  ## all tests, on the compiled modules
 
 bench: $(STAMPS)/dev compile  ## ours beside Apache's server, as a table with ratios
 	$(PY) -m benchmarks.run $(ARGS)
+
+failover: $(STAMPS)/dev compile  ## how long writes stop when the leader is killed: make failover ARGS="--kills 100"
+	$(PY) -m benchmarks.failover $(ARGS)
+
+scale: $(STAMPS)/dev compile  ## ten thousand sessions, thousands of connections, five members, an observer
+	$(PY) -m benchmarks.scale $(ARGS)
+
+chaos: $(STAMPS)/dev compile  ## real processes are hurt under load: make chaos SECONDS=300 SEED=7 ARGS="--software mixed"
+	$(PY) -m tests.chaos.run --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 fuzz: $(STAMPS)/dev compile  ## mutated frames at a server: make fuzz SECONDS=300 SEED=0
 	$(PY) -m tests.fuzz.frames --seconds $(or $(SECONDS),300) --seed $(or $(SEED),0)
