@@ -43,8 +43,8 @@ compile: $(STAMPS)/runtime  ## the hot modules as C, if there is a C compiler an
 
 # --- the two commands
 
-run: compile  ## start a node and the console; Ctrl-C stops both
-	@exec $(PY) -m console.run --var var $(ARGS)
+run: compile  ## start three nodes and the console; Ctrl-C stops everything
+	@exec $(PY) -m ensemble.server.main up --dir var $(ARGS)
 
 # What Debian brings comes first: without its compiler there would be nothing compiled to test.
 test:  ## everything: style, types, all tests interpreted and compiled

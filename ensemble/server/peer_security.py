@@ -32,8 +32,8 @@ class PeerSecurity:
         users: dict[str, str] | None = None,
         sasl_required: bool = False,
     ) -> None:
-        self.client_tls: Final = client_tls
-        self.server_tls: Final = server_tls
+        self.client_tls = client_tls  # both are replaced when the stores are
+        self.server_tls = server_tls
         self.unification: Final = unification  # TLS and plain on one port
         self.check_names: Final = check_names
         self.user: Final = user  # with which this server authenticates; "": it does not

@@ -33,6 +33,7 @@ SHAKING: Final = 1  # TLS is being negotiated
 OPEN: Final = 2
 CLOSED: Final = 3
 NEVER_MS: Final = 1 << 62
+CLOSED_BY_PEER: Final = "closed by the peer"
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -186,6 +187,15 @@ class PeerSocket:
         if timeout_ms > 0:
             self.keeper.note(self.last_read_ms + timeout_ms)
 
+    def give_up_unheard(self, timeout_ms: i64) -> None:
+        """Cut the link when the other end's system acknowledges nothing for so long.
+
+        For links on which nobody answers: left to itself, TCP tries for a quarter of an hour, and
+        at last so seldom that a network that works again goes unnoticed for minutes.
+        """
+        if self.sock is not None:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeout_ms))
+
     def set_deadline(self, at_ms: i64, reason: str) -> None:
         """Cut the link at that time, unless another deadline is set before."""
         self.deadline_ms = at_ms
@@ -265,7 +275,7 @@ class PeerSocket:
             self.fail(error.strerror or str(error))
             return
         if not data:
-            self.fail("closed by the peer")
+            self.fail(CLOSED_BY_PEER)
             return
         self.last_read_ms = self.keeper.now_ms
         self.take(data)
@@ -314,7 +324,7 @@ class PeerSocket:
                 self.fail(f"TLS: {error}")
                 return
             if not data:
-                self.fail("closed by the peer")
+                self.fail(CLOSED_BY_PEER)
                 return
             self.handler.on_bytes(self, data)
         if self.state != CLOSED:

@@ -10,14 +10,16 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
-from ensemble.errors import StorageError
+from mypy_extensions import i64
+
+from ensemble.errors import ConfigError, StorageError
 from ensemble.server.election_port import ElectionPort
 from ensemble.server.peer_net import PeerNet
-from ensemble.server.peer_security import PeerSecurity
 from ensemble.server.peer_socket import PeerHandler, PeerSocket
 from ensemble.server.poll import Poll
 from ensemble.server.quorum_config import QuorumOptions
 from ensemble.server.quorum_port import QuorumPort
+from ensemble.server.quorum_tls import LOOK_EVERY_MS, Renewal, peer_security
 from ensemble.server.replica import Replica
 from ensemble.server.shell import Shell
 from ensemble.server.snapshots import Child
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ensemble.quorum")
 
-SNAPSHOTS_SENT_MAX: Final = 10  # children that write a tree for a learner, at a time
 READ_ONLY_AFTER_MS: Final = 2_000  # or a tick, if that is longer
 LOOK_AGAIN_MS: Final = 1_000  # the alarm is never set further away
 
@@ -41,10 +42,14 @@ LOOK_AGAIN_MS: Final = 1_000  # the alarm is never set further away
 class SocketLink(Link):
     """A stream between two quorum ports, as Zab sees it."""
 
-    def __init__(self, id: int, sock: PeerSocket) -> None:
+    def __init__(self, id: int, sock: PeerSocket, port: QuorumPort) -> None:
         super().__init__(id)
         self.sock: Final = sock
+        self.port: Final = port
         self.out = sock.out
+
+    def check_is(self, sid: i64) -> None:
+        self.port.check(self.sock, int(sid))
 
     def close(self, reason: str) -> None:
         self.sock.flush()
@@ -81,6 +86,7 @@ class Peering(Shell):
         self.next_link = 1
         self.sending: Final[set[Child]] = set()
         self.installing: Child | None = None
+        self.renewal: Renewal | None = None
         self.alarm: asyncio.TimerHandle | None = None
         self.alarm_ms = 0
 
@@ -88,8 +94,12 @@ class Peering(Shell):
         """Put the ports together; `poll` serves them."""
         options = self.options
         sid = self.node.config.server_id
-        security = PeerSecurity()
+        config = self.node.config
+        security = peer_security(config, options)
         self.net = PeerNet(poll, now_ms)
+        if options.reload_certificates and config.quorum_tls is not None:
+            self.renewal = Renewal(security, config.quorum_tls, options)
+            self.net.call_at(now_ms + LOOK_EVERY_MS, self.look_at_stores)
         self.election_port = ElectionPort(
             sid,
             self.net,
@@ -99,7 +109,7 @@ class Peering(Shell):
             self.on_reachable,
             self.node.on_refused,
             options.connect_ms,
-            int(options.timing.sync_ms()),
+            options.handshake_ms,
             options.listen_everywhere,
         )
         self.quorum_port = QuorumPort(
@@ -111,7 +121,7 @@ class Peering(Shell):
             self.on_connect_failed,
             self.node.on_refused,
             options.connect_ms,
-            int(options.timing.init_ms()),
+            options.handshake_ms,
             options.listen_everywhere,
         )
 
@@ -131,6 +141,20 @@ class Peering(Shell):
         self.quorum_port.set_members(self.options.members)
         self.election_port.start()
         self.replica.start(self.net.now_ms)
+
+    def look_at_stores(self) -> None:
+        """Take other certificates for who connects from now on; bad ones are told."""
+        assert self.renewal is not None
+        self.net.call_at(int(self.net.now_ms) + LOOK_EVERY_MS, self.look_at_stores)
+        try:
+            text = self.renewal.look()
+        except ConfigError as error:
+            log.error("the new certificates cannot be used, the old ones stay: %s", error)
+            return
+        if text:
+            log.info("%s", text)
+            self.election_port.renew_certificates()
+            self.quorum_port.renew_certificates()
 
     def stop(self) -> None:
         if self.alarm is not None:
@@ -210,7 +234,7 @@ class Peering(Shell):
         self.election_port.send(sid, frame)
 
     def connect(self, sid: int) -> None:
-        self.quorum_port.connect(sid, int(self.options.timing.init_ms()))
+        self.quorum_port.connect(sid, self.options.learner_connect_ms)
 
     def listen(self) -> None:
         try:
@@ -231,7 +255,7 @@ class Peering(Shell):
         self.replica.get_peer().on_reachable(sid)
 
     def make_link(self, sock: PeerSocket) -> SocketLink:
-        link = SocketLink(self.next_link, sock)
+        link = SocketLink(self.next_link, sock, self.quorum_port)
         self.next_link += 1
         self.links[link.id] = link
         return link
@@ -258,8 +282,9 @@ class Peering(Shell):
     def send_snapshot(self, link: Link, tree: DataTree) -> None:
         """A child writes the tree of this instant into a pipe that the link reads."""
         assert isinstance(link, SocketLink)
-        if len(self.sending) >= SNAPSHOTS_SENT_MAX:
-            self.net.fail_later(link.sock, f"{SNAPSHOTS_SENT_MAX} snapshots are being sent")
+        most = self.options.snap_syncs_max  # children that write a tree, at a time
+        if len(self.sending) >= most:
+            self.net.fail_later(link.sock, f"{most} snapshots are being sent")
             return
         read_fd, write_fd = os.pipe()
         try:

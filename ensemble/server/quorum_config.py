@@ -59,8 +59,6 @@ class QuorumOptions:
     snapshot_size_factor: float = SNAPSHOT_SIZE_FACTOR
     snap_syncs_max: int = 10
     diff_syncs_max: int = 100
-    notification_min_ms: int = 200
-    notification_max_ms: int = 60_000
     epoch_wait_ms: int = -1
     observer_reconnect_ms: int = 0
     observer_election_delay_ms: int = 200
@@ -166,7 +164,15 @@ def read_quorum(keys: Keys, config_path: str, data_dir: str, tick_ms: int) -> Qu
         members=members,
         config_path=config_path,
         dynamic_path=dynamic_path,
-        timing=Timing(tick_ms, init, sync, frame + extra, force_snapshot_sync),
+        timing=Timing(
+            tick_ms,
+            init,
+            sync,
+            frame + extra,
+            force_snapshot_sync,
+            resend_ms_min=least_ms,
+            resend_ms_max=most_ms,
+        ),
         learner_connect_ms=(connect or init) * tick_ms,
         connect_ms=connect_ms,
         handshake_ms=sync * tick_ms if handshake_ms <= 0 else handshake_ms,
@@ -180,8 +186,6 @@ def read_quorum(keys: Keys, config_path: str, data_dir: str, tick_ms: int) -> Qu
         snapshot_size_factor=snapshot_size_factor,
         snap_syncs_max=snap_syncs_max,
         diff_syncs_max=diff_syncs_max,
-        notification_min_ms=least_ms,
-        notification_max_ms=most_ms,
         epoch_wait_ms=epoch_wait_ms,
         observer_reconnect_ms=reconnect_ms,
         observer_election_delay_ms=delay_ms,

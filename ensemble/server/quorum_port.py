@@ -8,10 +8,10 @@ from typing import Final, final
 
 from ensemble.errors import ProtocolError
 from ensemble.server.names import Address
-from ensemble.server.peer_listener import Listener
+from ensemble.server.peer_listener import Listener, everywhere
 from ensemble.server.peer_net import PeerNet
 from ensemble.server.peer_security import PeerSecurity
-from ensemble.server.peer_socket import NEVER_MS, PeerHandler, PeerSocket
+from ensemble.server.peer_socket import CLOSED_BY_PEER, NEVER_MS, PeerHandler, PeerSocket
 from ensemble.server.quorum_sasl import SaslAcceptor, SaslStage
 from ensemble.zab.members import Members
 
@@ -76,10 +76,10 @@ class QuorumPort:
             return
         where = self.addresses(self.sid)
         if self.listen_everywhere:
-            where = [("0.0.0.0", port) for _, port in where]
+            where = everywhere(where)
         security = self.security
         self.listener = self.net.listen(
-            list(dict.fromkeys(where)),
+            where,
             self.welcome,
             security.server_tls,
             self.handshake_ms,
@@ -91,6 +91,11 @@ class QuorumPort:
         if self.listener is not None:
             self.listener.close()
             self.listener = None
+
+    def renew_certificates(self) -> None:
+        """`security` has others now: they are for who connects from here on."""
+        if self.listener is not None:
+            self.listener.tls = self.security.server_tls
 
     def connect(self, sid: int, within_ms: int) -> None:
         """Connect to the leader, trying again while it refuses; one at a time."""
@@ -155,7 +160,8 @@ class Incoming(PeerHandler):
             self.port.on_refused(sock.name, str(error))
 
     def on_closed(self, sock: PeerSocket, reason: str) -> None:
-        self.port.on_refused(sock.name, f"before its first packet: {reason}")
+        if reason != CLOSED_BY_PEER:  # it has found another leader
+            self.port.on_refused(sock.name, f"before its first packet: {reason}")
 
 
 @final

@@ -141,30 +141,33 @@ def server_context(options: TlsOptions) -> ssl.SSLContext:
         ConfigError: a store is missing, cannot be read, or holds no key; or a name in a list of
             protocols or ciphers is not known.
     """
-    prefix = options.prefix
-    if not options.key_store:
-        raise ConfigError("is missing, TLS needs it", f"{prefix}keyStore.location")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     set_protocols(context, options)
     set_ciphers(context, options)
-    kind = store_type(options.key_store, options.key_type)
-    pem = key_pem(options.key_store, options.key_password, kind, prefix)
-    with in_memory(pem) as path:
-        try:
-            context.load_cert_chain(path, password=options.key_password)
-        except (ssl.SSLError, OSError) as error:
-            raise ConfigError(
-                f"{options.key_store}: {error}", f"{prefix}keyStore.location"
-            ) from None
+    load_key(context, options)
     context.verify_mode = CLIENT_AUTH[options.client_auth]
     if options.trust_store:
         add_trust(context, options)
     elif options.client_auth != "none":
         raise ConfigError(
             f"is missing, asking clients for certificates ({options.client_auth}) needs it",
-            f"{prefix}trustStore.location",
+            f"{options.prefix}trustStore.location",
         )
     return context
+
+
+def load_key(context: ssl.SSLContext, options: TlsOptions) -> None:
+    """The private key and the certificates that this server shows."""
+    key = f"{options.prefix}keyStore.location"
+    if not options.key_store:
+        raise ConfigError("is missing, TLS needs it", key)
+    kind = store_type(options.key_store, options.key_type)
+    pem = key_pem(options.key_store, options.key_password, kind, options.prefix)
+    with in_memory(pem) as path:
+        try:
+            context.load_cert_chain(path, password=options.key_password)
+        except (ssl.SSLError, OSError) as error:
+            raise ConfigError(f"{options.key_store}: {error}", key) from None
 
 
 def set_protocols(context: ssl.SSLContext, options: TlsOptions) -> None:

@@ -26,13 +26,22 @@ class Broadcast:
       - `outstanding` holds exactly what lies between them, in order.
     """
 
-    __slots__ = ("acked", "committed", "members", "next_from", "next_members", "outstanding")
+    __slots__ = (
+        "acked",
+        "committed",
+        "limit",
+        "members",
+        "next_from",
+        "next_members",
+        "outstanding",
+    )
 
     def __init__(self, base_zxid: i64, members: Members) -> None:
         self.members: Members = members
         self.committed: i64 = base_zxid
         self.outstanding: Final[deque[Proposal]] = deque()
         self.acked: Final[dict[int, int]] = {}  # server -> the last zxid that it has on disk
+        self.limit: i64 = 0  # the last zxid that quorums have on disk
         # A proposed configuration: from this zxid on it takes a quorum of both.
         self.next_members: Members | None = None
         self.next_from: i64 = 0
@@ -50,11 +59,13 @@ class Broadcast:
         assert self.next_members is None, "one reconfiguration at a time"
         self.next_members = members
         self.next_from = zxid
+        self.find_limit()
 
     def use_members(self, members: Members) -> None:
         """The configuration is committed."""
         self.members = members
         self.next_members = None
+        self.find_limit()
 
     def on_ack(self, sid: i64, zxid: i64) -> None:
         """A server has everything up to `zxid` on its disk.
@@ -66,11 +77,21 @@ class Broadcast:
             raise ProtocolError(f"server {sid} acknowledged {zxid:#x}, past {self.proposed():#x}")
         if zxid > self.acked.get(sid, 0):
             self.acked[sid] = zxid
+            self.find_limit()
 
     def forget(self, sid: i64) -> None:
         """The server has left. What it has on disk it still has, but its next history may differ:
         it counts again when it acknowledges again."""
         self.acked.pop(sid, None)
+        self.find_limit()
+
+    def find_limit(self) -> None:
+        """Up to where everything may be committed, by the present acknowledgements."""
+        limit = self.stored_by(self.members)
+        next_members = self.next_members
+        if next_members is not None and limit >= self.next_from:
+            limit = min(limit, max(self.stored_by(next_members), self.next_from - 1))
+        self.limit = limit
 
     def stored_by(self, members: Members) -> i64:
         """The highest zxid that a quorum of these has on disk, 0 if none."""
@@ -95,18 +116,9 @@ class Broadcast:
 
     def next_committed(self) -> Proposal | None:
         """Take the next proposal that is committed now, in the order of zxids; None if none is."""
-        if not self.outstanding:
+        if not self.outstanding or self.outstanding[0].zxid > self.limit:
             return None
         zxid = self.outstanding[0].zxid
-        if zxid > self.stored_by(self.members):
-            return None
-        next_members = self.next_members
-        if (
-            next_members is not None
-            and zxid >= self.next_from
-            and zxid > self.stored_by(next_members)
-        ):
-            return None
         assert zxid == self.committed + 1, "commits have no gap"
         self.committed = zxid
         return self.outstanding.popleft()

@@ -29,6 +29,13 @@ class Link:
         """End it; `Peer.on_link_closed` is not called for it any more."""
         raise NotImplementedError
 
+    def check_is(self, sid: i64) -> None:
+        """May the other end be server `sid`?
+
+        Raises:
+            ProtocolError: it has proved to be another one.
+        """
+
     def describe(self) -> str:
         """The other end's address, for the log."""
         return f"link {self.id}"

@@ -253,6 +253,7 @@ class Leader:
             )
         if info.sid == self.sid:
             raise ProtocolError(f"another server says that it is {info.sid}, too")
+        learner.link.check_is(info.sid)
         old = self.by_sid.get(int(info.sid))
         if old is not None:
             self.drop(old, "it has connected again")

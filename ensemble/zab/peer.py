@@ -55,7 +55,9 @@ class Peer:
         self.timing: Final = timing
         self.accepted_epoch: i64 = accepted_epoch
         self.current_epoch: i64 = current_epoch
-        self.election: Final = Election(sid, members)
+        self.election: Final = Election(
+            sid, members, False, timing.resend_ms_min, timing.resend_ms_max
+        )
         self.state: i64 = SETTLING
         self.now_ms: i64 = 0
         self.leader: Leader | None = None
@@ -242,12 +244,12 @@ class Peer:
 
     def on_unreachable(self, sid: i64) -> None:
         """A server's election port cannot be reached, or its connection has ended."""
-        if self.state != SETTLING:
-            self.perform(self.election.on_unreachable(sid, self.now_ms))
+        # In every state: the connection of a killed leader breaks while its followers settle, and
+        # the search that follows need not wait for its vote.
+        self.perform(self.election.on_unreachable(sid, self.now_ms))
 
     def on_reachable(self, sid: i64) -> None:
-        if self.state != SETTLING:
-            self.election.on_reachable(sid)
+        self.election.on_reachable(sid)
 
     def on_accepted(self, link: Link) -> None:
         leader = self.leader

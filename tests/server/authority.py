@@ -1,6 +1,8 @@
 """A certificate authority for tests, and what a server needs to serve TLS with it."""
 
+import contextlib
 import datetime
+import ipaddress
 import ssl
 from pathlib import Path
 
@@ -23,10 +25,17 @@ class Authority:
         self.pem.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
     def sign(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, ca: bool = False
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        ca: bool = False,
+        host: str = "localhost",
     ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+        named: x509.GeneralName = x509.DNSName(host)
+        with contextlib.suppress(ValueError):
+            named = x509.IPAddress(ipaddress.ip_address(host))
+        names = x509.SubjectAlternativeName([named])
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -40,7 +49,7 @@ class Authority:
             .sign(self.key, hashes.SHA256())
         )
 
-    def issue(self, name: str) -> tuple[Path, Path]:
+    def issue(self, name: str, host: str = "localhost") -> tuple[Path, Path]:
         """Certificate and key as one PEM file, and the same as PKCS#12 with password `changeit`."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name(
@@ -49,7 +58,7 @@ class Authority:
                 x509.NameAttribute(NameOID.COMMON_NAME, name),
             ]
         )
-        certificate = self.sign(subject, key)
+        certificate = self.sign(subject, key, host=host)
         pem, p12 = self.folder / f"{name}.pem", self.folder / f"{name}.p12"
         private = key.private_bytes(
             serialization.Encoding.PEM,

@@ -120,7 +120,7 @@ def test_settings_reach_their_options(tmp_path: Path) -> None:
     assert quorum.commit_log_count == 500, "Apache's least one"
     assert quorum.snapshot_size_factor == -1
     assert quorum.timing.force_snapshot
-    assert (quorum.notification_min_ms, quorum.notification_max_ms) == (50, 100)
+    assert (quorum.timing.resend_ms_min, quorum.timing.resend_ms_max) == (50, 100)
     assert quorum.epoch_wait_ms == 30
     assert (quorum.observer_reconnect_ms, quorum.observer_election_delay_ms) == (5, 6)
     assert (quorum.snap_syncs_max, quorum.diff_syncs_max) == (2, 3)

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ensemble.wire import peers
+from ensemble.server import pipeline, replica
+from ensemble.wire import peers, requests
 from ensemble.wire.peers import write_packet
 from ensemble.zab import broadcast, leader, learner, peer
 from tests.sim import core
@@ -106,10 +107,10 @@ def no_word_on_the_log_in_votes() -> Patches:
     right = peer.Peer.look
 
     def look(self: Any) -> None:
-        host, log_end = self.host, self.host.log_end
-        host.log_end = lambda: max(0, log_end() - 3)
+        end = self.log_end()
+        self.log_end = lambda: max(0, end - 3)
         right(self)
-        host.log_end = log_end
+        del self.log_end
 
     return [(peer.Peer, "look", look)]
 
@@ -131,10 +132,7 @@ def partial_snapshot_kept() -> Patches:
             self.learner.in_memory = False
         right(self, reason)
 
-    def log_end(self: Any) -> int:
-        return int(self.tree[-1][0]) if self.tree else 0
-
-    return [(peer.Peer, "leave", leave), (core.CoreNode, "log_end", log_end)]
+    return [(peer.Peer, "leave", leave)]
 
 
 def tree_left_behind_the_log() -> Patches:
@@ -142,30 +140,38 @@ def tree_left_behind_the_log() -> Patches:
     right = peer.Peer.settle
 
     def settle(self: Any) -> None:
-        self.uncommitted = []
+        self.logging = []
         right(self)
 
-    def log_end(self: Any) -> int:
-        return int(self.tree[-1][0]) if self.tree else 0
-
-    return [(peer.Peer, "settle", settle), (core.CoreNode, "log_end", log_end)]
+    return [(peer.Peer, "settle", settle)]
 
 
 def diff_with_a_hole() -> Patches:
     """What came while synchronizing is missing in the list of recent transactions."""
     right = core.CoreNode.apply
+    recent = core.CoreNode.recent
 
     def apply(self: Any, proposal: Any) -> None:
         self.machine.skipped = getattr(self.machine, "skipped", set()) | {int(proposal.zxid)}
         right(self, proposal)
 
-    recent = core.CoreNode.recent
-
     def with_hole(self: Any) -> Any:
-        skipped = getattr(self.machine, "skipped", set())
+        skipped: set[int] = getattr(self.machine, "skipped", set())
         return [proposal for proposal in recent(self) if proposal.zxid not in skipped]
 
-    return [(core.CoreNode, "apply", apply), (core.CoreNode, "recent", with_hole)]
+    right_replica = replica.Replica.apply
+
+    def apply_replica(self: Any, proposal: Any) -> None:
+        kept = self.remember
+        self.remember = lambda proposal: None
+        right_replica(self, proposal)
+        self.remember = kept
+
+    return [
+        (core.CoreNode, "apply", apply),
+        (core.CoreNode, "recent", with_hole),
+        (replica.Replica, "apply", apply_replica),
+    ]
 
 
 def proposals_acked_before_uptodate() -> Patches:
@@ -209,16 +215,6 @@ def newleader_before_the_history() -> Patches:
     return [(leader.Leader, "synchronize", synchronize)]
 
 
-def promise_not_kept() -> Patches:
-    """acceptedEpoch is not written down: after a restart an older leader is followed."""
-    return [(core.CoreNode, "save_accepted_epoch", save_late)]
-
-
-def save_late(self: Any, epoch: int) -> None:
-    """Only what `save_current_epoch` needs."""
-    self.disk.late = epoch
-
-
 def leader_ignores_longer_histories() -> Patches:
     """An elected leader goes on though a follower shows it that it should not lead."""
     return [
@@ -239,6 +235,55 @@ def sync_without_confirmation() -> Patches:
         return bool(sync.zxid <= self.broadcast.committed)
 
     return [(leader.Leader, "sync", sync), (leader.Leader, "is_confirmed", is_confirmed)]
+
+
+def sessions_not_revalidated() -> Patches:
+    """A client comes back to another server, and nobody asks whether its session is alive."""
+    return [(replica.Replica, "on_revalidate", lambda self, sid, session_id, timeout_ms: True)]
+
+
+def replies_before_the_commit() -> Patches:
+    """A leader answers its own clients as soon as its own disk has the transaction."""
+    right = broadcast.Broadcast.stored_by
+
+    def stored_by(self: Any, members: Any) -> int:
+        return max(int(right(self, members)), max(self.acked.values(), default=0))
+
+    return [(broadcast.Broadcast, "stored_by", stored_by)]
+
+
+def events_after_the_reply() -> Patches:
+    """A watch event is queued behind the reply that shows the change (client.md 13.3)."""
+    right = pipeline.Pipeline.on_committed
+
+    def on_committed(self: Any, header: Any, error: int, applied: Any) -> None:
+        changes, applied.changes = applied.changes, []
+        right(self, header, error, applied)
+        applied.changes = changes
+        for change in changes:
+            fired = self.watches.fire(change.event, change.path)
+            if fired:
+                self.deliver(change.event, change.path, header.zxid, change.acl, fired)
+
+    return [(pipeline.Pipeline, "on_committed", on_committed)]
+
+
+def zxid_of_the_client_ignored() -> Patches:
+    """A client that has seen more than this server is taken all the same (trust.md C12)."""
+    right = requests.read_connect_request
+
+    def read_connect_request(reader: Any) -> Any:
+        request = right(reader)
+        return type(request)(
+            request.protocol,
+            0,
+            request.timeout_ms,
+            request.session_id,
+            request.password,
+            request.read_only,
+        )
+
+    return [(pipeline, "read_connect_request", read_connect_request)]
 
 
 CORE_BUGS = [
@@ -314,3 +359,31 @@ CORE_BUGS = [
         sync_without_confirmation,
     ),
 ]
+
+CLIENT_BUGS = [
+    Bug(
+        "sessions not revalidated",
+        "trust.md C6",
+        "a session that is closed goes on at another server",
+        sessions_not_revalidated,
+    ),
+    Bug(
+        "the leader's disk is enough",
+        "trust.md I9",
+        "a write is committed when one server has it",
+        replies_before_the_commit,
+    ),
+    Bug(
+        "events behind replies",
+        "trust.md I14",
+        "a reply shows a change before its event comes",
+        events_after_the_reply,
+    ),
+    Bug(
+        "going back in time",
+        "trust.md C12, I11",
+        "a server that is behind takes a client that is not",
+        zxid_of_the_client_ignored,
+    ),
+]
+BUGS = CORE_BUGS + CLIENT_BUGS

@@ -1,8 +1,9 @@
 """A client on the wire: session, requests in a window, watches, pings, reconnects.
 
-No library of ours is in it. It does what Apache's client does as far as servers can tell (client.md 3 and 13): it comes back to
-another server with its session and the last zxid that it has seen, asks for its watches again, and
-begins a new session where the old one has expired. Everything it sees goes into its trail.
+No library of ours is in it. It does what Apache's client does as far as servers can tell (client.md
+3 and 13): it comes back to another server with its session and the last zxid that it has seen, asks
+for its watches again, and begins a new session where the old one has expired. Everything it sees
+goes into its trail.
 """
 
 from collections import deque

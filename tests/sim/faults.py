@@ -36,6 +36,8 @@ class Plan:
     pace: Pace | None = None
     kinds: dict[str, int] = field(default_factory=dict)  # fault -> weight
     gap_us: int = 500_000  # between faults
+    purge_odds: float = 0.0  # after a snapshot: whether what is older is removed
+    point: int = -1  # before this effect of one server's disk the power goes
     disk_diff_odds: float = 1.0  # how often the log files can prove a DIFF
 
     @property
@@ -49,6 +51,8 @@ KINDS = (
     "cut_at_effect",
     "cut_before",
     "broken_sync",
+    "outage",
+    "lagging",
     "pause",
     "partition",
     "isolate_leader",
@@ -64,6 +68,8 @@ KINDS = (
     "all_power",
 )
 
+
+POINTS = 150  # effects of a short run that crash points are tried at
 
 # Beginnings of effects on a disk: of the storage layer, and of `core.CoreNode`
 EFFECTS = (
@@ -92,8 +98,9 @@ def plan_of(seed: int, voters: int = 0) -> Plan:
     plan.commit_log_count = rng.choice((0, 3, 10, 30, 500))
     plan.session_ms = rng.choice((800, 2_000, 4_000))
     plan.faults_us = rng.choice((3_000_000, 6_000_000, 10_000_000))
-    plan.gap_us = rng.choice((150_000, 400_000, 1_000_000))
+    plan.gap_us = rng.choice((60_000, 150_000, 400_000, 1_000_000))
     plan.cumulative = rng.random() < 0.7
+    plan.purge_odds = rng.choice((0.0, 0.3, 1.0))
     spike = rng.choice((0.0, 0.0, 0.02))
     plan.pace = Pace(rng.randint(50, 400), rng.choice((100, 1_000, 5_000)), 300_000, spike)
     if rng.random() < 0.15:
@@ -114,6 +121,25 @@ def plan_of_core(seed: int) -> Plan:
     plan.disk_diff_odds = rng.choice((0.0, 0.0, 0.5, 1.0))
     for kind in ("client_cut", "clock_jump"):
         plan.kinds.pop(kind, None)
+    return plan
+
+
+def plan_of_point(seed: int) -> Plan:
+    """Crash points one after the other: the n-th seed of a story cuts before the n-th effect.
+
+    The story of `seed // POINTS` is the same each time but for the crash; so every effect of a short
+    run has its turn, between two of an epoch's files as well as within a snapshot.
+    """
+    story = seed // POINTS
+    rng = random.Random(f"{story}/point")
+    plan = Plan(seed)
+    plan.clients, plan.ops, plan.think_us = 2, 60, 5_000
+    plan.snap_count = rng.choice((4, 10))
+    plan.commit_log_count = rng.choice((0, 3, 500))
+    plan.purge_odds = rng.choice((0.0, 1.0))
+    plan.faults_us = 1_200_000
+    plan.tick_ms = 100
+    plan.point = seed % POINTS
     return plan
 
 
@@ -231,6 +257,32 @@ class Faults:
         back_us = self.a_while(1_000, 300_000)
         machine.restart_later(back_us)
         self.world.after(back_us, self.watch_sync, machine, 2_000, self.rng.randrange(3))
+
+    def outage(self) -> None:
+        """A server is away for long; what it misses may be gone from the others' logs."""
+        machine = self.some_machine()
+        if machine.is_up:
+            self.rng.choice((machine.kill, machine.cut_power))()
+            machine.restart_later(self.a_while(800_000, 4_000_000))
+
+    def lagging(self) -> None:
+        """One that is behind comes back just when the one that leads goes away."""
+        leader = self.leader()
+        others = [machine for sid, machine in sorted(self.machines.items()) if sid != leader]
+        machine = self.rng.choice(others)
+        if leader is None or not machine.is_up:
+            return
+        machine.kill()
+        back_us = self.a_while(20_000, 1_000_000)
+        machine.restart_later(back_us)
+        early_us = back_us + self.rng.randrange(-20_000, 20_000)
+        self.world.after(max(0, early_us), self.leader_goes, leader)
+
+    def leader_goes(self, sid: int) -> None:
+        machine = self.machines[sid]
+        if not self.over and machine.is_up:
+            self.rng.choice((machine.kill, machine.cut_power))()
+            machine.restart_later(self.a_while(100_000, 3_000_000))
 
     def watch_sync(self, machine: Machine, left: int, how: int) -> None:
         """Wait for its synchronization to begin; then break it off in the middle."""

@@ -17,10 +17,11 @@ from ensemble.storage.txnlog import TxnLog
 from ensemble.wire.jute import reader_of
 from tests.sim.network import Network
 from tests.sim.world import World
-from tests.storage.simdisk import PowerCut, SimDisk
+from tests.storage.simdisk import Fate, PowerCut, SimDisk
 
 LAYOUT = Layout("/srv/data")
 NEVER_MS = 1 << 61
+FATES: tuple[Fate, ...] = ("all lost", "any subset", "any subset", "all kept")
 INBOX_MAX = 100_000  # inputs of one process that wait for their turn
 
 
@@ -119,7 +120,7 @@ class Machine:
     def cut_power(self) -> None:
         """The machine is gone, with everything that is not on the platter."""
         self.end(silent=True)
-        fate = self.rng.choice(("all lost", "any subset", "any subset", "all kept"))
+        fate = self.rng.choice(FATES)
         self.disk = self.disk.after_cut(fate, self.rng.randrange(1 << 30))
         self.network.dark.add(self.sid)
 

@@ -9,10 +9,13 @@ from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords
 from ensemble.server.clock import ServingClock
 from ensemble.server.config import AuthOptions
-from ensemble.server.pipeline import Pipeline, SessionRules
-from ensemble.server.replica import Replica, ReplicaOptions, Shell
+from ensemble.server.contracts import SessionRules
+from ensemble.server.pipeline import Pipeline
+from ensemble.server.replica import Replica
+from ensemble.server.shell import ReplicaOptions, Shell
 from ensemble.server.stats import ServerStats
 from ensemble.storage import replacement, snapfile
+from ensemble.storage.purge import purge
 from ensemble.storage.recovery import RecoveryOptions
 from ensemble.tree.acl import AclSchemes
 from ensemble.tree.datatree import DataTree
@@ -36,6 +39,7 @@ from tests.storage.simdisk import PowerCut
 BYTES_MAX = 0xFFFFF
 SNAPSHOT_TAKES_US = 30_000
 PREALLOC_KB = 4
+SNAPSHOTS_KEPT = 3
 
 
 def copy_of(tree: DataTree) -> DataTree:
@@ -218,6 +222,8 @@ class Member(Peered, Shell):
             return
         try:
             snapfile.save(machine.disk, LAYOUT, tree)
+            if self.rng.random() < self.plan.purge_odds:
+                purge(machine.disk, LAYOUT, SNAPSHOTS_KEPT)
         except PowerCut as cut:
             machine.lose_power(cut)
         except Exception as error:  # the child fails, the server lives on

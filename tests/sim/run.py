@@ -160,6 +160,7 @@ class Run:
         wrong += witness.check_real_time(history.ops)
         wrong += witness.check_reads(model, history.ops)
         wrong += witness.check_sessions(history)
+        wrong += witness.check_closed(model, history.ops)
         wrong += witness.check_replies(history)
         wrong += witness.check_syncs(history.ops)
         wrong += witness.check_ephemerals(model)

@@ -32,6 +32,7 @@ def everything(story: Story) -> list[str]:
         *witness.check_real_time(history.ops),
         *witness.check_reads(model, history.ops),
         *witness.check_sessions(history),
+        *witness.check_closed(model, history.ops),
         *witness.check_replies(history),
         *witness.check_syncs(history.ops),
         *witness.check_ephemerals(model),
@@ -255,6 +256,14 @@ def test_a_sync_that_shows_too_little_is_found() -> None:
     story.create(0, b"/a")
     story.answer(story.op(1, "sync", b"/"), EPOCH + 2)
     assert found(story, "A5")
+
+
+def test_an_answer_to_a_closed_session_is_found() -> None:
+    story = Story()
+    story.close(1, [])
+    assert everything(story) == []
+    story.read(1, "exists", b"/a")
+    assert found(story, "I13")
 
 
 def test_replies_out_of_order_are_found() -> None:

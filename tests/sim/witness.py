@@ -22,7 +22,7 @@ from tests.sim.history import (
 )
 from tests.sim.model import Model, error_fits, name_of, parent_of
 
-RETRIES_SAME = frozenset([codes.SESSION_EXPIRED, codes.SESSION_MOVED])
+SESSION_ENDED = frozenset([codes.SESSION_EXPIRED, codes.SESSION_MOVED])
 
 
 def check_writes(model: Model, ops: Iterable[Op]) -> list[str]:
@@ -190,6 +190,18 @@ def check_sessions(history: History) -> list[str]:
                 wrong.append(f"A4: client {trail.client} goes back from {seen:#x} with {entry}")
             seen = max(seen, zxid)
     return wrong
+
+
+def check_closed(model: Model, ops: Iterable[Op]) -> list[str]:
+    """I13: a session that is closed is served nowhere: no answer but that to its own close."""
+    return [
+        f"I13: its session was closed at {model.closed[op.session]:#x}: {op}"
+        for op in ops
+        if op.is_done
+        and op.kind != "close"
+        and op.error not in SESSION_ENDED
+        and op.zxid >= model.closed.get(op.session, 1 << 62)
+    ]
 
 
 def check_replies(history: History) -> list[str]:
