@@ -33,14 +33,19 @@ class NodeHealth:
     def mode(self) -> str:
         return self.numbers.get("zk_server_state", "")
 
+    @property
+    def clients(self) -> str:
+        """Connections besides the one that has asked."""
+        count = self.numbers.get("zk_num_alive_connections", "")
+        return f"{max(0, int(count) - 1):,}" if count.isdigit() else ""
+
 
 async def ask(host: str, port: int) -> NodeHealth:
     """What one server says of itself, as name and value."""
     name = f"{host}:{port}"
-    try:
-        srvr, mntr = await asyncio.gather(
-            *(four_letter(host, port, word, within=WORD_TIMEOUT_S) for word in ("srvr", "mntr"))
-        )
+    try:  # one after the other: so there is one connection of ours among those it counts
+        srvr = await four_letter(host, port, "srvr", within=WORD_TIMEOUT_S)
+        mntr = await four_letter(host, port, "mntr", within=WORD_TIMEOUT_S)
     except ClientError as error:
         return NodeHealth(name, f"does not answer: {error}", {})
     numbers = {}
@@ -64,7 +69,7 @@ async def _ask_all(hosts: str) -> list[NodeHealth]:
 def ask_all(bridge: Bridge, hosts: str) -> list[NodeHealth]:
     """All servers of a connection string, asked at once, in its order. From a thread."""
     future = asyncio.run_coroutine_threadsafe(_ask_all(hosts), bridge.loop)
-    return future.result(WORD_TIMEOUT_S * 2)
+    return future.result(WORD_TIMEOUT_S * 3)
 
 
 def readable(value: str) -> str:

@@ -21,7 +21,7 @@ def main() -> int:
     options = parser().parse_args()
     var = Path(options.var).resolve()
     os.environ["ENSEMBLE_VAR"] = str(var)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+    os.environ["DJANGO_SETTINGS_MODULE"] = "console.settings"
     if options.zookeeper:
         os.environ["ENSEMBLE_ZOOKEEPER"] = options.zookeeper
     password = prepare(var)

@@ -35,7 +35,7 @@ class MemberRow:
     mode: str
     problem: str
     zxid: str
-    connections: str
+    clients: str
     latency: str
     version: str
     restarts: int
@@ -144,7 +144,7 @@ def of_health(answer: NodeHealth) -> MemberRow:
         mode=answer.mode,
         problem=answer.problem,
         zxid=said.get("Zxid", ""),
-        connections=readable(said.get("zk_num_alive_connections", "")),
+        clients=answer.clients,
         latency=said.get("zk_avg_latency", ""),
         version=readable(said.get("zk_version", "")),
         restarts=0,

@@ -196,7 +196,7 @@ class Node:
         if self.journal is not None:
             self.journal.schemes = self.schemes
             self.pipeline.journal = self.journal
-        self.authority.log_bytes_max = max(0, storage.log_size_kb) << 10
+        self.authority.log_file.bytes_max = max(0, storage.log_size_kb) << 10
         ports = config.ports
         self.pipeline.large_threshold = ports.large_threshold
         self.pipeline.large_bytes_max = ports.large_bytes_max

@@ -24,7 +24,7 @@ from ensemble.server.forwarding import (
     read_forwarded,
     read_touches,
 )
-from ensemble.server.log_batch import LogBatch
+from ensemble.server.log_batch import LogBatch, LogFileSize
 from ensemble.server.log_port import LogPort
 from ensemble.server.operations import is_write
 from ensemble.server.owners import Owners
@@ -103,8 +103,7 @@ class Replica(Host, Authority):
         self.owners: Final = Owners(sid, options.local_sessions)  # leader
         self.txns_since_snapshot: i64 = 0
         self.log_bytes_since_snapshot: i64 = 0
-        self.log_bytes: i64 = 0  # of the newest file
-        self.log_bytes_max: i64 = 0  # beyond it a new file begins; 0: only with a snapshot
+        self.log_file: Final = LogFileSize()
         self.snapshot_at: i64 = 1 << 62
         self.snapshot_at_bytes: i64 = 1 << 62
         self.divergences: i64 = 0
@@ -177,11 +176,8 @@ class Replica(Host, Authority):
         """Hand what was logged in this turn to the disk, unless a batch is on its way."""
         self.get_peer().end_turn()
         if self.batch.count > 0 and not self.log.busy:
-            size: i64 = len(self.batch.records)
-            self.log_bytes_since_snapshot += size
-            if 0 < self.log_bytes_max <= self.log_bytes:
-                self.batch.roll = True
-            self.log_bytes = size if self.batch.roll else self.log_bytes + size
+            self.log_bytes_since_snapshot += len(self.batch.records)
+            self.log_file.add(self.batch)
             self.log.submit(self.batch)
             self.batch = LogBatch()
 
@@ -243,8 +239,7 @@ class Replica(Host, Authority):
             return False
         if reload:
             self.load_tree()
-            last = self.tree.last_zxid
-            assert last == zxid, f"the tree ends at {last:#x} after the cut at {zxid:#x}"
+            assert self.tree.last_zxid == zxid, f"{self.tree.last_zxid:#x}, cut at {zxid:#x}"
         return True
 
     def reload(self) -> None:
@@ -267,10 +262,8 @@ class Replica(Host, Authority):
         self.receiver = None
         self.use_tree(snapshot.tree)
         self.doubtful = DOUBTFUL_TXNS_MAX
-        self.report(
-            f"took a snapshot of {format_zxid(self.receiving_zxid)} from the leader: "
-            f"{len(self.tree.nodes)} znodes"
-        )
+        znodes = len(self.tree.nodes)
+        self.report(f"took a snapshot of {format_zxid(self.receiving_zxid)}: {znodes} znodes")
         return rest
 
     def install_snapshot(self) -> None:
@@ -401,14 +394,20 @@ class Replica(Host, Authority):
     def send_snapshot(self, link: Link) -> None:
         self.shell.send_snapshot(link, self.tree)
 
+    def on_synchronizing(self, sid: i64, kind: i64) -> None:
+        self.get_pipeline().stats.on_sync(kind == peers.SNAP)
+
     # Host: serving
 
     def begin_serving(self, state: i64, epoch: i64) -> None:
         pipeline = self.get_pipeline()
         self.get_preparer().discard()
         self.forget_clients()
-        pipeline.tracker.gathers = state != peers.LEADING
+        # The leader is told only of sessions whose clients were heard: a learner that comes and
+        # goes must not keep alive those whose clients are gone.
+        pipeline.tracker.gathers = False
         pipeline.begin_serving(epoch << 32)
+        pipeline.tracker.gathers = state != peers.LEADING
         if state == peers.LEADING and not self.options.leader_serves:
             pipeline.refusal = "this server leads and takes no clients: leaderServes=no"
         self.state = state

@@ -163,6 +163,9 @@ class Host:
         """Send the tree as it is now: behind what `link.out` holds, before what comes later."""
         raise NotImplementedError
 
+    def on_synchronizing(self, sid: i64, kind: i64) -> None:
+        """Leader: a learner gets the history by DIFF, TRUNC or SNAP; for the counters."""
+
     # Serving
 
     def end_search(self) -> None:

@@ -29,7 +29,9 @@ def make(machine: Machine, run: Run) -> Program:
     plan = run.plan
     features = FEATURES if plan.cumulative else 0
     timing = Timing(plan.tick_ms, plan.init_limit, plan.sync_limit, features=features)
-    return Member(machine, plan, parse_members(members_text(plan)), timing, run.tap)
+    member = Member(machine, plan, parse_members(members_text(plan)), timing, run.tap)
+    member.durable_zxids = lambda: {sid: other.durable_zxid for sid, other in run.machines.items()}
+    return member
 
 
 def begin_late(machine: Machine, counter: int) -> None:

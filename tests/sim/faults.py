@@ -54,6 +54,7 @@ KINDS = (
     "outage",
     "lagging",
     "pause",
+    "sleeping_leader",
     "partition",
     "isolate_leader",
     "one_way",
@@ -127,8 +128,8 @@ def plan_of_core(seed: int) -> Plan:
 def plan_of_point(seed: int) -> Plan:
     """Crash points one after the other: the n-th seed of a story cuts before the n-th effect.
 
-    The story of `seed // POINTS` is the same each time but for the crash; so every effect of a short
-    run has its turn, between two of an epoch's files as well as within a snapshot.
+    The story of `seed // POINTS` is the same each time but for the crash; so every effect of a
+    short run has its turn, between two of an epoch's files as well as within a snapshot.
     """
     story = seed // POINTS
     rng = random.Random(f"{story}/point")
@@ -308,6 +309,16 @@ class Faults:
         if machine.is_up and not machine.paused:
             machine.pause()
             self.world.after(self.a_while(), self.unpause, machine, machine.life)
+
+    def sleeping_leader(self) -> None:
+        """The leader stands still until others have another one, and wakes up as if it led."""
+        leader = self.leader()
+        if leader is not None and not self.machines[leader].paused:
+            machine = self.machines[leader]
+            machine.pause()
+            silence_us = self.plan.sync_limit * self.plan.tick_ms * 1_000
+            wakes_us = silence_us + self.rng.randrange(1_500_000)
+            self.world.after(wakes_us, self.unpause, machine, machine.life)
 
     def unpause(self, machine: Machine, life: int) -> None:
         if machine.life == life:

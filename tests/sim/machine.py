@@ -92,7 +92,7 @@ class Machine:
         self.failures: list[str] = []  # why processes ended by themselves
         self.restart_us = 200_000
         self.on_defect: Callable[[str], None] = lambda text: None
-        self.wiped = False
+        self.durable_zxid = 0  # the end of the history on the platter
 
     @property
     def is_up(self) -> bool:
@@ -251,6 +251,7 @@ class SimLog(LogPort):
             return
         try:
             self.synced = self.write_batch(records, roll)
+            machine.durable_zxid = self.synced
         except PowerCut as cut:
             machine.lose_power(cut)
             return

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
-BATCH = 10  # seeds that a worker is given at a time
+BATCH = 4  # seeds that a worker is given at a time
 WORKER_TIMEOUT_S = 600.0
 KINDS = ("ensemble", "core", "solo", "points")
 # The same order of everything on every machine; and sources, into which bugs can be put back.
@@ -85,6 +85,9 @@ class Worker:
     def stop(self) -> None:
         self.process.kill()
         self.process.wait(10)
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def outcomes(kind: str, first: int, count: int, workers: int) -> Iterator[dict[str, object]]:
