@@ -408,8 +408,6 @@ class Replica(Host, Authority):
         pipeline.tracker.gathers = False
         pipeline.begin_serving(epoch << 32)
         pipeline.tracker.gathers = state != peers.LEADING
-        if state == peers.LEADING and not self.options.leader_serves:
-            pipeline.refusal = "this server leads and takes no clients: leaderServes=no"
         self.state = state
         self.get_peer().on_served(epoch)
         self.report(
@@ -434,7 +432,8 @@ class Replica(Host, Authority):
         self.receiver = None
         self.shell.on_serving(peers.LOOKING, 0)
 
-    def end_search(self) -> None:
+    def end_search(self, took_ms: i64) -> None:
+        self.shell.on_elected(took_ms)
         pipeline = self.get_pipeline()
         if pipeline.read_only:
             pipeline.stop_serving("a leader is found: this server is not read-only any more")
@@ -593,6 +592,7 @@ class Replica(Host, Authority):
                 self.owners.by_session[int(session_id)] = int(self.sid)
             return True
         conn.session_id = session_id
+        self.get_pipeline().stats.revalidations += 1
         self.revalidating.append(conn)
         learner = self.get_peer().learner
         assert learner is not None
