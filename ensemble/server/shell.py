@@ -7,6 +7,7 @@ from mypy_extensions import i64, mypyc_attr
 from ensemble.storage.recovery import RecoveryOptions
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.prepare import PrepareOptions
+from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Link
 
 
@@ -40,6 +41,10 @@ class Shell:
 
     def on_serving(self, state: i64, epoch: i64) -> None:
         """A role is established, or (state LOOKING) over: what `install_snapshot` began ends."""
+        raise NotImplementedError
+
+    def on_members(self, configuration: Configuration) -> None:
+        """Other members, committed or proposed: where everybody is from now on."""
         raise NotImplementedError
 
     def on_tree(self, tree: DataTree) -> None:
