@@ -6,10 +6,13 @@ The line says who, what, where and how it ended, whether it succeeded or not. Da
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from console.zk import Bridge
 from ensemble.client import BadVersionError, Client, ClientError, CreateMode, Stat
+from ensemble.up import control
+from ensemble.up.control import NodeReport
 
 T = TypeVar("T")
 
@@ -58,6 +61,25 @@ def delete_znode(bridge: Bridge, actor: str, path: str, version: int) -> None:
     audited(bridge, actor, "delete", path, {"version": version}, work)
 
 
+def add_observer(folder: Path, actor: str) -> NodeReport:
+    """Have the `ensemble up` of a folder start a further observer.
+
+    Raises:
+        NotRunningError, RefusedError: with the reason.
+    """
+    return recorded({"actor": actor, "action": "member-add"}, lambda: control.add_observer(folder))
+
+
+def remove_observer(folder: Path, actor: str, id: int) -> None:
+    """Have it stop an observer and remove its folder.
+
+    Raises:
+        NotRunningError, RefusedError: with the reason.
+    """
+    line = {"actor": actor, "action": "member-remove", "id": id}
+    recorded(line, lambda: control.remove_observer(folder, id))
+
+
 def audited(
     bridge: Bridge,
     actor: str,
@@ -66,10 +88,15 @@ def audited(
     detail: Mapping[str, object],
     work: Callable[[Client], Awaitable[T]],
 ) -> T:
-    """Do the work and write down how it ended."""
+    """Do the work with the client and write down how it ended."""
     line = {"actor": actor, "action": action, "path": path, **detail}
+    return recorded(line, lambda: bridge.run(work))
+
+
+def recorded(line: Mapping[str, object], work: Callable[[], T]) -> T:
+    """Do the work and write down how it ended."""
     try:
-        result = bridge.run(work)
+        result = work()
     except Exception as error:
         code = error.code if isinstance(error, ClientError) else 0
         log.warning("%s", json.dumps({**line, "result": type(error).__name__, "code": code}))

@@ -168,9 +168,12 @@ CHANNEL_LAYERS: dict[str, Any] = {}  # every process follows the nodes itself
 
 # The ensemble that the console looks at.
 ZOOKEEPER_HOSTS = os.environ.get("ENSEMBLE_ZOOKEEPER", "127.0.0.1:2181")
-# `scheme:credential` to sign in with, or a file that holds it (written by `make run`).
+# `scheme:credential` to sign in with, or a file that holds it (written by `ensemble up`).
 ZOOKEEPER_AUTH = os.environ.get("ENSEMBLE_ZOOKEEPER_AUTH", "")
 ZOOKEEPER_AUTH_FILE = VAR / "zookeeper.auth"
+
+# The folder of the `ensemble up` that has started this console, if one has.
+ENSEMBLE_UP = os.environ.get("ENSEMBLE_UP", "")
 
 LOGGING = {
     "version": 1,

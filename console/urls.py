@@ -2,11 +2,14 @@
 
 from django.urls import include, path
 
-from console.views import errors, overview, znodes
+from console.views import errors, members, overview, znodes
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("health", overview.health, name="health"),
+    path("members", members.members, name="members"),
+    path("members/add", members.add, name="member-add"),
+    path("members/remove", members.remove, name="member-remove"),
     path("znodes/children", znodes.children, name="znode-children"),
     path("znodes/data", znodes.data, name="znode-data"),
     path("znodes/raw", znodes.raw, name="znode-raw"),

@@ -28,8 +28,15 @@ LAYERS: dict[str, set[str]] = {
         "ensemble.storage",
         "ensemble.zab",
         "ensemble.client",
+        "ensemble.up",  # the command line alone, in main.py
     },
-    "console": {"ensemble.client", "ensemble.errors"},
+    "ensemble/up": {
+        "ensemble.errors",
+        "ensemble.client",
+        "ensemble.server",  # its configuration's syntax
+        "ensemble.zab",  # who the members are
+    },
+    "console": {"ensemble.client", "ensemble.errors", "ensemble.up"},
 }
 PURE = ("ensemble/wire", "ensemble/tree", "ensemble/zab")
 IMPURE_MODULES = {"asyncio", "os", "random", "select", "socket", "subprocess", "threading", "time"}

@@ -32,6 +32,8 @@ USAGE: Final = """usage: ensemble <command>
 
   server [-Dkey=value …] zoo.cfg             start a server, as zkServer does
   server port dataDir [tickTime [maxClientCnxns]]
+  up [--nodes 1|3|5] [--dir var] ...         nodes and the console on this machine; `up --help`
+  member add|remove|list [--dir var]         observers of an `ensemble up` that runs
   zk [-s host:port] <operation> ...          one operation of a client; `ensemble zk --help`
   purge zoo.cfg                              remove what autopurge would remove
   dump <log or snapshot file>                show what a file holds, as JSON lines
@@ -52,6 +54,14 @@ def main(arguments: list[str] | None = None) -> int:
         from ensemble.client.cli import main as client_main
 
         return client_main(given[1:])
+    if command == "up":
+        from ensemble.up.cli import up
+
+        return up(given[1:])
+    if command == "member":
+        from ensemble.up.cli import member
+
+        return member(given[1:])
     if command == "purge" and len(given) == 2:
         return purge(given[1])
     if command == "dump" and len(given) == 2:

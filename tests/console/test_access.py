@@ -7,7 +7,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from console.access import ACTIONS, ROUTES, Role
 from console.live import LiveConsumer
 
-WRITES = ["znode-save", "znode-create", "znode-delete"]
+WRITES = ["znode-save", "znode-create", "znode-delete", "member-add", "member-remove"]
 
 
 def routes(resolver: URLResolver) -> list[URLPattern]:

@@ -3,9 +3,6 @@
 import asyncio
 import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,12 +12,12 @@ from typing import TypeVar
 import pytest
 
 from ensemble.client import Client, NoNodeError
-from tests.harness import ROOT, free_port
+from tests.console import browsing
 from tests.needs import need
+from tests.ups import Up
 
-playwright = pytest.importorskip("playwright.sync_api")
+playwright = browsing.playwright
 T = TypeVar("T")
-READY_TIMEOUT_S = 60.0
 
 
 @dataclass
@@ -44,67 +41,31 @@ class Running:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     need("chromium")
-    var = Path(tmp_path_factory.mktemp("var"))
-    port, console_port = free_port(), free_port()
-    command = [sys.executable, "-m", "console.run", "--var", str(var)]
-    command += ["--client-port", str(port), "--console-port", str(console_port)]
-    command += ["--admin-port", str(free_port())]
-    log = var / "run.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out)
+    up = Up(Path(tmp_path_factory.mktemp("var")) / "var")
     try:
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        while "Ctrl-C stops both" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        password = re.search(r"Sign in as admin with (\S+)", log.read_text())
-        assert password is not None, log.read_text()
-        yield Running(f"127.0.0.1:{port}", f"http://127.0.0.1:{console_port}", password.group(1))
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0, log.read_text()
-        assert log.read_text().rstrip().endswith("Stopped.")
-        assert "Traceback" not in (var / "node.log").read_text()
-        assert "Traceback" not in (var / "console.log").read_text()
+        up.start("--nodes", "1").wait_ready()
+        password = re.search(r"Sign in as admin with (\S+)", up.said)
+        assert password is not None, up.said
+        yield Running(up.address, f"http://127.0.0.1:{up.console_port}", password.group(1))
+        up.ask_to_stop(signal.SIGINT)
+        assert up.wait_end() == 0, up.said
+        assert up.said.rstrip().endswith("Stopped.")
+        for log in up.folder.rglob("*.log"):
+            assert "Traceback" not in log.read_text()
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        up.clean_up()
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
-        )
+    with browsing.chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(running: Running, chromium: "playwright.Browser") -> Iterator["playwright.Page"]:
-    """A page of somebody who is signed in. Any script error or policy violation fails the test."""
-    context = chromium.new_context(viewport={"width": 1300, "height": 800})
-    page = context.new_page()
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on(
-        "console",
-        lambda message: (
-            problems.append(message.text)
-            if message.type == "error" and "status of 4" not in message.text
-            else None
-        ),
-    )
-    page.goto(running.url + "/")
-    page.fill("#id_login", "admin")
-    page.fill("#id_password", running.password)
-    page.click("button.primary")
-    page.wait_for_url(running.url + "/")
-    yield page
-    context.close()
-    assert problems == []
+    with browsing.signed_in(chromium, running.url, running.password) as page:
+        yield page
 
 
 def open_znode(page: "playwright.Page", running: Running, path: str) -> None:

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client as Browser
 
-from console import zk
-from console.views import overview
+from console import health, zk
 from ensemble.client import ConnectionLossError
 from tests.console.conftest import Do
 from tests.harness import Node, free_port
@@ -40,7 +39,7 @@ def test_a_server_with_a_whitelist_tells_what_it_may(
         closed = f"{word} is not executed because it is not in the whitelist.\n"
         return SRVR if word == "srvr" else closed
 
-    monkeypatch.setattr(overview, "four_letter", answer)
+    monkeypatch.setattr(health, "four_letter", answer)
     page = viewer.get("/").content.decode()
     for words in ("follower", "0x100000002", "1.25", "1,234", ">3.9.3-c26634f"):
         assert words in page, words
@@ -53,7 +52,7 @@ def test_a_server_that_does_not_serve_is_shown_as_such(
     async def answer(host: str, port: int, word: str, within: float) -> str:
         return text
 
-    monkeypatch.setattr(overview, "four_letter", answer)
+    monkeypatch.setattr(health, "four_letter", answer)
     page = viewer.get("/").content.decode()
     assert "Something is wrong" in page
     assert (text or "an empty answer") in page
@@ -67,7 +66,7 @@ def test_what_a_server_says_is_never_markup(
             raise ConnectionLossError("<script>alert(1)</script>")
         return SRVR
 
-    monkeypatch.setattr(overview, "four_letter", answer)
+    monkeypatch.setattr(health, "four_letter", answer)
     page = viewer.get("/").content.decode()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
