@@ -20,7 +20,7 @@ from ensemble.server import four_letter, journal
 from ensemble.server.answers import Answers
 from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords, Passwords, SecretPasswords, load_secret
-from ensemble.server.client_port import ClientPort, PortLimits
+from ensemble.server.client_port import ClientPort
 from ensemble.server.clock import ServingClock, monotonic_ms, wall_ms
 from ensemble.server.config import Config
 from ensemble.server.connection import Connection
@@ -28,8 +28,11 @@ from ensemble.server.contracts import SessionRules
 from ensemble.server.journal import Journal
 from ensemble.server.local_sessions import LocalTable
 from ensemble.server.log_writer import LogWriter
+from ensemble.server.membership import Membership, absolute
+from ensemble.server.peer_dial import printed
 from ensemble.server.peering import Peering
 from ensemble.server.pipeline import Pipeline
+from ensemble.server.port_limits import PortLimits
 from ensemble.server.quorum_config import QuorumOptions
 from ensemble.server.replica import Replica
 from ensemble.server.shell import ReplicaOptions
@@ -48,6 +51,7 @@ from ensemble.tree.sessions import SessionTracker
 from ensemble.tree.watches import WatchTable
 from ensemble.wire import peers
 from ensemble.wire.records import Id
+from ensemble.zab.configuration import Configuration
 
 if TYPE_CHECKING:
     from ensemble.server.admin_port import AdminPort
@@ -81,6 +85,7 @@ class Node:
         self.state = peers.LOOKING  # of an ensemble's member
         self.epoch = 0
         self.client_port_number = 0
+        self.client_address = ""
         self.secure_port_number = 0
         self.serving = False
         self.replica: Replica | None = None  # a member of an ensemble; None: it stands alone
@@ -245,9 +250,16 @@ class Node:
     ) -> Replica:
         """The replica of an ensemble's member, with its tree; see `recover`."""
         self.peering = Peering(self, options)
-        replica = Replica(
-            self.config.server_id,
+        membership = Membership(
+            self.disk,
+            absolute(options.config_path) if self.config.tree.reconfig_enabled else "",
+            options.sid,
             options.members,
+            options.standalone_enabled,
+        )
+        replica = Replica(
+            options.sid,
+            membership,
             options.timing,
             ReplicaOptions(
                 prepare,
@@ -323,10 +335,10 @@ class Node:
                     self.stores = StoreWatch(self.config.tls)
             if ports.port >= 0:
                 unified = context if ports.unified else None
-                self.client_port_number = self.port.listen(
-                    ports.host or "0.0.0.0", ports.port, unified, ports.unified
-                )
-                log.info("client port %s:%d", ports.host or "0.0.0.0", self.client_port_number)
+                host = ports.host or "0.0.0.0"
+                self.client_port_number = self.port.listen(host, ports.port, unified, ports.unified)
+                self.client_address = printed(host, self.client_port_number)
+                log.info("client port %s", self.client_address)
             if ports.secure_port >= 0:
                 host = ports.secure_host or "0.0.0.0"
                 self.secure_port_number = self.port.listen(host, ports.secure_port, context)
@@ -464,6 +476,27 @@ class Node:
         self.epoch = epoch
         if state == peers.LOOKING:
             self.upkeep.forget_reaping()
+
+    def configuration(self) -> Configuration:
+        """The members of this server's ensemble."""
+        assert self.replica is not None, "it stands alone"
+        return self.replica.membership.configuration
+
+    def move_client_port(self, address: str) -> None:
+        """Listen for clients where this server's line in the configuration says."""
+        if address == self.client_address:
+            return
+        host, _, port = address.rpartition(":")
+        try:
+            number = self.port.move(self.client_port_number, host.strip("[]"), int(port))
+        except OSError as error:
+            log.error(
+                "the client port stays at %s, not %s: %s", self.client_address, address, error
+            )
+            return
+        self.client_port_number = number
+        self.client_address = address
+        log.info("client port %s", address)
 
     def mode(self) -> str:
         """As `srvr` and `mntr` call it: standalone, leader, follower, observer, read-only."""
