@@ -84,8 +84,9 @@ class Replica(Host, Authority):
         self.log: Final = log
         self.shell: Final = shell
         self.schemes: Final = schemes
-        self.tree: DataTree = DataTree()
-        self.preparer: Preparer | None = None
+        recovery = options.recovery
+        self.tree: DataTree = DataTree(recovery.extended_types, recovery.digest_enabled)
+        self.preparer: Preparer = Preparer(self.tree, schemes, options.prepare)
         self.pipeline: Pipeline | None = None
         self.peer: Peer | None = None
         self.fresh = False
@@ -164,11 +165,6 @@ class Replica(Host, Authority):
         pipeline = self.pipeline
         assert pipeline is not None
         return pipeline
-
-    def get_preparer(self) -> Preparer:
-        preparer = self.preparer
-        assert preparer is not None
-        return preparer
 
     # A turn
 
@@ -312,7 +308,7 @@ class Replica(Host, Authority):
         """Leader: a transaction that was prepared here."""
         header = prepared.header
         pipeline = self.get_pipeline()
-        preparer = self.get_preparer()
+        preparer = self.preparer
         tree = self.tree
         if header.zxid & (DIGEST_CHECK_EVERY - 1):
             applied = apply(tree, header, prepared.txn, prepared.sums)
@@ -392,7 +388,7 @@ class Replica(Host, Authority):
     def begin_serving(self, state: i64, epoch: i64) -> None:
         pipeline = self.get_pipeline()
         show_members(self.tree, self.membership.configuration.members, self.wall_ms)
-        self.get_preparer().discard()
+        self.preparer.discard()
         self.forget_clients()
         # The leader is told only of sessions whose clients were heard: a learner that comes and
         # goes must not keep alive those whose clients are gone.
@@ -418,7 +414,7 @@ class Replica(Host, Authority):
     def stop_serving(self, reason: str) -> None:
         self.state = peers.LOOKING
         self.get_pipeline().stop_serving(reason)
-        self.get_preparer().discard()
+        self.preparer.discard()
         self.forget_clients()
         self.receiver = None
         self.shell.on_serving(peers.LOOKING, 0)
@@ -469,13 +465,13 @@ class Replica(Host, Authority):
             owner = self.owners.by_session.get(session_id)
             if owner is None:
                 request = self.owners.begin(
-                    request, sid, self.get_preparer().pending, self.get_pipeline().locals
+                    request, sid, self.preparer.pending, self.get_pipeline().locals
                 )
             elif owner != sid:
                 return self.refuse(request, codes.SESSION_MOVED)
         peer = self.get_peer()
         zxid = peer.next_zxid()
-        prepared = self.get_preparer().prepare(request, zxid, self.wall_ms)
+        prepared = self.preparer.prepare(request, zxid, self.wall_ms)
         proposal = Proposal(zxid, prepared.payload, prepared)
         if prepared.header.type == codes.OP_RECONFIG:
             proposal.members = members_in(prepared.txn)
@@ -491,7 +487,7 @@ class Replica(Host, Authority):
         """Leader: an error takes its place in the order, too."""
         peer = self.get_peer()
         zxid = peer.next_zxid()
-        prepared = self.get_preparer().refuse(request, zxid, self.wall_ms, code)
+        prepared = self.preparer.refuse(request, zxid, self.wall_ms, code)
         peer.propose(Proposal(zxid, prepared.payload, prepared))
         return zxid
 
@@ -500,7 +496,7 @@ class Replica(Host, Authority):
         session = pipeline.tracker.get(int(session_id))
         if session is None:
             # A local one may be on its way to become everybody's, ahead of its client's move.
-            if not self.get_preparer().pending.is_alive(session_id):
+            if not self.preparer.pending.is_alive(session_id):
                 return False
         elif session.closing:
             return False
