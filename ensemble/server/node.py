@@ -293,10 +293,9 @@ class Node:
         now_ms = self.pipeline.now_ms
         for session_id, timeout_ms in self.tree.sessions.items():
             self.tracker.add(session_id, timeout_ms, now_ms)
-        for owner in list(self.tree.ephemerals):
-            if owner not in self.tree.sessions:
-                log.warning("closing session %s, of which only ephemerals are left", hex_id(owner))
-                self.pipeline.close_session(owner)
+        orphans = self.pipeline.close_orphans()
+        if orphans:
+            log.warning("closing %d sessions, of which only ephemerals are left", orphans)
 
     async def run(self) -> None:
         """Serve until `stop`.
