@@ -255,6 +255,7 @@ class Supervisor:
             zxid=status.zxid,
             clients=status.clients,
             starts=0 if process is None else process.starts,
+            pid=process.pid if process is not None and process.is_alive() else 0,
             client_port=node.client_port,
             admin_port=node.admin_port,
         )
