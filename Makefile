@@ -12,7 +12,8 @@ STAMPS := $(VENV)/stamps
 WORKERS ?= 2
 PYTEST := $(PY) -m pytest -q
 
-.PHONY: help install run test format lint types compile unit integration bench fuzz kazoo check clean lock
+.PHONY: help install run test format lint types compile unit integration bench failover scale chaos \
+        fuzz sim sim-long sim-bugs kazoo check clean lock
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s%s\n", $$1, $$2}' Makefile
@@ -66,7 +67,7 @@ types: $(STAMPS)/dev  ## mypy --strict
 
 # The pure parts, interpreted: what a debugger sees, and what platforms without a compiler run.
 unit: $(STAMPS)/dev  ## the tests of wire, tree, storage and client, interpreted
-	ENSEMBLE_PURE=1 $(PYTEST) -n $(WORKERS) tests/wire tests/tree tests/storage tests/client
+	ENSEMBLE_PURE=1 $(PYTEST) -n $(WORKERS) tests/wire tests/tree tests/storage tests/client tests/sim
 
 # Everything, with the compiled modules where they were built.
 integration: $(STAMPS)/dev compile  ## all tests, on the compiled modules
@@ -75,8 +76,29 @@ integration: $(STAMPS)/dev compile  ## all tests, on the compiled modules
 bench: $(STAMPS)/dev compile  ## ours beside Apache's server, as a table with ratios
 	$(PY) -m benchmarks.run $(ARGS)
 
+failover: $(STAMPS)/dev compile  ## how long writes stop when the leader is killed: make failover ARGS="--kills 100"
+	$(PY) -m benchmarks.failover $(ARGS)
+
+scale: $(STAMPS)/dev compile  ## ten thousand sessions, thousands of connections, five members, an observer
+	$(PY) -m benchmarks.scale $(ARGS)
+
+chaos: $(STAMPS)/dev compile  ## real processes are hurt under load: make chaos SECONDS=300 SEED=7 ARGS="--software mixed"
+	$(PY) -m tests.chaos.run --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 fuzz: $(STAMPS)/dev compile  ## mutated frames at a server: make fuzz SECONDS=300 SEED=0
 	$(PY) -m tests.fuzz.frames --seconds $(or $(SECONDS),300) --seed $(or $(SEED),0)
+
+# Interpreted: bugs can be put back into sources only, and the same seed is the same run everywhere.
+sim: $(STAMPS)/dev  ## ensembles in simulation: make sim SEEDS=500, or SEED=n for the story of one
+	$(PY) -m tests.sim.runner --workers $(WORKERS) \
+	  $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),500)) $(ARGS)
+	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --kind core --seeds $(or $(SEEDS),500))
+
+sim-long: $(STAMPS)/dev  ## the same until it is told to stop: make sim-long FIRST=1000
+	$(PY) -m tests.sim.runner --workers $(WORKERS) --seeds 0 --first $(or $(FIRST),1000) $(ARGS)
+
+sim-bugs: $(STAMPS)/dev  ## known bugs put back in, one at a time: how many seeds find each
+	$(PY) -m tests.sim.find_bugs
 
 kazoo: $(STAMPS)/dev compile  ## kazoo's own test suite against a server of ours
 	$(PYTEST) -s tests/interop/test_kazoo_suite.py

@@ -11,6 +11,7 @@ from mypy_extensions import i64, trait
 from ensemble.server.connection import Connection
 from ensemble.tree.apply import Applied
 from ensemble.tree.prepare import WriteRequest
+from ensemble.tree.sessions import Session
 from ensemble.wire.jute import Reader
 from ensemble.wire.txns import Txn, TxnHeader
 
@@ -47,6 +48,75 @@ class Authority:
         `Pipeline.on_revalidated` follows.
         """
         raise NotImplementedError
+
+
+@trait
+class LocalSessions:
+    """Sessions that are this server's own: no transaction opens or closes them (zab.md 6.6)."""
+
+    def open(self, conn: Connection, timeout_ms: i64) -> bool:
+        """A client asks for a session. True: it has got a local one."""
+        raise NotImplementedError
+
+    def reattach(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
+        """A client comes back, its password is right. True: it has been seen to.
+
+        Raises:
+            ProtocolError: not here, and nobody can be asked now.
+        """
+        raise NotImplementedError
+
+    def take(self, conn: Connection, session: Session, xid: i64, op: i64, reader: Reader) -> bool:
+        """A request of a local session; renews it. True: it has been answered."""
+        raise NotImplementedError
+
+    def is_local(self, session_id: i64) -> bool:
+        raise NotImplementedError
+
+    def error_of(self, session_id: i64, error: i64) -> i64:
+        """What a client of this server hears, instead of what its leader's transaction says."""
+        raise NotImplementedError
+
+    def on_session_created(self, session_id: i64) -> None:
+        """A createSession is applied."""
+        raise NotImplementedError
+
+    def on_serving(self) -> None:
+        """Clients are taken again."""
+        raise NotImplementedError
+
+    def on_serving_stopped(self) -> None:
+        """Every connection has been cut."""
+        raise NotImplementedError
+
+
+@final
+class NoLocalSessions(LocalSessions):
+    """Every session is everybody's."""
+
+    def open(self, conn: Connection, timeout_ms: i64) -> bool:
+        return False
+
+    def reattach(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
+        return False
+
+    def take(self, conn: Connection, session: Session, xid: i64, op: i64, reader: Reader) -> bool:
+        return False
+
+    def is_local(self, session_id: i64) -> bool:
+        return False
+
+    def error_of(self, session_id: i64, error: i64) -> i64:
+        return error
+
+    def on_session_created(self, session_id: i64) -> None:
+        pass
+
+    def on_serving(self) -> None:
+        pass
+
+    def on_serving_stopped(self) -> None:
+        pass
 
 
 class Door(Protocol):
@@ -95,3 +165,9 @@ class SessionRules:
         self.next_id: i64 = next_id
         self.timeout_min_ms: Final = timeout_min_ms
         self.timeout_max_ms: Final = timeout_max_ms
+
+    def take_id(self) -> i64:
+        """The id of a new session."""
+        session_id = self.next_id
+        self.next_id += 1
+        return session_id

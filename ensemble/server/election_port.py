@@ -10,7 +10,7 @@ from typing import Final, final
 from ensemble.errors import ProtocolError
 from ensemble.server.names import Address
 from ensemble.server.peer_dial import printed
-from ensemble.server.peer_listener import Listener
+from ensemble.server.peer_listener import Listener, everywhere
 from ensemble.server.peer_net import PeerNet
 from ensemble.server.peer_security import PeerSecurity
 from ensemble.server.peer_socket import CLOSED_BY_PEER, NEVER_MS, PeerHandler, PeerSocket
@@ -30,6 +30,10 @@ HELLO_ADDRESSES_MAX: Final = 16
 # A stream younger than this is not dropped for a call that may have crossed with it, and is not
 # made anew at once when it breaks: two servers would break each other's streams for ever.
 YOUNG_LINK_MS: Final = 500
+# Whoever should be heard and cannot be reached is called again after so long, whether or not there
+# is something new to say: votes are repeated ever more slowly, and a partition that has healed must
+# not have to wait for the next one.
+CALL_AGAIN_MS: Final = 1_000
 UNKNOWN_SID_MAX: Final = 255  # what a server's myid may hold; beyond, it is no server that calls
 
 
@@ -100,6 +104,7 @@ class ElectionPort:
         self.own: list[Address] = []
         self.listener: Listener | None = None
         self.hello = b""
+        self.calling = False  # `call_again` is due some time
 
     # The owner's side
 
@@ -142,15 +147,29 @@ class ElectionPort:
         """
         assert self.own, "set_members comes first"
         assert self.listener is None
-        where = [("0.0.0.0", port) for _, port in self.own] if self.listen_everywhere else self.own
+        where = everywhere(self.own) if self.listen_everywhere else self.own
         security = self.security
         self.listener = self.net.listen(
-            list(dict.fromkeys(where)),
+            where,
             self.welcome,
             security.server_tls,
             self.handshake_ms,
             security.unification,
         )
+        if not self.calling:
+            self.calling = True
+            self.net.call_at(int(self.net.now_ms) + CALL_AGAIN_MS, self.call_again)
+
+    def call_again(self) -> None:
+        """Call the members that have no stream and should have one."""
+        if self.listener is None:
+            self.calling = False
+            return
+        self.net.call_at(int(self.net.now_ms) + CALL_AGAIN_MS, self.call_again)
+        for peer in list(self.peers.values()):
+            wanted = peer.addresses and (peer.slot or peer.last)
+            if wanted and peer.link is None and peer.dialling is None:
+                self.dial(peer)
 
     def stop(self) -> None:
         """Close the port and every stream."""
@@ -199,6 +218,7 @@ class ElectionPort:
         """This is the one stream to `peer` from now on."""
         sock.name = f"server {peer.sid} ({sock.name})"
         sock.set_deadline(NEVER_MS, "")
+        sock.give_up_unheard(self.connect_ms)
         peer.link = sock
         peer.link_ms = self.net.now_ms
         peer.away = False

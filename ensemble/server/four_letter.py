@@ -59,7 +59,7 @@ def ruok(node: "Node") -> str:
 
 
 def isro(node: "Node") -> str:
-    return "rw"
+    return "ro" if node.pipeline.read_only else "rw"
 
 
 def trace_mask(node: "Node") -> str:

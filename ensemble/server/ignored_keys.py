@@ -53,6 +53,8 @@ TUNING: Final[dict[str, str]] = {
         ("quorum.cnxn.threads.size", "leader.closeSocketAsync", "learner.*"),
         "one epoll serves all connections, and nothing in it waits",
     ),
+    "leader.maxConcurrentDiffSyncs": "a DIFF takes no process of its own",
+    "snapshotSizeFactor": "a learner gets what the log holds, if that is whole, else the snapshot",
     "electionPortBindRetry": "a port that is taken refuses the start",
     "syncEnabled": "an observer keeps its log, always",
     "request_throttle_*": "what is over a limit is not read, so there is no queue to tune",
@@ -77,6 +79,9 @@ TUNING: Final[dict[str, str]] = {
 
 # name -> (the values that ask for nothing, reason)
 UNSUPPORTED: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    "leader.maxTimeToWaitForEpoch": (("-1",), "a leader without a quorum gives up after initLimit"),
+    "observer.reconnectDelayMs": (("0",), "an observer looks for a leader again at once"),
+    "observer.election.DelayMs": (("0", "200"), "an observer looks for a leader again at once"),
     "observerMasterPort": ((), "observers learn from the leader only"),
     "oraclePath": ((), "a quorum is a majority, or one of a hierarchy"),
     "quorum.auth.kerberos.*": ((), "SASL GSSAPI is not supported, DIGEST-MD5 is"),

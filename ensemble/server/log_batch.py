@@ -25,3 +25,21 @@ class LogBatch:
         records.write(payload)
         self.last_zxid = zxid
         self.count += 1
+
+
+@final
+class LogFileSize:
+    """Begins a new log file when the newest one is large (zoo.cfg: txnLogSizeLimitInKb)."""
+
+    __slots__ = ("bytes", "bytes_max")
+
+    def __init__(self) -> None:
+        self.bytes: i64 = 0  # of the newest file
+        self.bytes_max: i64 = 0  # 0: a new file begins with a snapshot only
+
+    def add(self, batch: LogBatch) -> None:
+        """`batch` is about to be written."""
+        size: i64 = len(batch.records)
+        if 0 < self.bytes_max <= self.bytes:
+            batch.roll = True
+        self.bytes = size if batch.roll else self.bytes + size

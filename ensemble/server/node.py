@@ -26,6 +26,7 @@ from ensemble.server.config import Config
 from ensemble.server.connection import Connection
 from ensemble.server.contracts import SessionRules
 from ensemble.server.journal import Journal
+from ensemble.server.local_sessions import LocalTable
 from ensemble.server.log_writer import LogWriter
 from ensemble.server.peering import Peering
 from ensemble.server.pipeline import Pipeline
@@ -84,6 +85,7 @@ class Node:
         self.serving = False
         self.replica: Replica | None = None  # a member of an ensemble; None: it stands alone
         self.peering: Peering | None = None
+        self.local_sessions: LocalTable | None = None
         self.paused = False  # a restore is taking place: clients wait, time does nothing
         self.trace_mask = 306
         self.digests: Final[deque[tuple[int, int]]] = deque(maxlen=1_024)
@@ -188,11 +190,13 @@ class Node:
             self.stats,
         )
         authority.pipeline = self.pipeline
+        if config.quorum is not None:
+            self.keep_local_sessions(config.quorum)
         self.pipeline.serving = self.replica is None
         if self.journal is not None:
             self.journal.schemes = self.schemes
             self.pipeline.journal = self.journal
-        self.authority.log_bytes_max = max(0, storage.log_size_kb) << 10
+        self.authority.log_file.bytes_max = max(0, storage.log_size_kb) << 10
         ports = config.ports
         self.pipeline.large_threshold = ports.large_threshold
         self.pipeline.large_bytes_max = ports.large_bytes_max
@@ -246,7 +250,12 @@ class Node:
             options.members,
             options.timing,
             ReplicaOptions(
-                prepare, recovery, self.config.storage.digest_enabled, options.commit_log_count
+                prepare,
+                recovery,
+                self.config.storage.digest_enabled,
+                options.commit_log_count,
+                options.local_sessions,
+                options.leader_serves,
             ),
             self.disk,
             self.layout,
@@ -257,6 +266,17 @@ class Node:
         self.replica = replica
         replica.recover()
         return replica
+
+    def keep_local_sessions(self, options: QuorumOptions) -> None:
+        """Where the configuration lets sessions be this server's own, always or while read-only."""
+        if options.local_sessions or options.read_only:
+            self.local_sessions = LocalTable(
+                self.pipeline,
+                self.config.sessions.tick_ms,
+                options.local_sessions,
+                options.local_sessions_upgrade,
+            )
+            self.pipeline.locals = self.local_sessions
 
     def begin_sessions(self) -> None:
         """Sessions go on where they were, with a full timeout; ephemerals of the dead ones go."""
@@ -447,9 +467,11 @@ class Node:
             self.upkeep.forget_reaping()
 
     def mode(self) -> str:
-        """As `srvr` and `mntr` call it: standalone, leader, follower, observer."""
+        """As `srvr` and `mntr` call it: standalone, leader, follower, observer, read-only."""
         if self.replica is None:
             return "standalone"
+        if self.pipeline.read_only:
+            return "read-only"
         return MODES[self.state]
 
     def tick(self) -> None:
@@ -463,6 +485,8 @@ class Node:
             now_ms = self.pipeline.now_ms
             if self.serving and self.authority.is_leading():
                 self.stats.sessions_expired += self.pipeline.expire_sessions()
+            if self.peering is not None:
+                self.peering.on_tick()
             self.port.close_idle(now_ms)
             self.upkeep.on_tick(int(now_ms), self.serving and self.authority.is_leading())
             self.end_turn()

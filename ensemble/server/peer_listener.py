@@ -11,7 +11,7 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from ensemble.server.names import Address
+from ensemble.server.names import Address, literal, resolve
 from ensemble.server.peer_dial import printed
 from ensemble.server.peer_socket import (
     NEVER_MS,
@@ -31,20 +31,27 @@ STRANGERS_PER_HOST_MAX: Final = 16
 TLS_HANDSHAKE: Final = 0x16
 
 
+def everywhere(addresses: list[Address]) -> list[Address]:
+    """The same ports on all addresses: of both kinds where one of these is of the newer kind."""
+    any_address = "::" if any(":" in host for host, _ in addresses) else "0.0.0.0"
+    return list(dict.fromkeys((any_address, port) for _, port in addresses))
+
+
 def bind(addresses: list[Address]) -> list[socket.socket]:
-    """A listening socket for each address.
+    """A listening socket for each address; a name is asked for here and now.
 
     Raises:
         OSError: one cannot be bound; its text names the address, and nothing is open then.
     """
     socks: list[socket.socket] = []
     for host, port in addresses:
-        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-        socks.append(sock)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setblocking(False)
         try:
-            sock.bind((host, port))
+            family, address = (literal(host) or resolve(host))[0]
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            socks.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setblocking(False)
+            sock.bind((address, port))
             sock.listen(LISTEN_BACKLOG)
         except OSError as error:
             for each in socks:

@@ -187,6 +187,15 @@ class PeerSocket:
         if timeout_ms > 0:
             self.keeper.note(self.last_read_ms + timeout_ms)
 
+    def give_up_unheard(self, timeout_ms: i64) -> None:
+        """Cut the link when the other end's system acknowledges nothing for so long.
+
+        For links on which nobody answers: left to itself, TCP tries for a quarter of an hour, and
+        at last so seldom that a network that works again goes unnoticed for minutes.
+        """
+        if self.sock is not None:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeout_ms))
+
     def set_deadline(self, at_ms: i64, reason: str) -> None:
         """Cut the link at that time, unless another deadline is set before."""
         self.deadline_ms = at_ms

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ensemble.quorum")
 
-SNAPSHOTS_SENT_MAX: Final = 10  # children that write a tree for a learner, at a time
+READ_ONLY_AFTER_MS: Final = 2_000  # or a tick, if that is longer
 LOOK_AGAIN_MS: Final = 1_000  # the alarm is never set further away
 
 
@@ -189,6 +189,29 @@ class Peering(Shell):
             self.net.deliver_failures()
         self.set_alarm()
 
+    def on_tick(self) -> None:
+        """Local sessions expire here; without a leader for a while, readers are let in."""
+        node = self.node
+        if node.local_sessions is None:
+            return
+        if node.serving:
+            node.stats.sessions_expired += node.local_sessions.expire()
+        elif self.options.read_only and self.is_cut_off():
+            node.local_sessions.begin_read_only()
+            node.serving = True
+            log.warning(
+                "read-only: no leader for %d ms; clients may read what this server has",
+                self.net.now_ms - self.replica.get_peer().looking_since_ms,
+            )
+
+    def is_cut_off(self) -> bool:
+        """Whether this server has looked for a leader for long enough, as Apache's waits too."""
+        peer = self.replica.get_peer()
+        patience_ms = max(READ_ONLY_AFTER_MS, int(self.options.timing.tick_ms))
+        return (
+            peer.state == peers.LOOKING and self.net.now_ms - peer.looking_since_ms >= patience_ms
+        )
+
     def set_alarm(self) -> None:
         """Have the loop call when the next deadline comes."""
         now_ms = int(self.net.now_ms)
@@ -259,8 +282,9 @@ class Peering(Shell):
     def send_snapshot(self, link: Link, tree: DataTree) -> None:
         """A child writes the tree of this instant into a pipe that the link reads."""
         assert isinstance(link, SocketLink)
-        if len(self.sending) >= SNAPSHOTS_SENT_MAX:
-            self.net.fail_later(link.sock, f"{SNAPSHOTS_SENT_MAX} snapshots are being sent")
+        most = self.options.snap_syncs_max  # children that write a tree, at a time
+        if len(self.sending) >= most:
+            self.net.fail_later(link.sock, f"{most} snapshots are being sent")
             return
         read_fd, write_fd = os.pipe()
         try:

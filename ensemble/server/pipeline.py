@@ -31,14 +31,23 @@ from ensemble.server.connection import (
     Connection,
     Pending,
 )
-from ensemble.server.contracts import Authority, Door, Journal, SessionRules, Throttle
+from ensemble.server.contracts import (
+    Authority,
+    Door,
+    Journal,
+    LocalSessions,
+    NoLocalSessions,
+    SessionRules,
+    Throttle,
+)
+from ensemble.server.operations import is_read, is_write
 from ensemble.server.stats import ServerStats
 from ensemble.server.write_replies import write_write_reply
 from ensemble.tree.acl import AclList, AclSchemes
 from ensemble.tree.apply import Applied
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.prepare import WriteRequest
-from ensemble.tree.sessions import SessionTracker
+from ensemble.tree.sessions import Session, SessionTracker
 from ensemble.tree.watches import WatchTable
 from ensemble.wire import codes
 from ensemble.wire.framing import end_frame
@@ -64,44 +73,6 @@ OUT_BYTES_SOFT: Final = (
 PENDING_MAX: Final = 16_384  # unanswered requests of one connection before reading from it stops
 
 
-def is_write(op: i64) -> bool:
-    """Whether an opcode asks for a transaction. 20 and -10 are no client's business."""
-    return (
-        op == codes.OP_SET_DATA
-        or op == codes.OP_CREATE
-        or op == codes.OP_DELETE
-        or op == codes.OP_CREATE2
-        or op == codes.OP_MULTI
-        or op == codes.OP_SET_ACL
-        or op == codes.OP_CLOSE_SESSION
-        or op == codes.OP_CREATE_CONTAINER
-        or op == codes.OP_CREATE_TTL
-        or op == codes.OP_RECONFIG
-    )
-
-
-def is_read(op: i64) -> bool:
-    """Whether `Answers` knows the opcode."""
-    return (
-        op == codes.OP_GET_DATA
-        or op == codes.OP_EXISTS
-        or op == codes.OP_PING
-        or op == codes.OP_GET_CHILDREN
-        or op == codes.OP_GET_CHILDREN2
-        or op == codes.OP_GET_ACL
-        or op == codes.OP_SYNC
-        or op == codes.OP_SET_WATCHES
-        or op == codes.OP_SET_WATCHES2
-        or op == codes.OP_ADD_WATCH
-        or op == codes.OP_CHECK_WATCHES
-        or op == codes.OP_REMOVE_WATCHES
-        or op == codes.OP_MULTI_READ
-        or op == codes.OP_GET_EPHEMERALS
-        or op == codes.OP_GET_ALL_CHILDREN_NUMBER
-        or op == codes.OP_WHO_AM_I
-    )
-
-
 @final
 class Pipeline:
     """Every connection's requests, in order. The caller sets `now_ms` at each turn (`clock.py`)."""
@@ -119,8 +90,11 @@ class Pipeline:
         "large_bytes",
         "large_bytes_max",
         "large_threshold",
+        "locals",
         "now_ms",
         "outstanding",
+        "read_only",
+        "refusal",
         "rules",
         "schemes",
         "serving",
@@ -162,12 +136,15 @@ class Pipeline:
         self.now_ms: i64 = 0
         self.journal: Journal | None = None
         self.throttle: Throttle | None = None
+        self.locals: LocalSessions = NoLocalSessions()
         # Requests above the threshold, in bytes: those that await their commit, by zxid.
         self.large_threshold: i64 = -1
         self.large_bytes_max: i64 = 0
         self.large_bytes: i64 = 0
         self.large: Final[dict[int, int]] = {}
         self.serving = True  # False: a member of an ensemble that has no leader
+        self.read_only = False  # no leader either, but clients may read what this server has
+        self.refusal = ""  # why this server takes no clients though it serves (leaderServes=no)
         self.epoch_zxid: i64 = 0  # where the leader's epoch begins: nobody can have seen less
 
     # Connections come and go
@@ -244,7 +221,8 @@ class Pipeline:
         assert session is not None
         if session.closing:
             return  # expired, or its own close is on its way: nothing more is answered
-        self.tracker.touch(session, self.now_ms)
+        if not session.is_local:
+            self.tracker.touch(session, self.now_ms)
         conn.stats.on_request(op, xid)
         self.stats.received += 1
         if 0 < self.large_threshold < end - start:
@@ -253,6 +231,8 @@ class Pipeline:
         if self.enforced and not self.door.may_run(conn, op):
             self.refuse(conn, xid, op, 0, codes.SESSION_CLOSED_REQUIRE_SASL_AUTH)
             self.drain_after_pending(conn, "authentication is enforced and missing")
+        elif session.is_local and self.locals.take(conn, session, xid, op, reader):
+            pass
         elif is_write(op):
             self.write(conn, xid, op, reader)
         elif is_read(op):
@@ -385,6 +365,8 @@ class Pipeline:
         self.stats.received += 1
         if not self.serving:
             raise ProtocolError("this server has no leader: it does not serve")
+        if self.refusal:
+            raise ProtocolError(self.refusal)
         conn.stats.on_connect()
         conn.read_only_byte = request.read_only is not None
         if self.throttle is not None:
@@ -393,6 +375,8 @@ class Pipeline:
             if not admitted:
                 self.stats.connections_rejected += 1
                 raise ProtocolError("too many new sessions: connection_throttle_tokens")
+        if self.read_only and not request.read_only:
+            raise ProtocolError("this server is read-only, and the client wants to write")
         if request.last_zxid_seen > max(self.tree.last_zxid, self.epoch_zxid):
             raise ProtocolError(
                 f"the client has seen zxid {request.last_zxid_seen:#x}, "
@@ -408,8 +392,9 @@ class Pipeline:
         if request.session_id != 0:
             self.reattach(conn, request, timeout_ms)
             return
-        session_id = rules.next_id
-        rules.next_id += 1
+        if self.locals.open(conn, timeout_ms):
+            return
+        session_id = rules.take_id()
         conn.session_id = session_id
         conn.state = WAITING
         body = BytesWriter()
@@ -424,6 +409,8 @@ class Pipeline:
         session_id = request.session_id
         if not self.door.password_matches(session_id, request.password):
             self.refuse_session(conn, "a wrong session password")
+        elif self.locals.reattach(conn, session_id, timeout_ms):
+            pass
         elif self.authority.revalidate(conn, session_id, timeout_ms):
             session = self.tracker.get(session_id)
             valid = session is not None and not session.closing
@@ -440,26 +427,29 @@ class Pipeline:
         if not valid:
             self.refuse_session(conn, "an expired session")
             return
-        old = self.session_connections.get(session_id)
-        if old is not None:
-            self.cut(old, "its session moved to another connection")
+        self.cut_older(session_id)
         # A learner may hear of the session from its client before the leader's stream tells it.
         session = self.tracker.get(session_id)
         if session is None or not session.closing:
-            self.tracker.add(session_id, timeout_ms, self.now_ms)
-            self.open(conn, session_id, timeout_ms)
+            self.open(conn, self.tracker.add(session_id, timeout_ms, self.now_ms))
         else:
             self.refuse_session(conn, "a closing session")
+
+    def cut_older(self, session_id: i64) -> None:
+        """A session has one connection, the last one."""
+        old = self.session_connections.get(session_id)
+        if old is not None:
+            self.cut(old, "its session moved to another connection")
 
     def refuse_session(self, conn: Connection, reason: str) -> None:
         """Say that the session is over: session id 0."""
         self.write_connect_response(conn, 0, 0, NO_PASSWORD)
         self.drain(conn, reason)
 
-    def open(self, conn: Connection, session_id: i64, timeout_ms: i64) -> None:
+    def open(self, conn: Connection, session: Session) -> None:
         """The session is valid: bind it to its connection and say so."""
-        session = self.tracker.get(session_id)
-        assert session is not None
+        session_id = session.id
+        timeout_ms = session.timeout_ms
         conn.session = session
         conn.session_id = session_id
         session.connection_id = conn.id
@@ -472,7 +462,7 @@ class Pipeline:
     def write_connect_response(
         self, conn: Connection, timeout_ms: i64, session_id: i64, password: bytes
     ) -> None:
-        read_only = False if conn.read_only_byte else None
+        read_only = self.read_only if conn.read_only_byte else None
         response = ConnectResponse(timeout_ms, session_id, password, read_only)
         write_connect_response(conn.out, response)
         self.stats.sent += 1
@@ -541,6 +531,7 @@ class Pipeline:
     def stop_serving(self, reason: str) -> None:
         """The leader is lost: cut every connection; sessions live on in the tree."""
         self.serving = False
+        self.read_only = False
         for conn in list(self.connections.values()):
             if conn.state != NEW:
                 self.cut(conn, reason)
@@ -548,14 +539,17 @@ class Pipeline:
         self.tracker.clear()
         self.large.clear()
         self.large_bytes = 0
+        self.locals.on_serving_stopped()
 
     def begin_serving(self, epoch_zxid: i64) -> None:
         """Every session goes on, with a full timeout."""
         self.serving = True
+        self.refusal = ""
         self.epoch_zxid = epoch_zxid
         self.tracker.clear()
         for session_id, timeout_ms in self.tree.sessions.items():
             self.tracker.add(session_id, timeout_ms, self.now_ms)
+        self.locals.on_serving()
 
     def deliver(
         self, event: int, path: bytes, zxid: i64, acl: AclList, connection_ids: list[int]
@@ -576,10 +570,11 @@ class Pipeline:
     def session_created(self, header: TxnHeader, applied: Applied) -> None:
         session_id = header.session_id
         timeout_ms = i64(self.tree.sessions[session_id])
-        self.tracker.add(session_id, timeout_ms, self.now_ms)
+        session = self.tracker.add(session_id, timeout_ms, self.now_ms)
+        self.locals.on_session_created(session_id)
         conn = self.session_connections.get(session_id)
         if conn is not None and conn.state == WAITING:
-            self.open(conn, session_id, timeout_ms)
+            self.open(conn, session)
 
     def session_closed(self, conn: Connection | None, header: TxnHeader) -> None:
         if conn is None:

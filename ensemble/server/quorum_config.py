@@ -20,7 +20,6 @@ from ensemble.zab.timing import Timing
 MEMBER_KEY: Final = re.compile(r"(server|group|weight)\.\w+$")
 LINE: Final = re.compile(r"^line \d+: ")
 COMMIT_LOG_MIN: Final = 500
-SNAPSHOT_SIZE_FACTOR: Final = 0.33
 TICKS_MAX: Final = 1 << 20
 MYID_MAX: Final = 255  # it is the top byte of the session ids that the server gives
 LEARNER: Final = "QuorumLearner"
@@ -56,14 +55,7 @@ class QuorumOptions:
     local_sessions_upgrade: bool = False
     read_only: bool = False
     commit_log_count: int = COMMIT_LOG_MIN
-    snapshot_size_factor: float = SNAPSHOT_SIZE_FACTOR
     snap_syncs_max: int = 10
-    diff_syncs_max: int = 100
-    notification_min_ms: int = 200
-    notification_max_ms: int = 60_000
-    epoch_wait_ms: int = -1
-    observer_reconnect_ms: int = 0
-    observer_election_delay_ms: int = 200
     tls: bool = False
     unification: bool = False  # TLS and plain on one port
     check_names: bool = True
@@ -103,15 +95,10 @@ def read_quorum(keys: Keys, config_path: str, data_dir: str, tick_ms: int) -> Qu
     local_sessions_upgrade = keys.flag("localSessionsUpgradingEnabled", False)
     read_only = keys.flag("readonlymode.enabled", False)
     commit_log_count = keys.number("commitLogCount", COMMIT_LOG_MIN, 0, 1 << 24)
-    snapshot_size_factor = size_factor(keys)
     force_snapshot_sync = keys.flag("forceSnapshotSync", False)
     snap_syncs_max = keys.number("leader.maxConcurrentSnapSyncs", 10, 1)
-    diff_syncs_max = keys.number("leader.maxConcurrentDiffSyncs", 100, 1)
     least_ms = keys.number("fastleader.minNotificationInterval", 200, 1)
     most_ms = keys.number("fastleader.maxNotificationInterval", 60_000, 1)
-    epoch_wait_ms = keys.number("leader.maxTimeToWaitForEpoch", -1, -1)
-    reconnect_ms = keys.number("observer.reconnectDelayMs", 0, 0)
-    delay_ms = keys.number("observer.election.DelayMs", 200, 0)
     tls = keys.flag("sslQuorum", False)
     unification = keys.flag("portUnification", False)
     check_names = keys.flag("ssl.quorum.hostnameVerification", True)
@@ -166,7 +153,15 @@ def read_quorum(keys: Keys, config_path: str, data_dir: str, tick_ms: int) -> Qu
         members=members,
         config_path=config_path,
         dynamic_path=dynamic_path,
-        timing=Timing(tick_ms, init, sync, frame + extra, force_snapshot_sync),
+        timing=Timing(
+            tick_ms,
+            init,
+            sync,
+            frame + extra,
+            force_snapshot_sync,
+            resend_ms_min=least_ms,
+            resend_ms_max=most_ms,
+        ),
         learner_connect_ms=(connect or init) * tick_ms,
         connect_ms=connect_ms,
         handshake_ms=sync * tick_ms if handshake_ms <= 0 else handshake_ms,
@@ -177,14 +172,7 @@ def read_quorum(keys: Keys, config_path: str, data_dir: str, tick_ms: int) -> Qu
         local_sessions_upgrade=local_sessions_upgrade,
         read_only=read_only,
         commit_log_count=max(COMMIT_LOG_MIN, commit_log_count),
-        snapshot_size_factor=snapshot_size_factor,
         snap_syncs_max=snap_syncs_max,
-        diff_syncs_max=diff_syncs_max,
-        notification_min_ms=least_ms,
-        notification_max_ms=most_ms,
-        epoch_wait_ms=epoch_wait_ms,
-        observer_reconnect_ms=reconnect_ms,
-        observer_election_delay_ms=delay_ms,
         tls=tls,
         unification=unification,
         check_names=check_names,
@@ -263,16 +251,6 @@ def read_myid(data_dir: str) -> int:
             f"{path} holds {line[:40]!r}, a number from 0 to {MYID_MAX} is expected", "myid"
         )
     return int(line)
-
-
-def size_factor(keys: Keys) -> float:
-    """Which share of a snapshot's size a DIFF from the log may have; negative: none."""
-    raw = keys.text("snapshotSizeFactor", str(SNAPSHOT_SIZE_FACTOR))
-    try:
-        value = float(raw)
-    except ValueError:
-        raise ConfigError(f"{raw[:40]!r} is no number", "snapshotSizeFactor") from None
-    return value if value <= 1.0 else SNAPSHOT_SIZE_FACTOR  # as Apache's; also for a NaN
 
 
 def read_sasl(keys: Keys) -> PeerSasl:

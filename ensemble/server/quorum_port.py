@@ -8,7 +8,7 @@ from typing import Final, final
 
 from ensemble.errors import ProtocolError
 from ensemble.server.names import Address
-from ensemble.server.peer_listener import Listener
+from ensemble.server.peer_listener import Listener, everywhere
 from ensemble.server.peer_net import PeerNet
 from ensemble.server.peer_security import PeerSecurity
 from ensemble.server.peer_socket import CLOSED_BY_PEER, NEVER_MS, PeerHandler, PeerSocket
@@ -76,10 +76,10 @@ class QuorumPort:
             return
         where = self.addresses(self.sid)
         if self.listen_everywhere:
-            where = [("0.0.0.0", port) for _, port in where]
+            where = everywhere(where)
         security = self.security
         self.listener = self.net.listen(
-            list(dict.fromkeys(where)),
+            where,
             self.welcome,
             security.server_tls,
             self.handshake_ms,

@@ -22,9 +22,10 @@ from ensemble.server.forwarding import (
     encode_forwarded,
     read_forwarded,
 )
-from ensemble.server.log_batch import LogBatch
+from ensemble.server.log_batch import LogBatch, LogFileSize
 from ensemble.server.log_port import LogPort
-from ensemble.server.pipeline import Pipeline, is_write
+from ensemble.server.operations import is_write
+from ensemble.server.pipeline import Pipeline
 from ensemble.server.shell import ReplicaOptions, Shell
 from ensemble.storage import epochs, loghistory, truncation
 from ensemble.storage.disk import Disk
@@ -52,6 +53,7 @@ DIGEST_CHECK_EVERY: Final = 128  # transactions; a power of two
 DISK_DIFF_BYTES_MAX: Final = 64 << 20  # of a DIFF from the log files; more is sent as a snapshot
 HEARD_MAX: Final = 100_000  # sessions in one answer to a PING
 DOUBTFUL_TXNS_MAX: Final = 10_000
+CLOSED_KEPT_MAX: Final = 10_000  # closed sessions that a leader tells from local ones of others
 DIVERGENCES_MAX: Final = 3  # times that a tree may differ from its leader's before the server stops
 
 
@@ -97,10 +99,10 @@ class Replica(Host, Authority):
         self.syncs: Final[deque[int]] = deque()  # connections that wait for a sync, in order
         self.revalidating: Final[deque[Connection]] = deque()
         self.owners: Final[dict[int, int]] = {}  # leader: which server a session was last heard at
+        self.closed: Final[dict[int, None]] = {}  # leader, with local sessions: oldest first
         self.txns_since_snapshot: i64 = 0
         self.log_bytes_since_snapshot: i64 = 0
-        self.log_bytes: i64 = 0  # of the newest file
-        self.log_bytes_max: i64 = 0  # beyond it a new file begins; 0: only with a snapshot
+        self.log_file: Final = LogFileSize()
         self.snapshot_at: i64 = 1 << 62
         self.snapshot_at_bytes: i64 = 1 << 62
         self.divergences: i64 = 0
@@ -173,11 +175,8 @@ class Replica(Host, Authority):
         """Hand what was logged in this turn to the disk, unless a batch is on its way."""
         self.get_peer().end_turn()
         if self.batch.count > 0 and not self.log.busy:
-            size: i64 = len(self.batch.records)
-            self.log_bytes_since_snapshot += size
-            if 0 < self.log_bytes_max <= self.log_bytes:
-                self.batch.roll = True
-            self.log_bytes = size if self.batch.roll else self.log_bytes + size
+            self.log_bytes_since_snapshot += len(self.batch.records)
+            self.log_file.add(self.batch)
             self.log.submit(self.batch)
             self.batch = LogBatch()
 
@@ -239,8 +238,7 @@ class Replica(Host, Authority):
             return False
         if reload:
             self.load_tree()
-            last = self.tree.last_zxid
-            assert last == zxid, f"the tree ends at {last:#x} after the cut at {zxid:#x}"
+            assert self.tree.last_zxid == zxid, f"{self.tree.last_zxid:#x}, cut at {zxid:#x}"
         return True
 
     def reload(self) -> None:
@@ -263,10 +261,8 @@ class Replica(Host, Authority):
         self.receiver = None
         self.use_tree(snapshot.tree)
         self.doubtful = DOUBTFUL_TXNS_MAX
-        self.report(
-            f"took a snapshot of {format_zxid(self.receiving_zxid)} from the leader: "
-            f"{len(self.tree.nodes)} znodes"
-        )
+        znodes = len(self.tree.nodes)
+        self.report(f"took a snapshot of {format_zxid(self.receiving_zxid)}: {znodes} znodes")
         return rest
 
     def install_snapshot(self) -> None:
@@ -330,7 +326,7 @@ class Replica(Host, Authority):
             assert tree.digest == prepared.digest, f"the digest after {header.zxid:#x} differs"
         preparer.on_applied(prepared)
         if header.type == codes.OP_CLOSE_SESSION:
-            self.owners.pop(int(header.session_id), None)
+            self.on_closed(header.session_id)
         journal = pipeline.journal
         if journal is not None:
             journal.on_committed(header, int(prepared.error), prepared.txn, applied)
@@ -350,7 +346,7 @@ class Replica(Host, Authority):
             self.check_digest(header, signed64(self.tree.digest) == logged.digest)
         error: i64 = 0
         if isinstance(txn, ErrorTxn):
-            error = txn.err
+            error = pipeline.locals.error_of(header.session_id, txn.err)
         self.find_asker(header)
         journal = pipeline.journal
         if journal is not None:
@@ -411,14 +407,22 @@ class Replica(Host, Authority):
     def send_snapshot(self, link: Link) -> None:
         self.shell.send_snapshot(link, self.tree)
 
+    def on_synchronizing(self, sid: i64, kind: i64) -> None:
+        self.get_pipeline().stats.on_sync(kind == peers.SNAP)
+
     # Host: serving
 
     def begin_serving(self, state: i64, epoch: i64) -> None:
         pipeline = self.get_pipeline()
         self.get_preparer().discard()
         self.forget_clients()
-        pipeline.tracker.gathers = state != peers.LEADING
+        # The leader is told only of sessions whose clients were heard: a learner that comes and
+        # goes must not keep alive those whose clients are gone.
+        pipeline.tracker.gathers = False
         pipeline.begin_serving(epoch << 32)
+        pipeline.tracker.gathers = state != peers.LEADING
+        if state == peers.LEADING and not self.options.leader_serves:
+            pipeline.refusal = "this server leads and takes no clients: leaderServes=no"
         self.state = state
         self.get_peer().on_served(epoch)
         self.report(
@@ -443,11 +447,18 @@ class Replica(Host, Authority):
         self.receiver = None
         self.shell.on_serving(peers.LOOKING, 0)
 
+    def end_search(self) -> None:
+        pipeline = self.get_pipeline()
+        if pipeline.read_only:
+            pipeline.stop_serving("a leader is found: this server is not read-only any more")
+            self.shell.on_serving(peers.LOOKING, 0)
+
     def forget_clients(self) -> None:
         self.forwarded.clear()
         self.syncs.clear()
         self.revalidating.clear()
         self.owners.clear()
+        self.closed.clear()
 
     def on_request(self, sid: i64, data: bytes, ids: list[Id] | None) -> None:
         request = read_forwarded(data, ids if ids is not None else [])
@@ -481,7 +492,7 @@ class Replica(Host, Authority):
         elif request.cxid != 0 or request.op != codes.OP_CLOSE_SESSION:
             owner = self.owners.get(session_id)
             if owner is None:
-                self.owners[session_id] = int(sid)
+                request = self.first_of(request, sid)
             elif owner != sid:
                 return self.refuse(request, codes.SESSION_MOVED)
         peer = self.get_peer()
@@ -489,6 +500,34 @@ class Replica(Host, Authority):
         prepared = self.get_preparer().prepare(request, zxid, self.wall_ms)
         peer.propose(Proposal(zxid, prepared.payload, prepared))
         return zxid
+
+    def first_of(self, request: WriteRequest, sid: i64) -> WriteRequest:
+        """Leader: a session's first request here. A known one belongs to its server from now on.
+
+        An unknown one is a local session of that server, which alone knows it; unless this server
+        has given it away itself, or has seen it closed.
+        """
+        session_id = int(request.session_id)
+        if self.get_preparer().pending.is_alive(session_id):
+            self.owners[session_id] = int(sid)
+            return request
+        if not self.options.local_sessions or session_id in self.closed:
+            return request
+        if sid == self.sid:
+            is_local = self.get_pipeline().locals.is_local(session_id)
+        else:
+            is_local = session_id >> 56 & 0xFF != self.sid & 0xFF
+        if not is_local:
+            return request
+        return WriteRequest(session_id, request.cxid, request.op, request.body, request.ids, False)
+
+    def on_closed(self, session_id: i64) -> None:
+        """Leader: a session is closed. A request of it may still be on its way here."""
+        self.owners.pop(int(session_id), None)
+        if self.options.local_sessions:
+            self.closed[int(session_id)] = None
+            if len(self.closed) > CLOSED_KEPT_MAX:
+                del self.closed[next(iter(self.closed))]
 
     def refuse(self, request: WriteRequest, code: int) -> i64:
         """Leader: an error takes its place in the order, too."""
@@ -501,7 +540,11 @@ class Replica(Host, Authority):
     def on_revalidate(self, sid: i64, session_id: i64, timeout_ms: i64) -> bool:
         pipeline = self.get_pipeline()
         session = pipeline.tracker.get(int(session_id))
-        if session is None or session.closing:
+        if session is None:
+            # A local one may be on its way to become everybody's, ahead of its client's move.
+            if not self.get_preparer().pending.is_alive(session_id):
+                return False
+        elif session.closing:
             return False
         old = pipeline.session_connections.get(int(session_id))
         if old is not None and old.state == OPEN:
@@ -563,6 +606,8 @@ class Replica(Host, Authority):
         conn = pipeline.session_connections.get(session_id)
         if conn is not None:
             connection_id = conn.id
+        if request.op == codes.OP_CREATE_SESSION:
+            connection_id = 0  # its answer is the session's, not that of a request
         body = request.body
         op = request.op
         kept = Reader(body.buf, body.at, body.end)
@@ -593,7 +638,8 @@ class Replica(Host, Authority):
 
     def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
         if self.state == peers.LEADING:
-            self.owners[int(session_id)] = int(self.sid)
+            if session_id in self.tree.sessions:
+                self.owners[int(session_id)] = int(self.sid)
             return True
         conn.session_id = session_id
         self.revalidating.append(conn)

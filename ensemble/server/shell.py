@@ -55,7 +55,14 @@ class Shell:
 class ReplicaOptions:
     """Settings beside Zab's `Timing` (zoo.cfg names in docs/configuration.md)."""
 
-    __slots__ = ("commit_log_count", "digest_enabled", "prepare", "recovery")
+    __slots__ = (
+        "commit_log_count",
+        "digest_enabled",
+        "leader_serves",
+        "local_sessions",
+        "prepare",
+        "recovery",
+    )
 
     def __init__(
         self,
@@ -63,8 +70,12 @@ class ReplicaOptions:
         recovery: RecoveryOptions,
         digest_enabled: bool = True,
         commit_log_count: int = 500,
+        local_sessions: bool = False,
+        leader_serves: bool = True,
     ) -> None:
         self.prepare: Final = prepare
         self.recovery: Final = recovery
         self.digest_enabled: Final = digest_enabled
         self.commit_log_count: Final = commit_log_count
+        self.local_sessions: Final = local_sessions
+        self.leader_serves: Final = leader_serves

@@ -11,7 +11,7 @@ from mypy_extensions import i64
 
 from ensemble.server.connection import Connection
 from ensemble.server.contracts import Authority
-from ensemble.server.log_batch import LogBatch
+from ensemble.server.log_batch import LogBatch, LogFileSize
 from ensemble.server.log_writer import LogWriter
 from ensemble.server.pipeline import Pipeline
 from ensemble.tree.apply import apply
@@ -35,9 +35,8 @@ class StandaloneAuthority(Authority):
         "batch",
         "gathering",
         "log",
-        "log_bytes",
-        "log_bytes_max",
         "log_bytes_since_snapshot",
+        "log_file",
         "pipeline",
         "preparer",
         "proposed",
@@ -61,8 +60,7 @@ class StandaloneAuthority(Authority):
         self.wall_ms: i64 = 0
         self.txns_since_snapshot: i64 = 0
         self.log_bytes_since_snapshot: i64 = 0
-        self.log_bytes: i64 = 0  # of the newest file
-        self.log_bytes_max: i64 = 0  # beyond it a new file begins; 0: only with a snapshot
+        self.log_file: Final = LogFileSize()
         self.snapshot_at: i64 = 1 << 62  # so many transactions, or bytes of log, until the next
         self.snapshot_at_bytes: i64 = 1 << 62
 
@@ -89,11 +87,8 @@ class StandaloneAuthority(Authority):
     def end_turn(self) -> None:
         """Hand what has gathered to the log, unless a sync is still on its way."""
         if self.batch.count > 0 and not self.log.busy:
-            size: i64 = len(self.batch.records)
-            self.log_bytes_since_snapshot += size
-            if 0 < self.log_bytes_max <= self.log_bytes:
-                self.batch.roll = True
-            self.log_bytes = size if self.batch.roll else self.log_bytes + size
+            self.log_bytes_since_snapshot += len(self.batch.records)
+            self.log_file.add(self.batch)
             self.log.submit(self.batch)
             self.batch = LogBatch()
             self.syncing = self.gathering

@@ -84,6 +84,8 @@ class Election:
         "deadline_ms",
         "members",
         "pending",
+        "resend_ms_max",
+        "resend_ms_min",
         "round",
         "sid",
         "state",
@@ -91,8 +93,17 @@ class Election:
         "votes",
     )
 
-    def __init__(self, sid: i64, members: Members, gossip: bool = False) -> None:
+    def __init__(
+        self,
+        sid: i64,
+        members: Members,
+        gossip: bool = False,
+        resend_ms_min: i64 = RESEND_MS_MIN,
+        resend_ms_max: i64 = RESEND_MS_MAX,
+    ) -> None:
         """`gossip`: adopt newer configurations from messages (zoo.cfg: reconfigEnabled)."""
+        self.resend_ms_min: Final = resend_ms_min
+        self.resend_ms_max: Final = resend_ms_max
         self.sid: Final = sid
         self._gossip: Final = gossip
         self.state: i64 = LOOKING
@@ -103,7 +114,7 @@ class Election:
         self._decided: dict[int, Notification] = {}  # from those who follow or lead, any round
         self._unreachable: set[int] = set()
         self._answered: dict[int, _Answered] = {}
-        self._resend_after_ms: i64 = RESEND_MS_MIN
+        self._resend_after_ms: i64 = resend_ms_min
         self._resend_ms: i64 = NEVER
         self._finalize_ms: i64 = NEVER
         self.deadline_ms: i64 = NEVER
@@ -150,8 +161,8 @@ class Election:
         self.votes.clear()
         self._decided.clear()
         self._answered.clear()
-        self._resend_after_ms = RESEND_MS_MIN
-        self._resend_ms = now_ms + RESEND_MS_MIN
+        self._resend_after_ms = self.resend_ms_min
+        self._resend_ms = now_ms + self.resend_ms_min
         self._finalize_ms = NEVER
         effects = self._to_all()
         self._settle(effects, now_ms)
@@ -210,7 +221,7 @@ class Election:
             self._finish(effects, self.vote)
         elif now_ms >= self._resend_ms:
             # Messages never make this shorter again: it is for peers that hear nothing.
-            self._resend_after_ms = min(2 * self._resend_after_ms, RESEND_MS_MAX)
+            self._resend_after_ms = min(2 * self._resend_after_ms, self.resend_ms_max)
             self._resend_ms = now_ms + self._resend_after_ms
             self._set_deadline()
             effects = self._to_all()

@@ -339,6 +339,7 @@ class Leader:
             f"server {learner.sid} ends at {format_zxid(learner.last_zxid)}: "
             f"{peers.name_of(plan.kind)} and {len(plan.proposals)} transactions"
         )
+        self.host.on_synchronizing(learner.sid, plan.kind)
         out = learner.link.out
         write_packet(out, plan.kind, plan.zxid)
         if plan.kind == peers.SNAP:

@@ -55,7 +55,9 @@ class Peer:
         self.timing: Final = timing
         self.accepted_epoch: i64 = accepted_epoch
         self.current_epoch: i64 = current_epoch
-        self.election: Final = Election(sid, members)
+        self.election: Final = Election(
+            sid, members, False, timing.resend_ms_min, timing.resend_ms_max
+        )
         self.state: i64 = SETTLING
         self.now_ms: i64 = 0
         self.leader: Leader | None = None
@@ -165,6 +167,7 @@ class Peer:
             self.take_role(elected)
 
     def take_role(self, vote: Vote) -> None:
+        self.host.end_search()
         took_ms = self.now_ms - self.looking_since_ms
         self.role_deadline_ms = self.now_ms
         zxid = self.log_end()

@@ -16,6 +16,8 @@ class Timing:
         "features",
         "force_snapshot",
         "init_limit",
+        "resend_ms_max",
+        "resend_ms_min",
         "sync_limit",
         "tick_ms",
     )
@@ -28,16 +30,21 @@ class Timing:
         data_bytes_max: int = DATA_BYTES_MAX_DEFAULT,
         force_snapshot: bool = False,
         features: i64 = FEATURES,
+        resend_ms_min: i64 = 200,
+        resend_ms_max: i64 = 60_000,
     ) -> None:
         assert tick_ms > 0
         assert init_limit > 0
         assert sync_limit > 0
+        assert 0 < resend_ms_min <= resend_ms_max
         self.tick_ms: Final = tick_ms
         self.init_limit: Final = init_limit
         self.sync_limit: Final = sync_limit
         self.data_bytes_max: Final = data_bytes_max
         self.force_snapshot: Final = force_snapshot
         self.features: Final = features  # what this server offers to its own kind
+        self.resend_ms_min: Final = resend_ms_min  # votes are repeated after, twice as long each
+        self.resend_ms_max: Final = resend_ms_max  # time, up to (election.md 3.2)
 
     def init_ms(self) -> i64:
         """The bound of each phase before broadcast."""

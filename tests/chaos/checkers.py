@@ -95,15 +95,14 @@ def check_versions(history: History) -> list[str]:
                     f"{key}: version {state[0]} ({state[1]}) at {zxid:#x}, "
                     f"then {next_state[0]} ({next_state[1]}) at {later:#x}: a write is gone"
                 )
-    sent = {(c.key, c.value) for write in history.writes for c in write.changes}
-    refused = {
-        (c.key, c.value)
+    written = {
+        (change.key, change.value)
         for write in history.writes
-        if write.outcome is Outcome.REFUSED
-        for c in write.changes
+        if write.outcome is not Outcome.REFUSED
+        for change in write.changes
     }
     for read in history.reads:
-        if read.value != FIRST_VALUE and (read.key, read.value) not in sent - refused:
+        if read.value != FIRST_VALUE and (read.key, read.value) not in written:
             found.append(f"client {read.client} read {read.value!r} of {read.key}: never written")
     return found
 

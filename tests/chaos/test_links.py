@@ -25,8 +25,8 @@ class Wire:
         self.far, _ = self.listener.accept()
         self.far.settimeout(WAIT_S)
 
-    def dial(self) -> socket.socket:
-        port = self.ensemble[1].dials[2][0]
+    def dial(self, which: int = 0) -> socket.socket:
+        port = self.ensemble[1].dials[2][which]
         return socket.create_connection(("127.0.0.1", port), WAIT_S)
 
     def close(self) -> None:
@@ -120,3 +120,19 @@ def test_what_the_other_end_does_not_read_waits_within_bounds(wire: Wire) -> Non
     while arrived < sent:
         arrived += len(wire.far.recv(1 << 20))
     assert arrived == sent
+
+
+def test_who_comes_before_the_quorum_port_is_open_waits_for_it(wire: Wire) -> None:
+    wire.listener.close()
+    with wire.dial() as early:
+        early.sendall(b"early")
+        with socket.create_server(("127.0.0.1", wire.ensemble[2].quorum_port)) as listener:
+            listener.settimeout(WAIT_S)
+            accepted, _ = listener.accept()
+            assert accepted.recv(100) == b"early"
+            accepted.close()
+
+
+def test_an_election_port_where_nobody_listens_refuses(wire: Wire) -> None:
+    with pytest.raises(ConnectionResetError), wire.dial(which=1) as late:
+        late.recv(100)

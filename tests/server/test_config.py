@@ -1,5 +1,6 @@
 """The configuration as an operator meets it: a wrong value names key, value and bound."""
 
+import os
 import re
 import subprocess
 import sys
@@ -138,11 +139,12 @@ def test_session_timeouts_are_held_within_their_bounds(start_node: Callable[...,
 
 
 def test_a_start_takes_well_under_a_second(start_node: Callable[..., Node]) -> None:
+    """Of a processor: how busy the machine is besides must not decide (0.3 s on an idle one)."""
     node = start_node()
-    node.stop()
-    began = time.monotonic()
-    node.start()
-    assert time.monotonic() - began < 2.0, "on a busy machine; 0.4 s on an idle one"
+    assert node.process is not None
+    stat = Path(f"/proc/{node.process.pid}/stat").read_text().rpartition(")")[2].split()
+    spent_s = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+    assert spent_s < 1.0
 
 
 def test_version_says_what_it_is() -> None:

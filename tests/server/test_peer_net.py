@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from ensemble.server.names import LOOKUPS_MAX
+from ensemble.server.peer_listener import everywhere
 from ensemble.server.peer_net import PeerNet
 from ensemble.server.peer_socket import NEVER_MS, OPEN, PeerSocket
 from tests.server.peer_world import HOST, Recorder, World, free_port
@@ -380,6 +381,21 @@ def test_closing_a_listener_frees_its_port_though_a_child_holds_a_copy(world: Wo
     again = net.listen([address], lambda sock: Recorder(), None, 3_000)
     assert again.addresses() == [address]
     os.close(copy)
+
+
+def test_a_listener_takes_names_and_both_kinds_of_addresses(world: World) -> None:
+    net = world.net()
+    named = net.listen([("localhost", 0)], lambda sock: Recorder(), None, 3_000)
+    assert named.addresses()[0][0] in ("127.0.0.1", "::1")
+    both = everywhere([("a", 1), ("::1", 1), ("b", 2)])
+    assert both == [("::", 1), ("::", 2)]
+    assert everywhere([("a", 1), ("b", 1)]) == [("0.0.0.0", 1)]
+    if not socket.has_ipv6:
+        return
+    recorder = Recorder()
+    listener = net.listen([("::", 0)], lambda sock: recorder, None, 3_000)
+    world.connect((HOST, listener.addresses()[0][1])).sendall(b"x")
+    world.until(lambda: recorder.data == b"x")
 
 
 def test_closing_the_net_closes_everything(world: World) -> None:

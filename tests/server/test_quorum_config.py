@@ -106,10 +106,8 @@ def test_settings_reach_their_options(tmp_path: Path) -> None:
         THREE + LIMITS + "connectToLearnerMasterLimit=3\ncnxTimeout=700\nquorumCnxnTimeoutMs=900\n"
         "quorumListenOnAllIPs=true\nleaderServes=no\nlocalSessionsEnabled=true\n"
         "localSessionsUpgradingEnabled=true\nreadonlymode.enabled=true\ncommitLogCount=7\n"
-        "snapshotSizeFactor=-1\nforceSnapshotSync=true\nfastleader.minNotificationInterval=50\n"
-        "fastleader.maxNotificationInterval=100\nleader.maxTimeToWaitForEpoch=30\n"
-        "observer.reconnectDelayMs=5\nobserver.election.DelayMs=6\n"
-        "leader.maxConcurrentSnapSyncs=2\nleader.maxConcurrentDiffSyncs=3\n",
+        "forceSnapshotSync=true\nfastleader.minNotificationInterval=50\n"
+        "fastleader.maxNotificationInterval=100\nleader.maxConcurrentSnapSyncs=2\n",
     )
     assert (quorum.learner_connect_ms, quorum.connect_ms, quorum.handshake_ms) == (6_000, 700, 900)
     assert quorum.listen_everywhere
@@ -118,19 +116,9 @@ def test_settings_reach_their_options(tmp_path: Path) -> None:
     assert quorum.local_sessions_upgrade
     assert quorum.read_only
     assert quorum.commit_log_count == 500, "Apache's least one"
-    assert quorum.snapshot_size_factor == -1
     assert quorum.timing.force_snapshot
-    assert (quorum.notification_min_ms, quorum.notification_max_ms) == (50, 100)
-    assert quorum.epoch_wait_ms == 30
-    assert (quorum.observer_reconnect_ms, quorum.observer_election_delay_ms) == (5, 6)
-    assert (quorum.snap_syncs_max, quorum.diff_syncs_max) == (2, 3)
-
-
-@pytest.mark.parametrize("value", ["1.5", "nan", "inf"])
-def test_a_size_factor_above_one_is_the_default(tmp_path: Path, value: str) -> None:
-    """zab.md 4.2."""
-    quorum = options(tmp_path, f"{THREE}{LIMITS}snapshotSizeFactor={value}\n")
-    assert quorum.snapshot_size_factor == 0.33
+    assert (quorum.timing.resend_ms_min, quorum.timing.resend_ms_max) == (50, 100)
+    assert quorum.snap_syncs_max == 2
 
 
 @pytest.mark.parametrize(
@@ -148,7 +136,6 @@ def test_a_size_factor_above_one_is_the_default(tmp_path: Path, value: str) -> N
         (THREE + LIMITS + "weight.9=2\n", ["server 9"]),
         (THREE + LIMITS + "standaloneEnabled=perhaps\n", ["standaloneEnabled", "perhaps"]),
         (THREE + LIMITS + "peerType=king\n", ["peerType", "king"]),
-        (THREE + LIMITS + "snapshotSizeFactor=big\n", ["snapshotSizeFactor", "big"]),
         (
             THREE + LIMITS + "fastleader.minNotificationInterval=70000\n",
             ["fastleader.minNotificationInterval", "70000", "60000"],

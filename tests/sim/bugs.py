@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ensemble.server import pipeline, replica
-from ensemble.wire import peers
+from ensemble.wire import peers, requests
 from ensemble.wire.peers import write_packet
 from ensemble.zab import broadcast, leader, learner, peer
 from tests.sim import core
@@ -156,7 +156,7 @@ def diff_with_a_hole() -> Patches:
         right(self, proposal)
 
     def with_hole(self: Any) -> Any:
-        skipped = getattr(self.machine, "skipped", set())
+        skipped: set[int] = getattr(self.machine, "skipped", set())
         return [proposal for proposal in recent(self) if proposal.zxid not in skipped]
 
     right_replica = replica.Replica.apply
@@ -270,7 +270,7 @@ def events_after_the_reply() -> Patches:
 
 def zxid_of_the_client_ignored() -> Patches:
     """A client that has seen more than this server is taken all the same (trust.md C12)."""
-    right = pipeline.read_connect_request
+    right = requests.read_connect_request
 
     def read_connect_request(reader: Any) -> Any:
         request = right(reader)

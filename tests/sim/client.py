@@ -131,9 +131,14 @@ class Client:
         self.outstanding.clear()  # what was not answered stays so
         self.reconnect()
 
-    def stop(self) -> None:
-        """No more connections."""
+    def vanish(self) -> None:
+        """Gone without a word: nothing is sent any more, the connection ends nowhere."""
         self.stopped = True
+        self.life += 1
+        self.is_ready = False
+        if self.end is not None:
+            self.end.vanish()
+            self.end = None
 
     # What comes
 

@@ -131,6 +131,7 @@ class CoreNode(Peered, Host):
         self.is_serving = False
         self.state = 0
         self.syncs: deque[int] = deque()
+        self.roles = 0  # counts them: what one began ends with it
 
     def start(self) -> None:
         disk = self.disk
@@ -222,7 +223,7 @@ class CoreNode(Peered, Host):
     def log_is_idle(self) -> bool:
         return not self.log_busy and not self.gathering
 
-    def truncate(self, zxid: int) -> bool:
+    def truncate(self, zxid: int, reload: bool) -> bool:
         self.book.count("TRUNC")
         assert self.log_is_idle()
         disk = self.disk
@@ -234,7 +235,10 @@ class CoreNode(Peered, Host):
             disk.log = [record for record in disk.log if record[0] <= zxid]
         else:
             return False
-        self.tree = disk.history()
+        if reload:
+            self.tree = disk.history()
+        elif self.tree != disk.history()[: len(self.tree)]:
+            raise Violation(f"I2: the tree of server {self.machine.sid} holds what was cut")
         return True
 
     def begin_snapshot(self, zxid: int) -> None:
@@ -263,15 +267,11 @@ class CoreNode(Peered, Host):
 
     def install_snapshot(self) -> None:
         assert self.log_is_idle()
-        self.world.after(
-            self.machine.rng.randrange(SNAPSHOT_SYNC_US),
-            self.installed,
-            self.machine.life,
-            list(self.tree),
-        )
+        delay = self.machine.rng.randrange(SNAPSHOT_SYNC_US)
+        self.world.after(delay, self.installed, self.machine.life, self.roles, list(self.tree))
 
-    def installed(self, life: int, tree: list[Record]) -> None:
-        if life != self.machine.life:
+    def installed(self, life: int, role: int, tree: list[Record]) -> None:
+        if life != self.machine.life or role != self.roles:
             return
         try:
             self.effect("install")
@@ -347,6 +347,7 @@ class CoreNode(Peered, Host):
             self.book.on_prefix(self.machine.sid, self.tree)
 
     def stop_serving(self, reason: str) -> None:
+        self.roles += 1
         self.is_serving = False
         self.syncs.clear()
 

@@ -6,7 +6,7 @@ from ensemble.zab.members import parse_members
 from ensemble.zab.timing import Timing
 from tests.sim.core import Book, CoreNode, Durable, digest_of
 from tests.sim.ensemble import members_text
-from tests.sim.faults import Faults, Plan
+from tests.sim.faults import Faults, Plan, plan_of_core
 from tests.sim.machine import Clock, Habits, Machine
 from tests.sim.network import Network, Pace
 from tests.sim.run import Outcome
@@ -50,7 +50,7 @@ class CoreRun:
                 features=FEATURES if plan.cumulative else 0,
             )
             machine = Machine(sid, world, self.network, clock, habits)
-            machine.make = lambda machine, timing=timing: CoreNode(  # type: ignore[misc]
+            machine.make = lambda machine, timing=timing: CoreNode(
                 machine, self.book, timing, plan.commit_log_count, plan.disk_diff_odds
             )
             machine.on_defect = self.wrong.append
@@ -92,7 +92,7 @@ class CoreRun:
         node = self.node(machine.sid)
         if node is not None and node.is_serving:
             self.asked += 1
-            payload = b"sync" if self.rng.random() < 0.15 else b"%d" % self.asked
+            payload = b"sync" if self.rng.random() < 0.3 else b"%d" % self.asked
             machine.put(node.ask, payload)
         self.world.after(int(self.rng.expovariate(1 / self.plan.think_us)) + 1, self.ask)
 
@@ -149,3 +149,8 @@ class CoreRun:
             and node.tree == self.book.committed
             for sid in self.machines
         )
+
+
+def run_core(seed: int, verbose: bool = False) -> Outcome:
+    """One seed of Zab alone."""
+    return CoreRun(plan_of_core(seed), verbose).go()

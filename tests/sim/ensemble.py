@@ -1,13 +1,16 @@
 """Runs of whole ensembles: members, their clients, and the faults that know who leads."""
 
 from ensemble.server.replica import Replica
+from ensemble.storage import snapfile
+from ensemble.storage.epochs import ACCEPTED, CURRENT, save_epoch
+from ensemble.tree.datatree import DataTree
 from ensemble.wire import peers
 from ensemble.wire.peers import FEATURES
 from ensemble.zab.learner import PROMISED, SERVING
 from ensemble.zab.members import parse_members
 from ensemble.zab.timing import Timing
-from tests.sim.faults import Plan, plan_of
-from tests.sim.machine import Machine, Program
+from tests.sim.faults import Plan, plan_of, plan_of_point
+from tests.sim.machine import LAYOUT, Machine, Program
 from tests.sim.member import Member
 from tests.sim.run import Outcome, Run
 
@@ -26,7 +29,19 @@ def make(machine: Machine, run: Run) -> Program:
     plan = run.plan
     features = FEATURES if plan.cumulative else 0
     timing = Timing(plan.tick_ms, plan.init_limit, plan.sync_limit, features=features)
-    return Member(machine, plan, parse_members(members_text(plan)), timing, run.tap)
+    member = Member(machine, plan, parse_members(members_text(plan)), timing, run.tap)
+    member.durable_zxids = lambda: {sid: other.durable_zxid for sid, other in run.machines.items()}
+    return member
+
+
+def begin_late(machine: Machine, counter: int) -> None:
+    """A disk on which an ensemble has used up its first epoch's zxids, nearly (trust.md F22)."""
+    tree = DataTree(True, True)
+    tree.last_zxid = (1 << 32) + counter
+    LAYOUT.make_folders(machine.disk)
+    snapfile.save(machine.disk, LAYOUT, tree)
+    save_epoch(machine.disk, LAYOUT, ACCEPTED, 1)
+    save_epoch(machine.disk, LAYOUT, CURRENT, 1)
 
 
 class EnsembleRun(Run):
@@ -34,6 +49,13 @@ class EnsembleRun(Run):
 
     def __init__(self, plan: Plan, verbose: bool = False) -> None:
         super().__init__(plan, make, verbose)
+        for machine in self.machines.values():
+            if plan.first_counter:
+                begin_late(machine, plan.first_counter)
+        if plan.point >= 0:
+            machine = self.machines[1 + plan.seed % len(self.machines)]
+            machine.restart_us = 30_000
+            machine.disk.cut_at = len(machine.disk.effects) + plan.point
         self.faults.leader = self.leader
         self.faults.is_syncing = self.is_syncing
         self.faults.leader_of = self.leader_of
@@ -66,3 +88,8 @@ class EnsembleRun(Run):
 def run_ensemble(seed: int, verbose: bool = False) -> Outcome:
     """One seed, from its beginning to its verdict."""
     return EnsembleRun(plan_of(seed), verbose).go()
+
+
+def run_point(seed: int, verbose: bool = False) -> Outcome:
+    """One crash point of a short run."""
+    return EnsembleRun(plan_of_point(seed), verbose).go()

@@ -37,6 +37,7 @@ class Plan:
     kinds: dict[str, int] = field(default_factory=dict)  # fault -> weight
     gap_us: int = 500_000  # between faults
     purge_odds: float = 0.0  # after a snapshot: whether what is older is removed
+    point: int = -1  # before this effect of one server's disk the power goes
     disk_diff_odds: float = 1.0  # how often the log files can prove a DIFF
 
     @property
@@ -53,6 +54,7 @@ KINDS = (
     "outage",
     "lagging",
     "pause",
+    "sleeping_leader",
     "partition",
     "isolate_leader",
     "one_way",
@@ -67,6 +69,8 @@ KINDS = (
     "all_power",
 )
 
+
+POINTS = 150  # effects of a short run that crash points are tried at
 
 # Beginnings of effects on a disk: of the storage layer, and of `core.CoreNode`
 EFFECTS = (
@@ -118,6 +122,25 @@ def plan_of_core(seed: int) -> Plan:
     plan.disk_diff_odds = rng.choice((0.0, 0.0, 0.5, 1.0))
     for kind in ("client_cut", "clock_jump"):
         plan.kinds.pop(kind, None)
+    return plan
+
+
+def plan_of_point(seed: int) -> Plan:
+    """Crash points one after the other: the n-th seed of a story cuts before the n-th effect.
+
+    The story of `seed // POINTS` is the same each time but for the crash; so every effect of a
+    short run has its turn, between two of an epoch's files as well as within a snapshot.
+    """
+    story = seed // POINTS
+    rng = random.Random(f"{story}/point")
+    plan = Plan(seed)
+    plan.clients, plan.ops, plan.think_us = 2, 60, 5_000
+    plan.snap_count = rng.choice((4, 10))
+    plan.commit_log_count = rng.choice((0, 3, 500))
+    plan.purge_odds = rng.choice((0.0, 1.0))
+    plan.faults_us = 1_200_000
+    plan.tick_ms = 100
+    plan.point = seed % POINTS
     return plan
 
 
@@ -286,6 +309,16 @@ class Faults:
         if machine.is_up and not machine.paused:
             machine.pause()
             self.world.after(self.a_while(), self.unpause, machine, machine.life)
+
+    def sleeping_leader(self) -> None:
+        """The leader stands still until others have another one, and wakes up as if it led."""
+        leader = self.leader()
+        if leader is not None and not self.machines[leader].paused:
+            machine = self.machines[leader]
+            machine.pause()
+            silence_us = self.plan.sync_limit * self.plan.tick_ms * 1_000
+            wakes_us = silence_us + self.rng.randrange(1_500_000)
+            self.world.after(wakes_us, self.unpause, machine, machine.life)
 
     def unpause(self, machine: Machine, life: int) -> None:
         if machine.life == life:

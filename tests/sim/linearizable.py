@@ -81,15 +81,15 @@ def is_linearizable(calls: list[Call], initial: State = None) -> bool:
         events.append((1 << 62 if call.end_us is None else call.end_us, 1, number, end))
     events.sort(key=lambda event: event[:3])
     tail = head
-    for *_, mark in events:
-        tail.next, mark.previous = mark, tail
-        tail = mark
+    for *_, placed in events:
+        tail.next, placed.previous = placed, tail
+        tail = placed
     left = sum(call.end_us is not None for call in calls)
     state = initial
     done = 0
     seen: set[tuple[int, State]] = set()
     stack: list[tuple[Mark, State]] = []
-    mark = head.next
+    mark: Mark | None = head.next
     steps = 0
     while left:
         steps += 1
@@ -112,12 +112,12 @@ def is_linearizable(calls: list[Call], initial: State = None) -> bool:
         # The end of a call that has no place so far: one of the choices before it was wrong.
         if not stack:
             return False
-        mark, state = stack.pop()
-        assert mark.call is not None
-        done &= ~(1 << mark.number)
-        left += mark.call.end_us is not None
-        unlift(mark)
-        mark = mark.next
+        last, state = stack.pop()
+        assert last.call is not None
+        done &= ~(1 << last.number)
+        left += last.call.end_us is not None
+        unlift(last)
+        mark = last.next
     return True
 
 

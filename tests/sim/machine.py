@@ -17,10 +17,11 @@ from ensemble.storage.txnlog import TxnLog
 from ensemble.wire.jute import reader_of
 from tests.sim.network import Network
 from tests.sim.world import World
-from tests.storage.simdisk import PowerCut, SimDisk
+from tests.storage.simdisk import Fate, PowerCut, SimDisk
 
 LAYOUT = Layout("/srv/data")
 NEVER_MS = 1 << 61
+FATES: tuple[Fate, ...] = ("all lost", "any subset", "any subset", "all kept")
 INBOX_MAX = 100_000  # inputs of one process that wait for their turn
 
 
@@ -91,7 +92,7 @@ class Machine:
         self.failures: list[str] = []  # why processes ended by themselves
         self.restart_us = 200_000
         self.on_defect: Callable[[str], None] = lambda text: None
-        self.wiped = False
+        self.durable_zxid = 0  # the end of the history on the platter
 
     @property
     def is_up(self) -> bool:
@@ -119,7 +120,7 @@ class Machine:
     def cut_power(self) -> None:
         """The machine is gone, with everything that is not on the platter."""
         self.end(silent=True)
-        fate = self.rng.choice(("all lost", "any subset", "any subset", "all kept"))
+        fate = self.rng.choice(FATES)
         self.disk = self.disk.after_cut(fate, self.rng.randrange(1 << 30))
         self.network.dark.add(self.sid)
 
@@ -250,6 +251,7 @@ class SimLog(LogPort):
             return
         try:
             self.synced = self.write_batch(records, roll)
+            machine.durable_zxid = self.synced
         except PowerCut as cut:
             machine.lose_power(cut)
             return

@@ -4,13 +4,17 @@
 `server/node.py` and `server/peering.py` stand, and does in the same order what they do.
 """
 
+from collections.abc import Callable
+
 from ensemble.server.answers import Answers
 from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords
 from ensemble.server.clock import ServingClock
 from ensemble.server.config import AuthOptions
-from ensemble.server.pipeline import Pipeline, SessionRules
-from ensemble.server.replica import Replica, ReplicaOptions, Shell
+from ensemble.server.contracts import SessionRules
+from ensemble.server.pipeline import Pipeline
+from ensemble.server.replica import Replica
+from ensemble.server.shell import ReplicaOptions, Shell
 from ensemble.server.stats import ServerStats
 from ensemble.storage import replacement, snapfile
 from ensemble.storage.purge import purge
@@ -31,7 +35,7 @@ from tests.sim.door import ClientDoor
 from tests.sim.faults import Plan
 from tests.sim.machine import LAYOUT, Machine, SimLog
 from tests.sim.peered import Peered
-from tests.sim.tap import Tap
+from tests.sim.tap import Tap, Violation
 from tests.storage.simdisk import PowerCut
 
 BYTES_MAX = 0xFFFFF
@@ -65,7 +69,8 @@ class Member(Peered, Shell):
         self.installing = 0  # counts installations, so that one that was called off is known
         self.snapshot_runs = False
         self.next_tick_ms = 0
-        self.counts: dict[str, int] = {}
+        self.checked_zxid = 0
+        self.durable_zxids: Callable[[], dict[int, int]] = dict
         self.rng = machine.rng
 
     @property
@@ -100,6 +105,7 @@ class Member(Peered, Shell):
         )
         self.replica.recover()
         tree = self.replica.tree
+        machine.durable_zxid = int(tree.last_zxid)
         self.tracker = SessionTracker(plan.tick_ms)
         watches = WatchTable()
         # As `node.first_session_id`: the clock makes ids of two lives of a server differ.
@@ -159,11 +165,23 @@ class Member(Peered, Shell):
         self.replica.end_turn()
         if self.is_serving:
             self.tap.applied(self.machine.sid, self.tree)
+            if self.replica.is_leading():
+                self.check_durable()
         self.flush_links()
         self.door.flush()
         self.deadline_ms = min(int(peer.deadline_ms()), self.next_tick_ms)
         if self.deadline_ms <= self.clock.monotonic_ms():
             self.deadline_ms = self.clock.monotonic_ms() + 1
+
+    def check_durable(self) -> None:
+        """I9: what a leader has applied is on the platters of a quorum."""
+        zxid = int(self.tree.last_zxid)
+        if zxid == self.checked_zxid:
+            return
+        self.checked_zxid = zxid
+        ends = self.durable_zxids()
+        if not self.members.is_quorum({sid for sid, end in ends.items() if end >= zxid}):
+            raise Violation(f"I9: {zxid:#x} is committed, platters end at {ends}")
 
     # Shell
 
@@ -191,6 +209,7 @@ class Member(Peered, Shell):
             replacement.write(machine.disk, LAYOUT, tree)
             if number == self.installing:
                 replacement.take_over(machine.disk, LAYOUT, int(tree.last_zxid))
+                machine.durable_zxid = int(tree.last_zxid)
                 self.set_clocks()
                 self.replica.on_snapshot_installed()
 
@@ -244,7 +263,7 @@ class Member(Peered, Shell):
         self.tap.applied(self.machine.sid, self.tree)
 
     def on_tree(self, tree: DataTree) -> None:
-        """The replica has it."""
+        """From a snapshot (its installation makes it durable) or from the disk."""
 
     def report(self, text: str) -> None:
         for kind in (" DIFF and 0 ", " DIFF ", " TRUNC ", " SNAP "):

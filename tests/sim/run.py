@@ -11,7 +11,7 @@ from ensemble.tree.datatree import DataTree
 from tests.sim import witness
 from tests.sim.client import Client
 from tests.sim.faults import Faults, Plan
-from tests.sim.history import History, Op
+from tests.sim.history import Expired, History, Lost, Op
 from tests.sim.linearizable import check_linearizable
 from tests.sim.machine import Clock, Habits, Machine, Program
 from tests.sim.model import model_of
@@ -21,6 +21,9 @@ from tests.sim.watching import check_watches
 from tests.sim.workload import Workload
 from tests.sim.world import World
 
+# How much later than its timeout a session may be closed: buckets of a tick, answers to PINGs
+EXPIRY_TICKS_MAX = 6
+EVEN_US = 5_000_000
 SETTLE_US = 20_000_000  # within this time of virtual peace a write must be answered everywhere
 Maker = Callable[[Machine, "Run"], Program]
 
@@ -117,13 +120,37 @@ class Run:
             late = [str(op) for op in self.marks.values() if not op.is_done]
             self.wrong.append(f"I20: writes in peace are not answered: {late}")
             return
-        if not self.world.run(until_us, self.is_even):
+        self.rest()
+        if not self.world.run(self.world.now_us + EVEN_US, self.is_even):
             ends = {sid: f"{self.zxid_of(sid):#x}" for sid in self.machines}
             self.wrong.append(f"I20: the servers do not become equal: {ends}")
+
+    def rest(self) -> None:
+        """I13: in peace a session expires if, and only if, its client is gone.
+
+        It takes long, so every third seed does it.
+        """
+        if self.plan.seed % 3:
+            return
+        missing = self.clients[-1]
+        session, timeout_us = missing.session, missing.negotiated_ms * 1_000
+        missing.vanish()
+        calm_us = self.world.now_us
+        self.world.run(calm_us + timeout_us + EXPIRY_TICKS_MAX * self.plan.tick_ms * 1_000)
+        for client in self.clients[:-1]:
+            for entry in client.trail.entries:
+                if isinstance(entry, Lost | Expired) and entry.at_us > calm_us:
+                    self.wrong.append(f"I13: in peace client {client.number} gets {entry}")
+        for sid in self.machines:
+            tree = self.tree_of(sid)
+            if tree is not None and session in tree.sessions:
+                self.wrong.append(f"I13: server {sid} keeps the session {session:#x} of nobody")
 
     def mark(self) -> None:
         """Each client writes once more, again if its connection ends meanwhile."""
         for client in self.clients:
+            if client.stopped:
+                continue
             op = self.marks.get(client.number)
             if client.is_ready and (op is None or not (op.is_done or client.outstanding)):
                 op = self.marks[client.number] = client.new_op("create", b"/s/last")

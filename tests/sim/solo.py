@@ -8,7 +8,8 @@ from ensemble.server.answers import Answers
 from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords
 from ensemble.server.config import AuthOptions
-from ensemble.server.pipeline import Pipeline, SessionRules
+from ensemble.server.contracts import SessionRules
+from ensemble.server.pipeline import Pipeline
 from ensemble.server.standalone import StandaloneAuthority
 from ensemble.server.stats import ServerStats
 from ensemble.storage import snapfile
@@ -18,10 +19,13 @@ from ensemble.tree.prepare import PrepareOptions, Preparer
 from ensemble.tree.sessions import SessionTracker
 from ensemble.tree.watches import WatchTable
 from tests.sim.door import ClientDoor
+from tests.sim.faults import Plan, plan_of
 from tests.sim.machine import LAYOUT, Machine, Program, SimLog
+from tests.sim.run import Outcome, Run, run_seed
 from tests.sim.tap import Tap
 
 BYTES_MAX = 0xFFFFF
+ENSEMBLE_ONLY = ("partition", "isolate_leader", "one_way", "all_power", "broken_sync", "lagging")
 
 
 class Solo(Program):
@@ -96,3 +100,21 @@ class Solo(Program):
         self.authority.end_turn()
         self.door.flush()
         self.set_clocks()
+
+
+def plan_alone(seed: int) -> Plan:
+    """A seed's plan for one server: no links to break."""
+    plan = plan_of(seed)
+    plan.voters, plan.observers, plan.first_counter = 1, 0, 0
+    for kind in ENSEMBLE_ONLY:
+        plan.kinds.pop(kind, None)
+    return plan
+
+
+def make(machine: Machine, run: Run) -> Program:
+    return Solo(machine, run.tap, run.plan.tick_ms, run.plan.snap_count)
+
+
+def run_solo(seed: int, verbose: bool = False) -> Outcome:
+    """One seed of a server alone."""
+    return run_seed(plan_alone(seed), make, verbose)

@@ -1,0 +1,35 @@
+"""Known bugs are found again: those that take few seeds here, all of them by `make sim-bugs`."""
+
+import pytest
+
+from tests.sim.bugs import BUGS, CORE_BUGS
+from tests.sim.runner import outcomes
+
+QUICK = [
+    ("core", "ack before sync"),
+    ("core", "NEWLEADER acknowledged too early"),
+    ("core", "NEWLEADER before the history"),
+    ("core", "commit without a quorum"),
+    ("core", "DIFF with a hole"),
+    ("core", "tree behind the log"),
+    ("core", "leader with a shorter history"),
+    ("ensemble", "sessions not revalidated"),
+    ("ensemble", "events behind replies"),
+    ("ensemble", "the leader's disk is enough"),
+]
+SEEDS_MAX = 200
+
+
+@pytest.mark.parametrize(("kind", "name"), QUICK)
+@pytest.mark.timeout(600)
+def test_a_known_bug_is_found(kind: str, name: str) -> None:
+    for outcome in outcomes(f"{kind}:{name}", 0, SEEDS_MAX, 1):
+        if outcome["wrong"]:
+            return
+    pytest.fail(f"{name!r} is not found within {SEEDS_MAX} seeds")
+
+
+def test_there_are_bugs_enough_with_names_of_their_own() -> None:
+    assert len({bug.name for bug in BUGS}) == len(BUGS) >= 10
+    assert {name for _, name in QUICK} <= {bug.name for bug in BUGS}
+    assert all(bug in BUGS for bug in CORE_BUGS)
