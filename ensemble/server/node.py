@@ -255,7 +255,6 @@ class Node:
                 self.config.storage.digest_enabled,
                 options.commit_log_count,
                 options.local_sessions,
-                options.leader_serves,
             ),
             self.disk,
             self.layout,

@@ -10,21 +10,24 @@ The order of a turn: inputs (bytes of peers and clients, what the disk has finis
 from collections import deque
 from typing import Final, final
 
-from librt.strings import BytesWriter, write_i32_be, write_i64_be
 from mypy_extensions import i64
 
 from ensemble.errors import ProtocolError, StorageError
 from ensemble.server.connection import FORWARDED, OPEN, WAITING, Connection
 from ensemble.server.contracts import Authority
+from ensemble.server.decoding import decode
 from ensemble.server.forwarding import (
     Forwarded,
     ForwardedQueue,
     encode_forwarded,
+    encode_touches,
     read_forwarded,
+    read_touches,
 )
 from ensemble.server.log_batch import LogBatch, LogFileSize
 from ensemble.server.log_port import LogPort
 from ensemble.server.operations import is_write
+from ensemble.server.owners import Owners
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.shell import ReplicaOptions, Shell
 from ensemble.storage import epochs, loghistory, truncation
@@ -41,7 +44,7 @@ from ensemble.wire import codes, peers
 from ensemble.wire.jute import MarshallingError, Reader
 from ensemble.wire.peers import encode_ids
 from ensemble.wire.records import Id
-from ensemble.wire.txns import DIGEST_VERSION, ErrorTxn, LoggedTxn, TxnHeader, read_txn
+from ensemble.wire.txns import DIGEST_VERSION, ErrorTxn, LoggedTxn, TxnHeader
 from ensemble.wire.zxid import format_zxid
 from ensemble.zab.host import Host, Link, Proposal
 from ensemble.zab.members import Members
@@ -53,7 +56,6 @@ DIGEST_CHECK_EVERY: Final = 128  # transactions; a power of two
 DISK_DIFF_BYTES_MAX: Final = 64 << 20  # of a DIFF from the log files; more is sent as a snapshot
 HEARD_MAX: Final = 100_000  # sessions in one answer to a PING
 DOUBTFUL_TXNS_MAX: Final = 10_000
-CLOSED_KEPT_MAX: Final = 10_000  # closed sessions that a leader tells from local ones of others
 DIVERGENCES_MAX: Final = 3  # times that a tree may differ from its leader's before the server stops
 
 
@@ -98,8 +100,7 @@ class Replica(Host, Authority):
         self.forwarded: Final = ForwardedQueue()
         self.syncs: Final[deque[int]] = deque()  # connections that wait for a sync, in order
         self.revalidating: Final[deque[Connection]] = deque()
-        self.owners: Final[dict[int, int]] = {}  # leader: which server a session was last heard at
-        self.closed: Final[dict[int, None]] = {}  # leader, with local sessions: oldest first
+        self.owners: Final = Owners(sid, options.local_sessions)  # leader
         self.txns_since_snapshot: i64 = 0
         self.log_bytes_since_snapshot: i64 = 0
         self.log_file: Final = LogFileSize()
@@ -273,29 +274,15 @@ class Replica(Host, Authority):
     # Host: the tree
 
     def check(self, proposal: Proposal) -> None:
-        try:
-            logged = read_txn(proposal.payload)
-        except MarshallingError as error:
-            raise ProtocolError(
-                f"the transaction {format_zxid(proposal.zxid)} cannot be decoded: {error}"
-            ) from None
-        if logged.header.zxid != proposal.zxid:
-            raise ProtocolError(
-                f"the transaction {format_zxid(proposal.zxid)} says that it is "
-                f"{format_zxid(logged.header.zxid)}"
-            )
-        proposal.decoded = logged
+        decode(proposal)
 
     def apply(self, proposal: Proposal) -> None:
         decoded = proposal.decoded
         if isinstance(decoded, Prepared):
             apply(self.tree, decoded.header, decoded.txn)
         else:
-            if not isinstance(decoded, LoggedTxn):
-                self.check(proposal)
-                decoded = proposal.decoded
-            assert isinstance(decoded, LoggedTxn)
-            apply(self.tree, decoded.header, decoded.txn)
+            logged = decoded if isinstance(decoded, LoggedTxn) else decode(proposal)
+            apply(self.tree, logged.header, logged.txn)
         self.recents.append(proposal)
 
     def commit(self, proposal: Proposal) -> None:
@@ -326,7 +313,7 @@ class Replica(Host, Authority):
             assert tree.digest == prepared.digest, f"the digest after {header.zxid:#x} differs"
         preparer.on_applied(prepared)
         if header.type == codes.OP_CLOSE_SESSION:
-            self.on_closed(header.session_id)
+            self.owners.on_closed(header.session_id)
         journal = pipeline.journal
         if journal is not None:
             journal.on_committed(header, int(prepared.error), prepared.txn, applied)
@@ -421,8 +408,6 @@ class Replica(Host, Authority):
         pipeline.tracker.gathers = False
         pipeline.begin_serving(epoch << 32)
         pipeline.tracker.gathers = state != peers.LEADING
-        if state == peers.LEADING and not self.options.leader_serves:
-            pipeline.refusal = "this server leads and takes no clients: leaderServes=no"
         self.state = state
         self.get_peer().on_served(epoch)
         self.report(
@@ -447,7 +432,8 @@ class Replica(Host, Authority):
         self.receiver = None
         self.shell.on_serving(peers.LOOKING, 0)
 
-    def end_search(self) -> None:
+    def end_search(self, took_ms: i64) -> None:
+        self.shell.on_elected(took_ms)
         pipeline = self.get_pipeline()
         if pipeline.read_only:
             pipeline.stop_serving("a leader is found: this server is not read-only any more")
@@ -458,7 +444,6 @@ class Replica(Host, Authority):
         self.syncs.clear()
         self.revalidating.clear()
         self.owners.clear()
-        self.closed.clear()
 
     def on_request(self, sid: i64, data: bytes, ids: list[Id] | None) -> None:
         request = read_forwarded(data, ids if ids is not None else [])
@@ -488,11 +473,13 @@ class Replica(Host, Authority):
         """Leader: give a request its place. `sid`: the server that the client is connected to."""
         session_id = int(request.session_id)
         if request.op == codes.OP_CREATE_SESSION:
-            self.owners[session_id] = int(sid)
+            self.owners.by_session[session_id] = int(sid)
         elif request.cxid != 0 or request.op != codes.OP_CLOSE_SESSION:
-            owner = self.owners.get(session_id)
+            owner = self.owners.by_session.get(session_id)
             if owner is None:
-                request = self.first_of(request, sid)
+                request = self.owners.begin(
+                    request, sid, self.get_preparer().pending, self.get_pipeline().locals
+                )
             elif owner != sid:
                 return self.refuse(request, codes.SESSION_MOVED)
         peer = self.get_peer()
@@ -500,34 +487,6 @@ class Replica(Host, Authority):
         prepared = self.get_preparer().prepare(request, zxid, self.wall_ms)
         peer.propose(Proposal(zxid, prepared.payload, prepared))
         return zxid
-
-    def first_of(self, request: WriteRequest, sid: i64) -> WriteRequest:
-        """Leader: a session's first request here. A known one belongs to its server from now on.
-
-        An unknown one is a local session of that server, which alone knows it; unless this server
-        has given it away itself, or has seen it closed.
-        """
-        session_id = int(request.session_id)
-        if self.get_preparer().pending.is_alive(session_id):
-            self.owners[session_id] = int(sid)
-            return request
-        if not self.options.local_sessions or session_id in self.closed:
-            return request
-        if sid == self.sid:
-            is_local = self.get_pipeline().locals.is_local(session_id)
-        else:
-            is_local = session_id >> 56 & 0xFF != self.sid & 0xFF
-        if not is_local:
-            return request
-        return WriteRequest(session_id, request.cxid, request.op, request.body, request.ids, False)
-
-    def on_closed(self, session_id: i64) -> None:
-        """Leader: a session is closed. A request of it may still be on its way here."""
-        self.owners.pop(int(session_id), None)
-        if self.options.local_sessions:
-            self.closed[int(session_id)] = None
-            if len(self.closed) > CLOSED_KEPT_MAX:
-                del self.closed[next(iter(self.closed))]
 
     def refuse(self, request: WriteRequest, code: int) -> i64:
         """Leader: an error takes its place in the order, too."""
@@ -550,7 +509,7 @@ class Replica(Host, Authority):
         if old is not None and old.state == OPEN:
             pipeline.cut(old, "its session moved to another server")
         self.renew(int(session_id), timeout_ms)
-        self.owners[int(session_id)] = int(sid)
+        self.owners.by_session[int(session_id)] = int(sid)
         return True
 
     def renew(self, session_id: int, timeout_ms: i64) -> None:
@@ -561,20 +520,11 @@ class Replica(Host, Authority):
             tracker.touch(session, self.get_pipeline().now_ms)
 
     def on_touches(self, data: bytes) -> None:
-        reader = Reader(data, 0, len(data))
-        try:
-            while reader.remaining() > 0:
-                session_id = int(reader.read_long())
-                self.renew(session_id, reader.read_int())
-        except MarshallingError as error:
-            raise ProtocolError(f"sessions in a PING: {error}") from None
+        for session_id, timeout_ms in read_touches(data):
+            self.renew(session_id, timeout_ms)
 
     def take_touches(self) -> bytes:
-        out = BytesWriter()
-        for session in self.get_pipeline().tracker.take_heard():
-            write_i64_be(out, session.id)
-            write_i32_be(out, int(session.timeout_ms))
-        return out.getvalue()
+        return encode_touches(self.get_pipeline().tracker.take_heard())
 
     def on_revalidated(self, session_id: i64, valid: bool) -> None:
         for conn in self.revalidating:
@@ -639,9 +589,10 @@ class Replica(Host, Authority):
     def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
         if self.state == peers.LEADING:
             if session_id in self.tree.sessions:
-                self.owners[int(session_id)] = int(self.sid)
+                self.owners.by_session[int(session_id)] = int(self.sid)
             return True
         conn.session_id = session_id
+        self.get_pipeline().stats.revalidations += 1
         self.revalidating.append(conn)
         learner = self.get_peer().learner
         assert learner is not None

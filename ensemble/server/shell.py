@@ -42,6 +42,9 @@ class Shell:
         """A role is established, or (state LOOKING) over: what `install_snapshot` began ends."""
         raise NotImplementedError
 
+    def on_elected(self, took_ms: i64) -> None:
+        """A search for a leader is over."""
+
     def on_tree(self, tree: DataTree) -> None:
         """Another tree has taken the place of the one before."""
         raise NotImplementedError
@@ -58,7 +61,6 @@ class ReplicaOptions:
     __slots__ = (
         "commit_log_count",
         "digest_enabled",
-        "leader_serves",
         "local_sessions",
         "prepare",
         "recovery",
@@ -71,11 +73,9 @@ class ReplicaOptions:
         digest_enabled: bool = True,
         commit_log_count: int = 500,
         local_sessions: bool = False,
-        leader_serves: bool = True,
     ) -> None:
         self.prepare: Final = prepare
         self.recovery: Final = recovery
         self.digest_enabled: Final = digest_enabled
         self.commit_log_count: Final = commit_log_count
         self.local_sessions: Final = local_sessions
-        self.leader_serves: Final = leader_serves

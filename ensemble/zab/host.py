@@ -168,7 +168,7 @@ class Host:
 
     # Serving
 
-    def end_search(self) -> None:
+    def end_search(self, took_ms: i64) -> None:
         """Somebody is elected. What was shown of the tree meanwhile ends before it changes."""
 
     def begin_serving(self, state: i64, epoch: i64) -> None:

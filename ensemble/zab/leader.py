@@ -25,6 +25,7 @@ from ensemble.wire.zxid import format_zxid
 from ensemble.zab.broadcast import Broadcast
 from ensemble.zab.host import Host, Link, Proposal
 from ensemble.zab.members import Members
+from ensemble.zab.sizes import ProposalSizes
 from ensemble.zab.synchronization import plan_sync
 from ensemble.zab.timing import Timing
 
@@ -133,6 +134,9 @@ class Leader:
         self.promised: Final[set[int]] = {int(sid)}
         self.synced: Final[set[int]] = set()
         self.broadcast = Broadcast(0, members)
+        self.sizes: Final = ProposalSizes()
+        self.diffs: i64 = 0  # learners brought up to date without a snapshot, and with one
+        self.snapshots: i64 = 0
         self.syncs: Final[list[PendingSync]] = []
         self.syncs_waiting_for_ping = False
         self.logged_before: i64 = 0
@@ -343,7 +347,10 @@ class Leader:
         out = learner.link.out
         write_packet(out, plan.kind, plan.zxid)
         if plan.kind == peers.SNAP:
+            self.snapshots += 1
             self.host.send_snapshot(learner.link)
+        else:
+            self.diffs += 1
         for proposal in plan.proposals:
             write_packet(out, peers.PROPOSAL, proposal.zxid, proposal.payload)
             write_packet(out, peers.COMMIT, proposal.zxid)
@@ -386,6 +393,7 @@ class Leader:
         """Send a transaction to everyone and log it. The host gives zxids without a gap."""
         assert self.phase == SERVING
         self.broadcast.propose(proposal)
+        self.sizes.record(len(proposal.payload))
         zxid = proposal.zxid
         for learner in self.by_sid.values():
             if learner.stage >= SYNCING and not learner.is_observer:
