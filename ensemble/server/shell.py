@@ -7,6 +7,7 @@ from mypy_extensions import i64, mypyc_attr
 from ensemble.storage.recovery import RecoveryOptions
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.prepare import PrepareOptions
+from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Link
 
 
@@ -42,6 +43,13 @@ class Shell:
         """A role is established, or (state LOOKING) over: what `install_snapshot` began ends."""
         raise NotImplementedError
 
+    def on_elected(self, took_ms: i64) -> None:
+        """A search for a leader is over."""
+
+    def on_members(self, configuration: Configuration) -> None:
+        """Other members, committed or proposed: where everybody is from now on."""
+        raise NotImplementedError
+
     def on_tree(self, tree: DataTree) -> None:
         """Another tree has taken the place of the one before."""
         raise NotImplementedError
@@ -58,7 +66,6 @@ class ReplicaOptions:
     __slots__ = (
         "commit_log_count",
         "digest_enabled",
-        "leader_serves",
         "local_sessions",
         "prepare",
         "recovery",
@@ -71,11 +78,9 @@ class ReplicaOptions:
         digest_enabled: bool = True,
         commit_log_count: int = 500,
         local_sessions: bool = False,
-        leader_serves: bool = True,
     ) -> None:
         self.prepare: Final = prepare
         self.recovery: Final = recovery
         self.digest_enabled: Final = digest_enabled
         self.commit_log_count: Final = commit_log_count
         self.local_sessions: Final = local_sessions
-        self.leader_serves: Final = leader_serves

@@ -15,7 +15,17 @@ from ensemble.wire.peers import Notification, notification_frame, read_notificat
 from ensemble.wire.zxid import format_zxid
 from ensemble.zab import leader as leaders
 from ensemble.zab import learner as learners
-from ensemble.zab.election import Effect, Elected, Election, Send, Vote
+from ensemble.zab.configuration import Configuration
+from ensemble.zab.counts import Counts
+from ensemble.zab.election import (
+    UNKNOWN_ROUND,
+    Adopt,
+    Effect,
+    Elected,
+    Election,
+    Send,
+    Vote,
+)
 from ensemble.zab.host import Host, Link, Proposal
 from ensemble.zab.leader import Leader
 from ensemble.zab.learner import Learner
@@ -29,6 +39,9 @@ ROLE_TICKS_PER_TICK: Final = 10  # how often a role looks at the clock
 # long. A leader that refuses this server must not be asked in a loop.
 PAUSE_STEP_MS: Final = 25
 PAUSE_MS_MAX: Final = 200
+# A role that hands over to a designated leader ends a moment later: what it has answered in this
+# turn leaves before its clients are cut.
+HAND_OVER_MS: Final = 1
 
 
 @final
@@ -43,7 +56,7 @@ class Peer:
         self,
         host: Host,
         sid: i64,
-        members: Members,
+        configuration: Configuration,
         timing: Timing,
         accepted_epoch: i64,
         current_epoch: i64,
@@ -51,13 +64,18 @@ class Peer:
         assert 0 <= current_epoch <= accepted_epoch
         self.host: Final = host
         self.sid: Final = sid
-        self.members: Members = members
+        self.configuration: Final = configuration
         self.timing: Final = timing
         self.accepted_epoch: i64 = accepted_epoch
         self.current_epoch: i64 = current_epoch
         self.election: Final = Election(
-            sid, members, False, timing.resend_ms_min, timing.resend_ms_max
+            sid,
+            configuration.members,
+            configuration.enabled,
+            timing.resend_ms_min,
+            timing.resend_ms_max,
         )
+        self.election.set_members(configuration.members, configuration.proposed)
         self.state: i64 = SETTLING
         self.now_ms: i64 = 0
         self.leader: Leader | None = None
@@ -75,6 +93,14 @@ class Peer:
         self.looking_since_ms: i64 = 0
         self.failures: i64 = 0  # roles in a row that came to nothing
         self.pause_until_ms: i64 = 0
+        self.counts: Final = Counts()  # of roles that have ended; `count` has the present one, too
+        self.next_leader: i64 = -1  # designated: its role is taken without a search
+        self.hand_over_ms: i64 = NEVER_MS
+
+    @property
+    def members(self) -> Members:
+        """The configuration in force."""
+        return self.configuration.members
 
     def start(self) -> None:
         """Look for a leader. The log is idle, and the tree is at its end."""
@@ -90,17 +116,22 @@ class Peer:
         self.failures += 1
         if self.has_served():
             self.failures = 0
+        self.hand_over_ms = NEVER_MS
         self.pause_until_ms = self.now_ms + min(PAUSE_MS_MAX, PAUSE_STEP_MS * self.failures)
         self.logging = []
         if leader is not None:
+            self.counts.add_leader(leader)
             leader.close(reason)
             self.accepted_epoch = max(self.accepted_epoch, leader.epoch)
             if leader.phase >= leaders.ESTABLISHED:
                 self.current_epoch = leader.epoch
             self.logging = list(leader.broadcast.outstanding)
+            self.next_leader = leader.next_leader
             self.host.stop_listening()
         if learner is not None:
+            self.counts.add_learner(learner)
             learner.close(reason)
+            self.next_leader = learner.next_leader
             self.accepted_epoch = learner.accepted_epoch
             self.current_epoch = learner.current_epoch
             self.needs_snapshot = learner.needs_snapshot
@@ -114,6 +145,8 @@ class Peer:
         self.leader = None
         self.learner = None
         self.state = SETTLING
+        if self.next_leader >= 0:
+            self.pause_until_ms = self.now_ms
         self.host.stop_serving(reason)
         self.settle()
 
@@ -131,7 +164,16 @@ class Peer:
             self.host.reload()
         self.tail.extend(self.logging)
         self.logging = []
-        self.look()
+        if self.next_leader >= 0:
+            self.follow_designated()
+        else:
+            self.look()
+        held = self.held
+        self.held = {}
+        for sid, notification in held.items():
+            if self.state == SETTLING:
+                return
+            self.perform(self.election.on_notification(sid, notification, self.now_ms))
 
     def log_end(self) -> i64:
         """The last zxid of the history on this server's disk; the log is idle."""
@@ -148,13 +190,34 @@ class Peer:
     def look(self) -> None:
         self.state = peers.LOOKING
         self.looking_since_ms = self.now_ms
+        self.counts.searches += 1
         zxid = self.log_end()
         self.host.report(f"looking for a leader: epoch {self.current_epoch}, {format_zxid(zxid)}")
         self.perform(self.election.look(zxid, self.current_epoch, self.now_ms))
-        held = self.held
-        self.held = {}
-        for sid, notification in held.items():
-            self.perform(self.election.on_notification(sid, notification, self.now_ms))
+
+    def follow_designated(self) -> None:
+        """Take the role that a reconfiguration has given; if that fails there is a search."""
+        leader = self.next_leader
+        self.next_leader = -1
+        self.looking_since_ms = self.now_ms
+        if leader == self.sid and int(leader) not in self.members.voters:
+            self.look()
+            return
+        self.take_role(Vote(leader, self.log_end(), UNKNOWN_ROUND, UNKNOWN_ROUND))
+
+    def adopt(self, members: Members) -> None:
+        """A server that is looked with knows a newer configuration (election.md 2.1)."""
+        if self.state != peers.LOOKING or not self.configuration.commit(self.host, members):
+            return
+        self.host.report(f"takes over configuration {members.version:#x}")
+        self.tell_election()
+        self.look()
+
+    def tell_election(self) -> None:
+        """The election goes by both configurations, too."""
+        if self.configuration.changed:
+            self.configuration.changed = False
+            self.election.set_members(self.configuration.members, self.configuration.proposed)
 
     def perform(self, effects: list[Effect]) -> None:
         elected: Vote | None = None
@@ -163,12 +226,14 @@ class Peer:
                 self.host.send_notification(effect.sid, notification_frame(effect.notification))
             elif isinstance(effect, Elected):
                 elected = effect.vote
+            elif isinstance(effect, Adopt):
+                self.adopt(effect.members)
         if elected is not None and self.state == peers.LOOKING:
             self.take_role(elected)
 
     def take_role(self, vote: Vote) -> None:
-        self.host.end_search()
         took_ms = self.now_ms - self.looking_since_ms
+        self.host.end_search(took_ms)
         self.role_deadline_ms = self.now_ms
         zxid = self.log_end()
         if vote.leader == self.sid:
@@ -182,7 +247,7 @@ class Peer:
             self.leader = Leader(
                 self.host,
                 self.sid,
-                self.members,
+                self.configuration,
                 self.timing,
                 self.accepted_epoch,
                 self.current_epoch,
@@ -200,7 +265,7 @@ class Peer:
         self.learner = Learner(
             self.host,
             self.sid,
-            self.members,
+            self.configuration,
             self.timing,
             vote.leader,
             observer,
@@ -213,19 +278,48 @@ class Peer:
         )
         self.host.connect(vote.leader)
 
+    def count(self) -> Counts:
+        """What all roles have done until now."""
+        counts = self.counts.copy()
+        if self.leader is not None:
+            counts.add_leader(self.leader)
+        if self.learner is not None:
+            counts.add_learner(self.learner)
+        return counts
+
+    def phase_name(self) -> str:
+        """Zab's phase, as Apache's servers call it."""
+        leader = self.leader
+        learner = self.learner
+        if leader is not None:
+            if leader.phase == leaders.SERVING:
+                return "broadcast"
+            return "synchronization" if leader.phase == leaders.ESTABLISHED else "discovery"
+        if learner is not None:
+            if learner.stage == learners.SERVING:
+                return "broadcast"
+            return "synchronization" if learner.stage >= learners.SYNCING else "discovery"
+        return "election"
+
     def role_name(self) -> str:
         if self.state == SETTLING:
             return "settling"
         return peers.STATE_NAMES[int(self.state)]
 
     def check_roles(self) -> None:
-        """After each input: has the role ended?"""
+        """After each input: does another configuration count, has the role ended?"""
+        self.tell_election()
         leader = self.leader
         if leader is not None and leader.resigned:
             self.leave(leader.resigned)
         learner = self.learner
         if learner is not None and learner.failed:
-            self.leave(learner.failed)
+            if learner.next_leader < 0 or learner.link is None:
+                self.leave(learner.failed)
+            elif self.hand_over_ms == NEVER_MS:
+                self.hand_over_ms = self.role_deadline_ms = self.now_ms + HAND_OVER_MS
+            elif self.now_ms >= self.hand_over_ms:
+                self.leave(learner.failed)
 
     # Inputs
 
@@ -294,7 +388,7 @@ class Peer:
         leader = self.leader
         learner = self.learner
         if leader is not None:
-            leader.on_logged(zxid)
+            leader.on_logged(zxid, self.now_ms)
         elif learner is not None:
             learner.on_logged(zxid)
         self.check_roles()
@@ -354,6 +448,7 @@ class Peer:
         leader = self.leader
         assert leader is not None
         leader.propose(proposal, self.now_ms)
+        self.tell_election()
 
     def next_zxid(self) -> i64:
         leader = self.leader

@@ -12,6 +12,7 @@ from ensemble.server.auth.passwords import ApachePasswords
 from ensemble.server.clock import ServingClock
 from ensemble.server.config import AuthOptions
 from ensemble.server.contracts import SessionRules
+from ensemble.server.membership import Membership
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.replica import Replica
 from ensemble.server.shell import ReplicaOptions, Shell
@@ -27,6 +28,7 @@ from ensemble.tree.snapshot import write_stream
 from ensemble.tree.snapshot_stream import StreamReader
 from ensemble.tree.watches import WatchTable
 from ensemble.wire import peers
+from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Link
 from ensemble.zab.members import Members
 from ensemble.zab.peer import Peer
@@ -89,7 +91,7 @@ class Member(Peered, Shell):
         self.log = self.tap.log(SimLog(machine, self.on_log_synced, PREALLOC_KB))
         self.replica = Replica(
             machine.sid,
-            self.members,
+            Membership(machine.disk, "", machine.sid, self.members, True),
             self.timing,
             ReplicaOptions(
                 PrepareOptions(True, False, True, True, False, BYTES_MAX, BYTES_MAX),
@@ -261,6 +263,9 @@ class Member(Peered, Shell):
         if state == peers.LEADING:
             self.tap.serving(self.machine.sid, int(epoch), int(self.tree.last_zxid))
         self.tap.applied(self.machine.sid, self.tree)
+
+    def on_members(self, configuration: Configuration) -> None:
+        """The members do not change here."""
 
     def on_tree(self, tree: DataTree) -> None:
         """From a snapshot (its installation makes it durable) or from the disk."""
