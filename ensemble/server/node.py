@@ -238,6 +238,7 @@ class Node:
         if self.peering is not None:
             self.peering.attach(self.port.poll, monotonic_ms())
         self.upkeep.plan_snapshot()
+        self.upkeep.find_last_snapshot()
         if fresh:
             self.upkeep.save_snapshot()
         gc.collect()
