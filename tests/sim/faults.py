@@ -30,6 +30,7 @@ class Plan:
     snap_count: int = 40
     commit_log_count: int = 10
     drift: float = 0.01
+    reconfigures: bool = False  # clients change the members
     cumulative: bool = True  # one ack for many: what our own servers agree on
     faults_us: int = 6_000_000
     first_counter: int = 0  # of the zxids: a run that begins high rolls over
@@ -107,6 +108,7 @@ def plan_of(seed: int, voters: int = 0) -> Plan:
     plan.pace = Pace(rng.randint(50, 400), rng.choice((100, 1_000, 5_000)), 300_000, spike)
     if rng.random() < 0.15:
         plan.first_counter = 0xFFFFFFFF - rng.randint(5, 60)
+    plan.reconfigures = rng.random() < 0.3
     # Half of the kinds, each with a weight of its own: some runs know one kind of fault only.
     count = rng.choice((1, 2, 4, 8, len(KINDS)))
     plan.kinds = {kind: rng.randint(1, 5) for kind in rng.sample(KINDS, count)}

@@ -16,8 +16,9 @@ from ensemble.server.membership import Membership
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.replica import Replica
 from ensemble.server.shell import ReplicaOptions, Shell
+from ensemble.server.static_file import DYNAMIC_KEY
 from ensemble.server.stats import ServerStats
-from ensemble.storage import replacement, snapfile
+from ensemble.storage import members_file, replacement, snapfile
 from ensemble.storage.purge import purge
 from ensemble.storage.recovery import RecoveryOptions
 from ensemble.tree.acl import AclSchemes
@@ -30,7 +31,7 @@ from ensemble.tree.watches import WatchTable
 from ensemble.wire import peers
 from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Link
-from ensemble.zab.members import Members
+from ensemble.zab.members import Members, parse_members
 from ensemble.zab.peer import Peer
 from ensemble.zab.timing import Timing
 from tests.sim.door import ClientDoor
@@ -43,6 +44,7 @@ from tests.storage.simdisk import PowerCut
 BYTES_MAX = 0xFFFFF
 SNAPSHOT_TAKES_US = 30_000
 PREALLOC_KB = 4
+STATIC_PATH = "/srv/zoo.cfg"
 SNAPSHOTS_KEPT = 3
 
 
@@ -83,6 +85,10 @@ class Member(Peered, Shell):
     def is_serving(self) -> bool:
         return self.state != peers.LOOKING
 
+    @property
+    def members_version(self) -> int:
+        return int(self.replica.membership.configuration.members.version)
+
     def start(self) -> None:
         machine, plan = self.machine, self.plan
         stats = ServerStats()
@@ -91,10 +97,16 @@ class Member(Peered, Shell):
         self.log = self.tap.log(SimLog(machine, self.on_log_synced, PREALLOC_KB))
         self.replica = Replica(
             machine.sid,
-            Membership(machine.disk, "", machine.sid, self.members, True),
+            Membership(
+                machine.disk,
+                STATIC_PATH if plan.reconfigures else "",
+                machine.sid,
+                self.load_members(),
+                True,
+            ),
             self.timing,
             ReplicaOptions(
-                PrepareOptions(True, False, True, True, False, BYTES_MAX, BYTES_MAX),
+                PrepareOptions(True, False, True, True, plan.reconfigures, BYTES_MAX, BYTES_MAX),
                 RecoveryOptions(True, False, True, True, plan.commit_log_count),
                 True,
                 plan.commit_log_count,
@@ -136,6 +148,17 @@ class Member(Peered, Shell):
         machine.network.elections.start(machine.sid, self)
         self.replica.start(self.clock.monotonic_ms())
         self.deadline_ms = self.clock.monotonic_ms()
+
+    def load_members(self) -> Members:
+        """Those of the plan, or of the dynamic file that the static one names by now."""
+        disk = self.machine.disk
+        if not disk.exists(STATIC_PATH):
+            return self.members
+        for line in disk.read(STATIC_PATH).decode().splitlines():
+            key, _, path = line.partition("=")
+            if key == DYNAMIC_KEY:
+                return parse_members(members_file.load(disk, path))
+        return self.members
 
     def get_peer(self) -> Peer:
         return self.replica.get_peer()
@@ -182,7 +205,8 @@ class Member(Peered, Shell):
             return
         self.checked_zxid = zxid
         ends = self.durable_zxids()
-        if not self.members.is_quorum({sid for sid, end in ends.items() if end >= zxid}):
+        holders = {sid for sid, end in ends.items() if end >= zxid}
+        if not self.replica.membership.configuration.members.is_quorum(holders):
             raise Violation(f"I9: {zxid:#x} is committed, platters end at {ends}")
 
     # Shell
