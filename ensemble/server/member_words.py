@@ -151,10 +151,10 @@ def observers(node: "Node") -> list[dict[str, object]]:
         return []
     return [
         {
-            "remote_socket_address": learner.link.describe(),
+            "remote_socket_address": f"/{learner.link.describe()}",
             "sid": int(learner.sid),
             "queued_packets_size": len(learner.link.out),
-            "last_zxid": int(learner.acked or learner.last_zxid),
+            "last_zxid": int(leader.broadcast.committed),
         }
         for learner in synced(leader)
         if learner.is_observer

@@ -238,6 +238,7 @@ class Node:
         if self.peering is not None:
             self.peering.attach(self.port.poll, monotonic_ms())
         self.upkeep.plan_snapshot()
+        self.upkeep.find_last_snapshot()
         if fresh:
             self.upkeep.save_snapshot()
         gc.collect()
@@ -293,10 +294,9 @@ class Node:
         now_ms = self.pipeline.now_ms
         for session_id, timeout_ms in self.tree.sessions.items():
             self.tracker.add(session_id, timeout_ms, now_ms)
-        for owner in list(self.tree.ephemerals):
-            if owner not in self.tree.sessions:
-                log.warning("closing session %s, of which only ephemerals are left", hex_id(owner))
-                self.pipeline.close_session(owner)
+        orphans = self.pipeline.close_orphans()
+        if orphans:
+            log.warning("closing %d sessions, of which only ephemerals are left", orphans)
 
     async def run(self) -> None:
         """Serve until `stop`.

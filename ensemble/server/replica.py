@@ -403,13 +403,7 @@ class Replica(Host, Authority):
         )
         self.shell.on_serving(state, epoch)
         if state == peers.LEADING:
-            self.close_orphans()
-
-    def close_orphans(self) -> None:
-        """Leader: of sessions that are gone nothing stays."""
-        for owner in list(self.tree.ephemerals):
-            if owner not in self.tree.sessions:
-                self.get_pipeline().close_session(owner)
+            pipeline.close_orphans()
 
     def stop_serving(self, reason: str) -> None:
         self.state = peers.LOOKING

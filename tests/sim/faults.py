@@ -30,7 +30,6 @@ class Plan:
     snap_count: int = 40
     commit_log_count: int = 10
     drift: float = 0.01
-    reconfigures: bool = False  # clients change the members
     cumulative: bool = True  # one ack for many: what our own servers agree on
     faults_us: int = 6_000_000
     first_counter: int = 0  # of the zxids: a run that begins high rolls over
@@ -39,6 +38,8 @@ class Plan:
     gap_us: int = 500_000  # between faults
     purge_odds: float = 0.0  # after a snapshot: whether what is older is removed
     point: int = -1  # before this effect of one server's disk the power goes
+    reconfig: bool = False  # whether the members change
+    reconfig_gap_us: int = 500_000
     disk_diff_odds: float = 1.0  # how often the log files can prove a DIFF
 
     @property
@@ -108,7 +109,6 @@ def plan_of(seed: int, voters: int = 0) -> Plan:
     plan.pace = Pace(rng.randint(50, 400), rng.choice((100, 1_000, 5_000)), 300_000, spike)
     if rng.random() < 0.15:
         plan.first_counter = 0xFFFFFFFF - rng.randint(5, 60)
-    plan.reconfigures = rng.random() < 0.3
     # Half of the kinds, each with a weight of its own: some runs know one kind of fault only.
     count = rng.choice((1, 2, 4, 8, len(KINDS)))
     plan.kinds = {kind: rng.randint(1, 5) for kind in rng.sample(KINDS, count)}
@@ -144,6 +144,20 @@ def plan_of_point(seed: int) -> Plan:
     plan.faults_us = 1_200_000
     plan.tick_ms = 100
     plan.point = seed % POINTS
+    return plan
+
+
+def plan_of_reconfig(seed: int) -> Plan:
+    """Members come, go and change their roles, among all the faults of other runs."""
+    plan = plan_of(seed)
+    rng = random.Random(f"{seed}/reconfig")
+    plan.voters = rng.choice((2, 3, 3))
+    plan.observers = rng.choice((1, 2, 2))
+    plan.reconfig = True
+    plan.reconfig_gap_us = rng.choice((50_000, 200_000, 600_000))
+    plan.first_counter = 0
+    if rng.random() < 0.3:
+        plan.kinds = {}  # nothing else goes wrong: then every reconfiguration shows what it does
     return plan
 
 

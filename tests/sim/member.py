@@ -4,6 +4,8 @@
 `server/node.py` and `server/peering.py` stand, and does in the same order what they do.
 """
 
+import posixpath
+import re
 from collections.abc import Callable
 
 from ensemble.server.answers import Answers
@@ -16,11 +18,11 @@ from ensemble.server.membership import Membership
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.replica import Replica
 from ensemble.server.shell import ReplicaOptions, Shell
-from ensemble.server.static_file import DYNAMIC_KEY
 from ensemble.server.stats import ServerStats
 from ensemble.storage import members_file, replacement, snapfile
 from ensemble.storage.purge import purge
 from ensemble.storage.recovery import RecoveryOptions
+from ensemble.storage.smallfile import save_small
 from ensemble.tree.acl import AclSchemes
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.prepare import PrepareOptions
@@ -42,9 +44,9 @@ from tests.sim.tap import Tap, Violation
 from tests.storage.simdisk import PowerCut
 
 BYTES_MAX = 0xFFFFF
+ZOO_CFG = "/srv/conf/zoo.cfg"
 SNAPSHOT_TAKES_US = 30_000
 PREALLOC_KB = 4
-STATIC_PATH = "/srv/zoo.cfg"
 SNAPSHOTS_KEPT = 3
 
 
@@ -64,7 +66,7 @@ class Member(Peered, Shell):
     ) -> None:
         Peered.__init__(self, machine)
         self.plan = plan
-        self.members = members
+        self.first_members = members
         self.timing = timing
         self.tap = tap
         self.clock = machine.clock
@@ -87,6 +89,7 @@ class Member(Peered, Shell):
 
     @property
     def members_version(self) -> int:
+        """Of the configuration that is in force here."""
         return int(self.replica.membership.configuration.members.version)
 
     def start(self) -> None:
@@ -97,16 +100,10 @@ class Member(Peered, Shell):
         self.log = self.tap.log(SimLog(machine, self.on_log_synced, PREALLOC_KB))
         self.replica = Replica(
             machine.sid,
-            Membership(
-                machine.disk,
-                STATIC_PATH if plan.reconfigures else "",
-                machine.sid,
-                self.load_members(),
-                True,
-            ),
+            self.membership(),
             self.timing,
             ReplicaOptions(
-                PrepareOptions(True, False, True, True, plan.reconfigures, BYTES_MAX, BYTES_MAX),
+                PrepareOptions(True, False, True, True, plan.reconfig, BYTES_MAX, BYTES_MAX),
                 RecoveryOptions(True, False, True, True, plan.commit_log_count),
                 True,
                 plan.commit_log_count,
@@ -149,16 +146,19 @@ class Member(Peered, Shell):
         self.replica.start(self.clock.monotonic_ms())
         self.deadline_ms = self.clock.monotonic_ms()
 
-    def load_members(self) -> Members:
-        """Those of the plan, or of the dynamic file that the static one names by now."""
-        disk = self.machine.disk
-        if not disk.exists(STATIC_PATH):
-            return self.members
-        for line in disk.read(STATIC_PATH).decode().splitlines():
-            key, _, path = line.partition("=")
-            if key == DYNAMIC_KEY:
-                return parse_members(members_file.load(disk, path))
-        return self.members
+    def membership(self) -> Membership:
+        """As `quorum_config` and `node` do: what zoo.cfg says, or the file that it names."""
+        disk, sid = self.machine.disk, self.machine.sid
+        if not self.plan.reconfig:
+            return Membership(disk, "", sid, self.first_members, True)
+        if not disk.exists(ZOO_CFG):
+            disk.make_folder(posixpath.dirname(ZOO_CFG))
+            save_small(disk, ZOO_CFG, b"tickTime=200\n")
+        named = re.search(rb"dynamicConfigFile=(.*)\n", disk.read(ZOO_CFG))
+        members = self.first_members
+        if named is not None:
+            members = parse_members(members_file.load(disk, named[1].decode()))
+        return Membership(disk, ZOO_CFG, sid, members, True)
 
     def get_peer(self) -> Peer:
         return self.replica.get_peer()
@@ -205,8 +205,8 @@ class Member(Peered, Shell):
             return
         self.checked_zxid = zxid
         ends = self.durable_zxids()
-        holders = {sid for sid, end in ends.items() if end >= zxid}
-        if not self.replica.membership.configuration.members.is_quorum(holders):
+        members = self.replica.membership.configuration.members
+        if not members.is_quorum({sid for sid, end in ends.items() if end >= zxid}):
             raise Violation(f"I9: {zxid:#x} is committed, platters end at {ends}")
 
     # Shell
@@ -289,7 +289,10 @@ class Member(Peered, Shell):
         self.tap.applied(self.machine.sid, self.tree)
 
     def on_members(self, configuration: Configuration) -> None:
-        """The members do not change here."""
+        """Here everybody is found under its number."""
+        members = configuration.members
+        if members.version > 0 and configuration.proposed is None:
+            self.tap.members(int(members.version), members.text())
 
     def on_tree(self, tree: DataTree) -> None:
         """From a snapshot (its installation makes it durable) or from the disk."""

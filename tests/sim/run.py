@@ -71,12 +71,7 @@ class Run:
             Client(number, self.network, self.history, list(plan.servers), plan.session_ms)
             for number in range(plan.clients)
         ]
-        self.workload = Workload(
-            self.clients,
-            plan.think_us,
-            plan.ops,
-            list(plan.servers) if plan.reconfigures else [],
-        )
+        self.workload = Workload(self.clients, plan.think_us, plan.ops)
         self.faults = Faults(plan, self.machines, self.network, self.clients)
 
     def go(self) -> Outcome:

@@ -17,10 +17,7 @@ PAIRS = 2
 class Workload:
     """Drives clients until `stop`; each has its own pace and its own window."""
 
-    def __init__(
-        self, clients: list[Client], think_us: int, ops_max: int, members: list[int]
-    ) -> None:
-        self.members = members  # to reconfigure with; none: no reconfigurations
+    def __init__(self, clients: list[Client], think_us: int, ops_max: int) -> None:
         self.clients = clients
         self.world = clients[0].world
         self.think_us = think_us
@@ -37,7 +34,6 @@ class Workload:
             self.look: rng.randint(1, 4),
             self.close: rng.choice((0, 0, 1)),
             self.wander: rng.choice((0, 1, 2)),
-            self.reconfigure: rng.choice((1, 3)) if members else 0,
         }
         self.kinds = list(kinds)
         self.weights = list(kinds.values())
@@ -145,20 +141,6 @@ class Workload:
         """To another server at once, which may be behind, or not know the session yet."""
         if client.rng.random() < 0.3:
             client.drop("moves on", client.rng.randrange(1, 2_000))
-
-    def reconfigure(self, client: Client) -> None:
-        """One server leaves, comes back, or changes between voter and observer."""
-        rng = client.rng
-        if rng.random() < 0.5:
-            return
-        sid = rng.choice(self.members)
-        op = client.new_op("reconfig", b"")
-        if rng.random() < 0.4:
-            op.path = b"%d" % sid
-        else:
-            role = rng.choice(("participant", "participant", "observer"))
-            op.data = f"server.{sid}=10.0.0.{sid}:2888:3888:{role};10.0.0.{sid}:2181".encode()
-        self.send(client, op)
 
     def close(self, client: Client) -> None:
         if client.rng.random() < 0.3:
