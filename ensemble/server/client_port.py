@@ -20,6 +20,7 @@ from ensemble.errors import ProtocolError
 from ensemble.server.connection import CLOSED, DRAINING, NEW, Connection
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.poll import Poll
+from ensemble.server.port_limits import PortLimits
 from ensemble.server.stats import ConnectionStats
 from ensemble.wire.records import Id
 
@@ -70,42 +71,6 @@ class ClientSocket:
         self.more_frames = False  # whole frames wait in the buffer: look again without receiving
         self.paused_ms: i64 = 0
         self.blocked = False  # stands in the queue of those that wait for others' requests
-
-
-@final
-class PortLimits:
-    """Bounds of the client port. 0 means no bound, as in zoo.cfg."""
-
-    __slots__ = (
-        "backlog",
-        "connections_max",
-        "connections_per_host_max",
-        "frame_bytes_max",
-        "keep_alive",
-        "outstanding_max",
-        "sessionless_ms",
-        "throttled_wait_ms",
-    )
-
-    def __init__(
-        self,
-        connections_max: int,
-        connections_per_host_max: int,
-        frame_bytes_max: int,
-        outstanding_max: int,
-        sessionless_ms: int,
-        backlog: int,
-        throttled_wait_ms: int,
-        keep_alive: bool,
-    ) -> None:
-        self.connections_max: Final = connections_max
-        self.connections_per_host_max: Final = connections_per_host_max
-        self.frame_bytes_max: Final = frame_bytes_max
-        self.outstanding_max: Final = outstanding_max
-        self.sessionless_ms: Final = sessionless_ms
-        self.backlog: Final = backlog
-        self.throttled_wait_ms: Final = throttled_wait_ms
-        self.keep_alive: Final = keep_alive
 
 
 @final
@@ -166,6 +131,35 @@ class ClientPort:
         self.listeners[sock.fileno()] = (sock, context, unified)
         self.epoll.register(sock.fileno(), EPOLL_IN)
         return int(sock.getsockname()[1])
+
+    def move(self, old: int, host: str, port: int) -> int:
+        """Listen there and not on port `old` any more; who is connected stays so. The port it got.
+
+        Raises:
+            OSError: the new address cannot be bound; the old one is listened on still.
+        """
+        context: ssl.SSLContext | None = None
+        unified = False
+        before = ""
+        closed: list[int] = []
+        for fd, (sock, its_context, its_unified) in self.listeners.items():
+            if sock.getsockname()[1] == old:
+                before = sock.getsockname()[0]
+                context, unified = its_context, its_unified
+                closed.append(fd)
+        number = port
+        if port != old:
+            number = self.listen(host, port, context, unified)
+        for fd in closed:
+            self.epoll.unregister(fd)
+            self.listeners.pop(fd)[0].close()
+        if port == old:  # two sockets cannot have the port, whatever their hosts
+            try:
+                number = self.listen(host, port, context, unified)
+            except OSError:
+                self.listen(before, old, context, unified)
+                raise
+        return number
 
     def renew_context(self, context: ssl.SSLContext) -> None:
         """Other certificates for who connects from now on."""

@@ -7,8 +7,8 @@ alone has nothing of it.
 from typing import TYPE_CHECKING
 
 from ensemble.wire import peers
-from ensemble.zab import leader as leaders
-from ensemble.zab.leader import Leader, LearnerLink
+from ensemble.zab.leader import Leader
+from ensemble.zab.learner_link import FOLLOWING, LearnerLink
 from ensemble.zab.members import Member
 from ensemble.zab.sizes import ProposalSizes
 
@@ -27,7 +27,7 @@ def leading(node: "Node") -> Leader | None:
 
 def synced(leader: Leader) -> list[LearnerLink]:
     """The learners that have this leader's history and get what it commits."""
-    return [learner for learner in leader.by_sid.values() if learner.stage == leaders.FOLLOWING]
+    return [learner for learner in leader.by_sid.values() if learner.stage == FOLLOWING]
 
 
 def local_sessions(node: "Node") -> int:
@@ -59,7 +59,7 @@ def gauges(node: "Node") -> dict[str, int | str]:
         return found
     learners = synced(leader)
     followers = [learner for learner in learners if not learner.is_observer]
-    voters = leader.members.voters
+    voters = peer.members.voters
     found["learners"] = len(leader.learners)
     found["synced_followers"] = len(followers)
     found["synced_non_voting_followers"] = sum(f.sid not in voters for f in followers)

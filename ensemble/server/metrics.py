@@ -171,8 +171,6 @@ def counters(node: "Node") -> dict[str, int]:
     values["stale_sessions_expired"] = int(stats.sessions_expired)
     values["throttled_ops"] = int(stats.throttled_ops)
     values["unsuccessful_handshake"] = int(stats.unsuccessful_handshakes)
-    values["diff_count"] = int(stats.diff_syncs)
-    values["snap_count"] = int(stats.snap_syncs)
     values["large_requests_rejected"] = int(stats.large_requests_rejected)
     values["restore_error_count"] = int(stats.restore_errors)
     values["restore_rate_limited_count"] = int(stats.restores_limited)

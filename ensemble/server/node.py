@@ -6,10 +6,8 @@ nothing but bytes, and snapshots are written by a forked child.
 """
 
 import asyncio
-import fcntl
 import gc
 import logging
-import os
 import ssl
 import time
 from collections import deque
@@ -20,16 +18,20 @@ from ensemble.server import four_letter, journal
 from ensemble.server.answers import Answers
 from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords, Passwords, SecretPasswords, load_secret
-from ensemble.server.client_port import ClientPort, PortLimits
+from ensemble.server.client_port import ClientPort
 from ensemble.server.clock import ServingClock, monotonic_ms, wall_ms
 from ensemble.server.config import Config
 from ensemble.server.connection import Connection
 from ensemble.server.contracts import SessionRules
+from ensemble.server.folder_lock import lock_folder
 from ensemble.server.journal import Journal
 from ensemble.server.local_sessions import LocalTable
 from ensemble.server.log_writer import LogWriter
+from ensemble.server.membership import Membership, absolute
+from ensemble.server.peer_dial import printed
 from ensemble.server.peering import Peering
 from ensemble.server.pipeline import Pipeline
+from ensemble.server.port_limits import PortLimits
 from ensemble.server.quorum_config import QuorumOptions
 from ensemble.server.replica import Replica
 from ensemble.server.shell import ReplicaOptions
@@ -48,6 +50,7 @@ from ensemble.tree.sessions import SessionTracker
 from ensemble.tree.watches import WatchTable
 from ensemble.wire import peers
 from ensemble.wire.records import Id
+from ensemble.zab.configuration import Configuration
 
 if TYPE_CHECKING:
     from ensemble.server.admin_port import AdminPort
@@ -60,7 +63,6 @@ COLLECT_EVERY_S: Final = 60.0
 MODES: Final = ("looking", "follower", "leader", "observer")
 REFUSALS_LOGGED_PER_S_MAX: Final = 20
 STORES_LOOKED_AT_EVERY_MS: Final = 2_000
-LOCK_TIMEOUT_S: Final = 10.0
 
 
 class AdminPortError(EnsembleError):
@@ -81,6 +83,7 @@ class Node:
         self.state = peers.LOOKING  # of an ensemble's member
         self.epoch = 0
         self.client_port_number = 0
+        self.client_address = ""
         self.secure_port_number = 0
         self.serving = False
         self.replica: Replica | None = None  # a member of an ensemble; None: it stands alone
@@ -246,9 +249,16 @@ class Node:
     ) -> Replica:
         """The replica of an ensemble's member, with its tree; see `recover`."""
         self.peering = Peering(self, options)
-        replica = Replica(
-            self.config.server_id,
+        membership = Membership(
+            self.disk,
+            absolute(options.config_path) if self.config.tree.reconfig_enabled else "",
+            options.sid,
             options.members,
+            options.standalone_enabled,
+        )
+        replica = Replica(
+            options.sid,
+            membership,
             options.timing,
             ReplicaOptions(
                 prepare,
@@ -284,10 +294,9 @@ class Node:
         now_ms = self.pipeline.now_ms
         for session_id, timeout_ms in self.tree.sessions.items():
             self.tracker.add(session_id, timeout_ms, now_ms)
-        for owner in list(self.tree.ephemerals):
-            if owner not in self.tree.sessions:
-                log.warning("closing session %s, of which only ephemerals are left", hex_id(owner))
-                self.pipeline.close_session(owner)
+        orphans = self.pipeline.close_orphans()
+        if orphans:
+            log.warning("closing %d sessions, of which only ephemerals are left", orphans)
 
     async def run(self) -> None:
         """Serve until `stop`.
@@ -324,10 +333,10 @@ class Node:
                     self.stores = StoreWatch(self.config.tls)
             if ports.port >= 0:
                 unified = context if ports.unified else None
-                self.client_port_number = self.port.listen(
-                    ports.host or "0.0.0.0", ports.port, unified, ports.unified
-                )
-                log.info("client port %s:%d", ports.host or "0.0.0.0", self.client_port_number)
+                host = ports.host or "0.0.0.0"
+                self.client_port_number = self.port.listen(host, ports.port, unified, ports.unified)
+                self.client_address = printed(host, self.client_port_number)
+                log.info("client port %s", self.client_address)
             if ports.secure_port >= 0:
                 host = ports.secure_host or "0.0.0.0"
                 self.secure_port_number = self.port.listen(host, ports.secure_port, context)
@@ -466,6 +475,27 @@ class Node:
         if state == peers.LOOKING:
             self.upkeep.forget_reaping()
 
+    def configuration(self) -> Configuration:
+        """The members of this server's ensemble."""
+        assert self.replica is not None, "it stands alone"
+        return self.replica.membership.configuration
+
+    def move_client_port(self, address: str) -> None:
+        """Listen for clients where this server's line in the configuration says."""
+        if address == self.client_address:
+            return
+        host, _, port = address.rpartition(":")
+        try:
+            number = self.port.move(self.client_port_number, host.strip("[]"), int(port))
+        except OSError as error:
+            log.error(
+                "the client port stays at %s, not %s: %s", self.client_address, address, error
+            )
+            return
+        self.client_port_number = number
+        self.client_address = address
+        log.info("client port %s", address)
+
     def mode(self) -> str:
         """As `srvr` and `mntr` call it: standalone, leader, follower, observer, read-only."""
         if self.replica is None:
@@ -543,25 +573,6 @@ class Node:
 
     def uptime_ms(self) -> int:
         return monotonic_ms() - self.started_ms
-
-
-def lock_folder(folder: str) -> int:
-    """Hold the folder for this server and its log process; the descriptor is the lock.
-
-    Raises:
-        StorageError: another server works on it and did not end within the time.
-    """
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    deadline = time.monotonic() + LOCK_TIMEOUT_S
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return fd
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                os.close(fd)
-                raise StorageError(f"another server is running on {folder}: stop it") from None
-            time.sleep(0.02)
 
 
 def first_session_id(server_id: int, now_ms: int) -> int:

@@ -28,7 +28,9 @@ from ensemble.storage import replacement
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.snapshot import write_stream
 from ensemble.wire import peers
+from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Link
+from ensemble.zab.members import Members
 
 if TYPE_CHECKING:
     from ensemble.server.node import Node
@@ -139,8 +141,9 @@ class Peering(Shell):
         Raises:
             OSError: the port cannot be bound.
         """
-        self.election_port.set_members(self.options.members)
-        self.quorum_port.set_members(self.options.members)
+        members = everybody(self.node.configuration())
+        self.election_port.set_members(members)
+        self.quorum_port.set_members(members)
         self.election_port.start()
         self.replica.start(self.net.now_ms)
 
@@ -381,11 +384,33 @@ class Peering(Shell):
         else:
             stats.observer_sync_ms.record(now_ms - self.elected_ms)
 
+    def on_members(self, configuration: Configuration) -> None:
+        """Reach everybody where they are now; this server's own ports move with its line."""
+        members = everybody(configuration)
+        self.quorum_port.set_members(members)
+        try:
+            self.election_port.set_members(members)
+        except OSError as error:
+            self.node.fail(error)
+            return
+        own = configuration.members.servers.get(self.options.sid)
+        if own is not None and own.client_address:
+            self.node.move_client_port(own.client_address)
+
     def on_tree(self, tree: DataTree) -> None:
         self.node.tree = tree
 
     def report(self, text: str) -> None:
         log.info("%s", text)
+
+
+def everybody(configuration: Configuration) -> Members:
+    """All servers that may have a say, where the committed configuration has them first."""
+    members = configuration.members
+    proposed = configuration.proposed
+    if proposed is None:
+        return members
+    return Members(members.version, {**proposed.servers, **members.servers})
 
 
 def nothing() -> None:

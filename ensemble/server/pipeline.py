@@ -478,6 +478,13 @@ class Pipeline:
             WriteRequest(session_id, 0, codes.OP_CLOSE_SESSION, Reader(b"", 0, 0), [])
         )
 
+    def close_orphans(self) -> int:
+        """Of sessions that are gone nothing stays; how many had left something."""
+        orphans = [owner for owner in self.tree.ephemerals if owner not in self.tree.sessions]
+        for owner in orphans:
+            self.close_session(owner)
+        return len(orphans)
+
     # Commits
 
     def on_committed(self, header: TxnHeader, error: i64, applied: Applied) -> None:

@@ -12,10 +12,11 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from ensemble.errors import ProtocolError, StorageError
+from ensemble.errors import ProtocolError
 from ensemble.server.connection import FORWARDED, OPEN, WAITING, Connection
 from ensemble.server.contracts import Authority
 from ensemble.server.decoding import decode
+from ensemble.server.digest_guard import DigestGuard
 from ensemble.server.forwarding import (
     Forwarded,
     ForwardedQueue,
@@ -26,6 +27,7 @@ from ensemble.server.forwarding import (
 )
 from ensemble.server.log_batch import LogBatch, LogFileSize
 from ensemble.server.log_port import LogPort
+from ensemble.server.membership import Membership, members_in, members_of, show_members
 from ensemble.server.operations import is_write
 from ensemble.server.owners import Owners
 from ensemble.server.pipeline import Pipeline
@@ -55,8 +57,6 @@ from ensemble.zab.timing import Timing
 DIGEST_CHECK_EVERY: Final = 128  # transactions; a power of two
 DISK_DIFF_BYTES_MAX: Final = 64 << 20  # of a DIFF from the log files; more is sent as a snapshot
 HEARD_MAX: Final = 100_000  # sessions in one answer to a PING
-DOUBTFUL_TXNS_MAX: Final = 10_000
-DIVERGENCES_MAX: Final = 3  # times that a tree may differ from its leader's before the server stops
 
 
 @final
@@ -66,7 +66,7 @@ class Replica(Host, Authority):
     def __init__(
         self,
         sid: i64,
-        members: Members,
+        membership: Membership,
         timing: Timing,
         options: ReplicaOptions,
         disk: Disk,
@@ -76,7 +76,7 @@ class Replica(Host, Authority):
         schemes: AclSchemes,
     ) -> None:
         self.sid: Final = sid
-        self.members: Final = members
+        self.membership: Final = membership
         self.timing: Final = timing
         self.options: Final = options
         self.disk: Final = disk
@@ -84,8 +84,9 @@ class Replica(Host, Authority):
         self.log: Final = log
         self.shell: Final = shell
         self.schemes: Final = schemes
-        self.tree: DataTree = DataTree()
-        self.preparer: Preparer | None = None
+        recovery = options.recovery
+        self.tree: DataTree = DataTree(recovery.extended_types, recovery.digest_enabled)
+        self.preparer: Preparer = Preparer(self.tree, schemes, options.prepare)
         self.pipeline: Pipeline | None = None
         self.peer: Peer | None = None
         self.fresh = False
@@ -106,8 +107,7 @@ class Replica(Host, Authority):
         self.log_file: Final = LogFileSize()
         self.snapshot_at: i64 = 1 << 62
         self.snapshot_at_bytes: i64 = 1 << 62
-        self.divergences: i64 = 0
-        self.doubtful: i64 = 0  # transactions after a received tree whose digests may differ
+        self.guard: Final = DigestGuard()
 
     # Start
 
@@ -118,8 +118,16 @@ class Replica(Host, Authority):
             StorageError: with advice; nothing has been changed.
         """
         self.load_tree()
+        self.membership.replica = self
         stored = epochs.load_epochs(self.disk, self.layout, int(self.tree.last_zxid))
-        self.peer = Peer(self, self.sid, self.members, self.timing, stored.accepted, stored.current)
+        self.peer = Peer(
+            self,
+            self.sid,
+            self.membership.configuration,
+            self.timing,
+            stored.accepted,
+            stored.current,
+        )
 
     def load_tree(self) -> None:
         recovered = recover(self.disk, self.layout, self.options.recovery)
@@ -134,6 +142,7 @@ class Replica(Host, Authority):
         """Everything that holds the tree gets this one; nobody is being served."""
         self.tree = tree
         self.preparer = Preparer(tree, self.schemes, self.options.prepare)
+        self.preparer.reconfigurer = self.membership
         self.recents.clear()
         pipeline = self.pipeline
         if pipeline is not None:
@@ -156,11 +165,6 @@ class Replica(Host, Authority):
         pipeline = self.pipeline
         assert pipeline is not None
         return pipeline
-
-    def get_preparer(self) -> Preparer:
-        preparer = self.preparer
-        assert preparer is not None
-        return preparer
 
     # A turn
 
@@ -261,7 +265,7 @@ class Replica(Host, Authority):
         snapshot = receiver.finish(int(self.receiving_zxid))
         self.receiver = None
         self.use_tree(snapshot.tree)
-        self.doubtful = DOUBTFUL_TXNS_MAX
+        self.guard.tree_received()
         znodes = len(self.tree.nodes)
         self.report(f"took a snapshot of {format_zxid(self.receiving_zxid)}: {znodes} znodes")
         return rest
@@ -274,7 +278,7 @@ class Replica(Host, Authority):
     # Host: the tree
 
     def check(self, proposal: Proposal) -> None:
-        decode(proposal)
+        proposal.members = members_of(proposal.zxid, decode(proposal))
 
     def apply(self, proposal: Proposal) -> None:
         decoded = proposal.decoded
@@ -304,7 +308,7 @@ class Replica(Host, Authority):
         """Leader: a transaction that was prepared here."""
         header = prepared.header
         pipeline = self.get_pipeline()
-        preparer = self.get_preparer()
+        preparer = self.preparer
         tree = self.tree
         if header.zxid & (DIGEST_CHECK_EVERY - 1):
             applied = apply(tree, header, prepared.txn, prepared.sums)
@@ -354,28 +358,13 @@ class Replica(Host, Authority):
                 first.zxid = header.zxid
 
     def check_digest(self, header: TxnHeader, same: bool) -> None:
-        """Apache's leaders dump a tree that goes on changing: at first it may be ahead."""
-        if same:
-            self.doubtful = 0
-        elif self.doubtful > 0:
-            self.doubtful -= 1
-        else:
-            self.on_divergence(header)
-
-    def on_divergence(self, header: TxnHeader) -> None:
-        """The tree is not what the leader has (trust.md I12, B10): take the leader's."""
-        self.divergences += 1
-        text = (
-            f"after {format_zxid(header.zxid)} this tree's digest differs from the leader's: "
-            "this server takes a snapshot from it"
-        )
-        if self.divergences > DIVERGENCES_MAX:
-            raise StorageError(f"{text}, for the {self.divergences}th time: it stops")
-        peer = self.get_peer()
-        learner = peer.learner
-        assert learner is not None
-        learner.needs_snapshot = True
-        learner.fail(text)
+        """A tree that is not what the leader has (trust.md I12, B10): take the leader's."""
+        reason = self.guard.look(header.zxid, same)
+        if reason:
+            learner = self.get_peer().learner
+            assert learner is not None
+            learner.needs_snapshot = True
+            learner.fail(reason)
 
     def last_zxid(self) -> i64:
         return self.tree.last_zxid
@@ -394,14 +383,12 @@ class Replica(Host, Authority):
     def send_snapshot(self, link: Link) -> None:
         self.shell.send_snapshot(link, self.tree)
 
-    def on_synchronizing(self, sid: i64, kind: i64) -> None:
-        self.get_pipeline().stats.on_sync(kind == peers.SNAP)
-
     # Host: serving
 
     def begin_serving(self, state: i64, epoch: i64) -> None:
         pipeline = self.get_pipeline()
-        self.get_preparer().discard()
+        show_members(self.tree, self.membership.configuration.members, self.wall_ms)
+        self.preparer.discard()
         self.forget_clients()
         # The leader is told only of sessions whose clients were heard: a learner that comes and
         # goes must not keep alive those whose clients are gone.
@@ -416,18 +403,12 @@ class Replica(Host, Authority):
         )
         self.shell.on_serving(state, epoch)
         if state == peers.LEADING:
-            self.close_orphans()
-
-    def close_orphans(self) -> None:
-        """Leader: of sessions that are gone nothing stays."""
-        for owner in list(self.tree.ephemerals):
-            if owner not in self.tree.sessions:
-                self.get_pipeline().close_session(owner)
+            pipeline.close_orphans()
 
     def stop_serving(self, reason: str) -> None:
         self.state = peers.LOOKING
         self.get_pipeline().stop_serving(reason)
-        self.get_preparer().discard()
+        self.preparer.discard()
         self.forget_clients()
         self.receiver = None
         self.shell.on_serving(peers.LOOKING, 0)
@@ -478,21 +459,29 @@ class Replica(Host, Authority):
             owner = self.owners.by_session.get(session_id)
             if owner is None:
                 request = self.owners.begin(
-                    request, sid, self.get_preparer().pending, self.get_pipeline().locals
+                    request, sid, self.preparer.pending, self.get_pipeline().locals
                 )
             elif owner != sid:
                 return self.refuse(request, codes.SESSION_MOVED)
         peer = self.get_peer()
         zxid = peer.next_zxid()
-        prepared = self.get_preparer().prepare(request, zxid, self.wall_ms)
-        peer.propose(Proposal(zxid, prepared.payload, prepared))
+        prepared = self.preparer.prepare(request, zxid, self.wall_ms)
+        proposal = Proposal(zxid, prepared.payload, prepared)
+        if prepared.header.type == codes.OP_RECONFIG:
+            proposal.members = members_in(prepared.txn)
+        peer.propose(proposal)
         return zxid
+
+    def is_open(self) -> bool:
+        """Leader: whether requests are ordered. Not behind a change that makes another lead."""
+        leader = self.get_peer().leader
+        return leader is not None and leader.is_open
 
     def refuse(self, request: WriteRequest, code: int) -> i64:
         """Leader: an error takes its place in the order, too."""
         peer = self.get_peer()
         zxid = peer.next_zxid()
-        prepared = self.get_preparer().refuse(request, zxid, self.wall_ms, code)
+        prepared = self.preparer.refuse(request, zxid, self.wall_ms, code)
         peer.propose(Proposal(zxid, prepared.payload, prepared))
         return zxid
 
@@ -501,7 +490,7 @@ class Replica(Host, Authority):
         session = pipeline.tracker.get(int(session_id))
         if session is None:
             # A local one may be on its way to become everybody's, ahead of its client's move.
-            if not self.get_preparer().pending.is_alive(session_id):
+            if not self.preparer.pending.is_alive(session_id):
                 return False
         elif session.closing:
             return False
@@ -542,14 +531,20 @@ class Replica(Host, Authority):
             if conn is not None:
                 pipeline.on_synced(conn)
 
-    def use_members(self, text: bytes, zxid: i64) -> None:
-        """The configuration is static: the leader's is the one of zoo.cfg."""
+    def propose_members(self, members: Members | None) -> None:
+        self.membership.save_proposed(members)
+        self.shell.on_members(self.membership.configuration)
+
+    def use_members(self, members: Members) -> None:
+        self.membership.save_committed(members)
+        self.shell.on_members(self.membership.configuration)
+        self.report(f"configuration {members.version:#x} is in force")
 
     # Authority: what this server's clients ask for
 
     def submit(self, request: WriteRequest) -> i64:
         if self.state == peers.LEADING:
-            return self.order(request, self.sid)
+            return self.order(request, self.sid) if self.is_open() else FORWARDED
         pipeline = self.get_pipeline()
         session_id = int(request.session_id)
         connection_id: i64 = 0

@@ -7,6 +7,7 @@ from mypy_extensions import i64, mypyc_attr
 from ensemble.storage.recovery import RecoveryOptions
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.prepare import PrepareOptions
+from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Link
 
 
@@ -44,6 +45,10 @@ class Shell:
 
     def on_elected(self, took_ms: i64) -> None:
         """A search for a leader is over."""
+
+    def on_members(self, configuration: Configuration) -> None:
+        """Other members, committed or proposed: where everybody is from now on."""
+        raise NotImplementedError
 
     def on_tree(self, tree: DataTree) -> None:
         """Another tree has taken the place of the one before."""

@@ -40,6 +40,14 @@ def point_to(raw: bytes, dynamic_path: str, drop_client_port: bool) -> bytes:
     return b"".join(kept) + wanted.encode("ascii") + b"\n"
 
 
+def names_members(raw: bytes) -> bool:
+    """Whether the static file leaves the members to a file of their own already."""
+    return any(
+        unescape(split_key(line)[0], f"line {first}").strip() == DYNAMIC_KEY
+        for first, _, line in logical_spans(raw.decode("iso-8859-1"))
+    )
+
+
 def is_about_members(key: str) -> bool:
     """What belongs into the dynamic file, or names it."""
     return key.startswith(MEMBER_PREFIXES) or key in MEMBER_KEYS

@@ -209,7 +209,6 @@ class ServerStats:
         "connection_requests",
         "connections_dropped",
         "connections_rejected",
-        "diff_syncs",
         "digest_mismatches",
         "election_ms",
         "ensemble_auth_failures",
@@ -235,7 +234,6 @@ class ServerStats:
         "sent",
         "sessionless_expired",
         "sessions_expired",
-        "snap_syncs",
         "snapshot_errors",
         "snapshot_ms",
         "snapshots_limited",
@@ -289,20 +287,11 @@ class ServerStats:
         self.snapshots_limited: i64 = 0
         self.throttled_ops: i64 = 0
         self.unsuccessful_handshakes: i64 = 0
-        self.diff_syncs: i64 = 0  # learners that were brought up to date: with transactions
-        self.snap_syncs: i64 = 0  # with the whole tree
 
     def on_read(self, latency_ms: i64) -> None:
         self.sent += 1
         self.latency.record(latency_ms)
         self.read_latency.record(latency_ms)
-
-    def on_sync(self, whole: bool) -> None:
-        """A learner gets the leader's history, as the whole tree or as transactions."""
-        if whole:
-            self.snap_syncs += 1
-        else:
-            self.diff_syncs += 1
 
     def on_update(self, latency_ms: i64) -> None:
         self.sent += 1

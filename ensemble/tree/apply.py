@@ -48,7 +48,10 @@ class Change:
 @final
 @mypyc_attr(acyclic=True, free_list_len=1)
 class OpResult:
-    """The outcome of one operation. `op` -1: it failed with `error`. `path` is the final one."""
+    """The outcome of one operation. `op` -1: it failed with `error`. `path` is the final one.
+
+    For a reconfiguration it is what the reply shows in its place, the new configuration.
+    """
 
     __slots__ = ("error", "op", "path", "stat")
 
@@ -131,7 +134,10 @@ def _set_data(
     node.mzxid = header.zxid
     tree.refresh(path, node, sums.node)
     applied.changes.append(Change(codes.EVENT_NODE_DATA_CHANGED, path, node.acl))
-    applied.results.append(OpResult(op, 0, path, tree.stat_of(node)))
+    shown = path
+    if op == codes.OP_RECONFIG and txn.data is not None:
+        shown = txn.data
+    applied.results.append(OpResult(op, 0, shown, tree.stat_of(node)))
 
 
 def _account_set_data(tree: DataTree, path: bytes, difference: int) -> None:

@@ -15,9 +15,15 @@ from ensemble.tree.acl import AclSchemes
 from ensemble.tree.checks import Checks, check_version, session_closed, shown
 from ensemble.tree.datatree import SYSTEM_PATHS, DataTree
 from ensemble.tree.digest import NO_SUMS, UNKNOWN, Sums, content_crc, is_counted
-from ensemble.tree.paths import ROOT, is_legal_name
+from ensemble.tree.paths import CONFIG, ROOT, is_legal_name
 from ensemble.tree.pending import ChangeRecord, PendingChanges
-from ensemble.tree.proposals import Prepared, PrepareOptions, WriteRequest, encode
+from ensemble.tree.proposals import (
+    Prepared,
+    PrepareOptions,
+    Reconfigurer,
+    WriteRequest,
+    encode,
+)
 from ensemble.tree.znode import (
     CONTAINER,
     EPHEMERAL,
@@ -35,6 +41,7 @@ from ensemble.wire.requests import (
     CreateRequest,
     DeleteRequest,
     MultiItem,
+    ReconfigRequest,
     SetAclRequest,
     SetDataRequest,
     read_create,
@@ -81,6 +88,7 @@ class Preparer:
         "now_ms",
         "options",
         "pending",
+        "reconfigurer",
         "request",
         "schemes",
         "sub_type",
@@ -98,6 +106,7 @@ class Preparer:
         self.with_digest: Final = options.digest_enabled and tree.digest_enabled
         self.pending: Final = PendingChanges(tree)
         self.checks: Final = Checks(tree, self.pending, schemes, options)
+        self.reconfigurer: Reconfigurer | None = None  # of a member of an ensemble
         self.request = WriteRequest(0, 0, 0, reader_of(b""), [])
         self.zxid: i64 = tree.last_zxid
         self.now_ms: i64 = 0
@@ -194,11 +203,7 @@ class Preparer:
         if op == codes.OP_DELETE_CONTAINER:
             return self._delete_container(reader.read_path())
         if op == codes.OP_RECONFIG:
-            read_reconfig(reader)
-            if not self.options.reconfig_enabled:
-                raise KeeperError(codes.RECONFIG_DISABLED, "reconfigEnabled is not set")
-            self.checks.session()
-            raise KeeperError(codes.UNIMPLEMENTED, "a standalone server has no configuration")
+            return self._reconfig(read_reconfig(reader))
         raise KeeperError(codes.UNIMPLEMENTED, f"{codes.name_of_op(op)} makes no transaction")
 
     # One method per operation: the checks in the protocol's order, then the changes
@@ -449,6 +454,27 @@ class Preparer:
             raise KeeperError(codes.BAD_VERSION, f"{shown(path)} is no container")
         self._remove(record, parent)
         return DeleteTxn(path)
+
+    def _reconfig(self, request: ReconfigRequest) -> SetDataTxn:
+        """The ensemble's members change. The node's version stays -1, the text has one."""
+        if not self.options.reconfig_enabled:
+            raise KeeperError(codes.RECONFIG_DISABLED, "reconfigEnabled is not set")
+        self.checks.session()
+        reconfigurer = self.reconfigurer
+        if reconfigurer is None:
+            raise KeeperError(codes.UNIMPLEMENTED, "a standalone server has no configuration")
+        pending = self.pending
+        text = reconfigurer.new_text(request, pending.zxid)
+        record = pending.find(CONFIG)
+        assert record is not None, "it cannot be deleted"
+        self.checks.permission(record, codes.PERM_WRITE)
+        self.checks.size(len(CONFIG) + len(text))
+        record = pending.own(record)
+        record.version = -1
+        record.mzxid = pending.zxid
+        record.mtime = self.now_ms
+        record.data = text
+        return SetDataTxn(CONFIG, text, -1)
 
     # Multi
 

@@ -13,6 +13,7 @@ from ensemble.tree.pending import ChangeRecord
 from ensemble.wire import codes
 from ensemble.wire.jute import Reader
 from ensemble.wire.records import Id
+from ensemble.wire.requests import ReconfigRequest
 from ensemble.wire.txns import Txn, TxnHeader, write_digest, write_txn_body, write_txn_header
 
 TXN_BYTES_MAX_DEFAULT: Final = 2 * 0xFFFFF  # jute.maxbuffer + jute.maxbuffer.extrasize
@@ -110,6 +111,19 @@ class Prepared:
         self.digest: Final = digest
         self.touched: Final = touched
         self.sums: Final = sums
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Reconfigurer:
+    """Who knows what a reconfiguration needs to know: the leader of an ensemble."""
+
+    def new_text(self, request: ReconfigRequest, zxid: i64) -> bytes:
+        """The configuration that the request makes, its version `zxid`.
+
+        Raises:
+            KeeperError: it cannot be, or not now (client.md 11).
+        """
+        raise NotImplementedError
 
 
 def encode(header: TxnHeader, txn: Txn, with_digest: bool, digest: i64) -> bytes:

@@ -11,6 +11,7 @@ from librt.strings import BytesWriter
 from mypy_extensions import i64, mypyc_attr
 
 from ensemble.wire.records import Id
+from ensemble.zab.members import Members
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -45,15 +46,17 @@ class Link:
 class Proposal:
     """A transaction in its place in the order: `payload` is what log and packets carry.
 
-    `decoded` is the host's: what it has made of the payload already.
+    `decoded` is the host's: what it has made of the payload already. `members`: the configuration
+    that a reconfiguration brings; the host sets it before the proposal is passed on or logged.
     """
 
-    __slots__ = ("decoded", "payload", "zxid")
+    __slots__ = ("decoded", "members", "payload", "zxid")
 
     def __init__(self, zxid: i64, payload: bytes, decoded: object = None) -> None:
         self.zxid: Final = zxid
         self.payload: Final = payload
         self.decoded: object = decoded
+        self.members: Members | None = None
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -130,7 +133,7 @@ class Host:
     # The tree
 
     def check(self, proposal: Proposal) -> None:
-        """Look at a transaction before it is logged.
+        """Look at a transaction before it is logged, and set its `members` if it brings any.
 
         Raises:
             ProtocolError: it cannot be decoded, or carries another zxid.
@@ -162,9 +165,6 @@ class Host:
     def send_snapshot(self, link: Link) -> None:
         """Send the tree as it is now: behind what `link.out` holds, before what comes later."""
         raise NotImplementedError
-
-    def on_synchronizing(self, sid: i64, kind: i64) -> None:
-        """Leader: a learner gets the history by DIFF, TRUNC or SNAP; for the counters."""
 
     # Serving
 
@@ -205,8 +205,15 @@ class Host:
 
     # Configuration
 
-    def use_members(self, text: bytes, zxid: i64) -> None:
-        """The leader's configuration is in force."""
+    def propose_members(self, members: Members | None) -> None:
+        """A configuration that may be committed already somewhere; None: there is none any more.
+
+        Durable when it returns, and the new servers can be reached from now on (zab.md 7).
+        """
+        raise NotImplementedError
+
+    def use_members(self, members: Members) -> None:
+        """A configuration is committed: it is in force. Durable when it returns."""
         raise NotImplementedError
 
     def report(self, text: str) -> None:

@@ -6,6 +6,9 @@ Source: zab.md 2 to 6. Phases, in this order, each by a quorum of voters that in
 2. they promise it (ACKEPOCH) and say where their histories end;
 3. synchronization: each gets this server's history, stores it and acknowledges NEWLEADER;
 4. broadcast.
+
+A reconfiguration is a proposal like any other that takes quorums of both configurations. One that
+makes another server the leader is the last thing that this one commits (zab.md 7).
 """
 
 from typing import Final, final
@@ -14,27 +17,25 @@ from mypy_extensions import i64
 
 from ensemble.errors import ProtocolError
 from ensemble.wire import peers
-from ensemble.wire.peers import (
-    Packet,
-    PacketBuffer,
-    encode_leader_info,
-    read_learner_info,
-    write_packet,
-)
+from ensemble.wire.peers import Packet, encode_leader_info, read_learner_info, write_packet
 from ensemble.wire.zxid import format_zxid
 from ensemble.zab.broadcast import Broadcast
+from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Host, Link, Proposal
+from ensemble.zab.learner_link import (
+    CONNECTED,
+    FOLLOWING,
+    INTRODUCED,
+    PROMISED,
+    SYNCING,
+    LearnerLink,
+    PendingSync,
+)
 from ensemble.zab.members import Members
+from ensemble.zab.reconfiguration import next_leader, remains_leader
 from ensemble.zab.sizes import ProposalSizes
 from ensemble.zab.synchronization import plan_sync
 from ensemble.zab.timing import Timing
-
-# Where a learner's connection is
-CONNECTED: Final = 0  # its FOLLOWERINFO is awaited
-INTRODUCED: Final = 1  # LEADERINFO goes out once the epoch is fixed; then its ACKEPOCH is awaited
-PROMISED: Final = 2  # waits until the epoch is established
-SYNCING: Final = 3  # has the history on its way; its ACK of NEWLEADER is awaited
-FOLLOWING: Final = 4
 
 # This leader's phase
 DISCOVERY: Final = 0
@@ -47,63 +48,6 @@ LEARNERS_MAX: Final = 1_000  # connections to the quorum port at a time
 
 
 @final
-class LearnerLink:
-    """One learner as its leader sees it."""
-
-    __slots__ = (
-        "ack_due_ms",
-        "acked",
-        "epoch",
-        "features",
-        "heard_ms",
-        "is_observer",
-        "last_zxid",
-        "link",
-        "packets",
-        "pings_answered",
-        "pings_sent",
-        "sent",
-        "sid",
-        "stage",
-    )
-
-    def __init__(self, link: Link, data_bytes_max: int, now_ms: i64) -> None:
-        self.link: Final = link
-        self.packets: Final = PacketBuffer(data_bytes_max)
-        self.stage: i64 = CONNECTED
-        self.sid: i64 = -1
-        self.is_observer = False
-        self.features: i64 = 0
-        self.epoch: i64 = 0  # its currentEpoch, -1: it had promised this epoch before
-        self.last_zxid: i64 = 0
-        self.heard_ms: i64 = now_ms
-        self.sent: i64 = 0  # the last proposal that was sent to it
-        self.acked: i64 = 0
-        self.ack_due_ms: i64 = 0  # by when its next ack must have come; 0: none is due
-        self.pings_sent: i64 = 0
-        self.pings_answered: i64 = 0
-
-    def is_live(self) -> bool:
-        """Whether it takes part in broadcast: proposals and commits go to it."""
-        return self.stage >= SYNCING
-
-
-@final
-class PendingSync:
-    """A client's sync: answered when `zxid` is committed and a quorum has confirmed the leader.
-
-    `pings`: for each learner, how many PINGs it must have answered (all sent after the sync came).
-    """
-
-    __slots__ = ("pings", "sid", "zxid")
-
-    def __init__(self, sid: i64, zxid: i64, pings: dict[int, int]) -> None:
-        self.sid: Final = sid
-        self.zxid: Final = zxid
-        self.pings: Final = pings
-
-
-@final
 class Leader:
     """The role. It ends when `resigned` is not empty: the reason, for the log."""
 
@@ -111,7 +55,7 @@ class Leader:
         self,
         host: Host,
         sid: i64,
-        members: Members,
+        configuration: Configuration,
         timing: Timing,
         accepted_epoch: i64,
         current_epoch: i64,
@@ -120,7 +64,7 @@ class Leader:
     ) -> None:
         self.host: Final = host
         self.sid: Final = sid
-        self.members: Members = members
+        self.configuration: Final = configuration
         self.timing: Final = timing
         self.own_epoch: Final = current_epoch
         self.own_zxid: Final = last_zxid
@@ -133,7 +77,7 @@ class Leader:
         self.introduced: Final[set[int]] = {int(sid)}
         self.promised: Final[set[int]] = {int(sid)}
         self.synced: Final[set[int]] = set()
-        self.broadcast = Broadcast(0, members)
+        self.broadcast = Broadcast(0, configuration.members)
         self.sizes: Final = ProposalSizes()
         self.diffs: i64 = 0  # learners brought up to date without a snapshot, and with one
         self.snapshots: i64 = 0
@@ -143,9 +87,13 @@ class Leader:
         self.deadline_ms: i64 = now_ms + timing.init_ms()
         self.next_ping_ms: i64 = 0
         self.next_check_ms: i64 = 0
-        self.committed_to: i64 = 0  # COMMITs for our own nodes wait until the turn's end
+        self.is_open = True  # whether more may be proposed: not behind what ends this role
+        self.leaving = False  # another is to lead: nothing is committed, the learners go
+        self.leave_by_ms: i64 = 0
+        self.next_leader: i64 = -1  # who was designated; -1: there has to be an election
         self.started_ms: Final = now_ms
-        if self.members.is_quorum(self.introduced):
+        configuration.drop_unlogged(host, last_zxid, current_epoch)
+        if configuration.is_quorum(self.introduced):
             self.fix_epoch(now_ms)
 
     # Links
@@ -175,13 +123,14 @@ class Leader:
         except ProtocolError as error:
             self.drop(learner, str(error))
         if not self.resigned:
-            self.commit_ready()
+            self.commit_ready(now_ms)
 
     def on_link_closed(self, link: Link, now_ms: i64) -> None:
         learner = self.learners.get(int(link.id))
         if learner is not None:
             self.forget(learner)
             self.check_quorum(now_ms)
+            self.check_left(now_ms)
 
     def drop(self, learner: LearnerLink, reason: str) -> None:
         """Cut a learner's connection; it comes back and is synchronized anew."""
@@ -221,7 +170,8 @@ class Leader:
             elif type == peers.REQUEST:
                 if packet.data is None:
                     raise ProtocolError("a REQUEST without data")
-                self.host.on_request(learner.sid, packet.data, packet.auth)
+                if self.is_open:  # else its role ends with this one, and its clients' links
+                    self.host.on_request(learner.sid, packet.data, packet.auth)
             elif type == peers.PING:
                 if learner.pings_answered >= learner.pings_sent:
                     raise ProtocolError("an answer to a PING that was not sent")
@@ -250,10 +200,11 @@ class Leader:
         if packet.type != peers.FOLLOWER_INFO and packet.type != peers.OBSERVER_INFO:
             raise ProtocolError(f"{peers.name_of(packet.type)} as the first packet")
         info = read_learner_info(packet.data)
-        if info.members_version > self.members.version:
+        version = self.configuration.latest().version
+        if info.members_version > version:
             raise ProtocolError(
                 f"server {info.sid} knows configuration {info.members_version:#x}, "
-                f"this one is {self.members.version:#x}"
+                f"the last one seen here is {version:#x}"
             )
         if info.sid == self.sid:
             raise ProtocolError(f"another server says that it is {info.sid}, too")
@@ -270,11 +221,11 @@ class Leader:
         if self.phase == DISCOVERY:
             if accepted > self.highest_accepted:
                 self.highest_accepted = accepted
-            if int(info.sid) in self.members.voters and not learner.is_observer:
+            if self.configuration.is_voter(info.sid) and not learner.is_observer:
                 self.introduced.add(int(info.sid))
-            if self.members.is_quorum(self.introduced):
+            if self.configuration.is_quorum(self.introduced):
                 self.fix_epoch(now_ms)
-        elif accepted > self.epoch and int(info.sid) in self.members.voters:
+        elif accepted > self.epoch and self.configuration.is_voter(info.sid):
             # It promised a later leader not to follow this one, so it can only come back in a later
             # epoch. With Apache's servers it waits for somebody else's failure.
             self.resign(f"server {info.sid} has accepted epoch {accepted}, this is {self.epoch}")
@@ -286,10 +237,14 @@ class Leader:
         self.epoch = self.highest_accepted + 1
         self.host.save_accepted_epoch(self.epoch)
         self.phase = EPOCH_FIXED
+        members = self.configuration.members
+        if self.configuration.enabled and self.configuration.latest().version == 0:
+            # The first configuration gets a version, by which a joiner's own list is older.
+            self.configuration.propose(self.host, members.with_version(self.epoch << 32))
         self.deadline_ms = now_ms + self.timing.init_ms()
         for learner in list(self.by_sid.values()):
             self.send_leader_info(learner)
-        if self.members.is_quorum(self.promised):
+        if self.configuration.is_quorum(self.promised):
             self.establish(now_ms)
 
     def send_leader_info(self, learner: LearnerLink) -> None:
@@ -306,7 +261,7 @@ class Leader:
         learner.last_zxid = packet.zxid
         learner.stage = PROMISED
         if self.phase >= ESTABLISHED:
-            self.synchronize(learner, now_ms)
+            self.synchronize_waiting(now_ms)
             return
         if epoch >= 0:
             if epoch > self.own_epoch or (epoch == self.own_epoch and packet.zxid > self.own_zxid):
@@ -314,10 +269,10 @@ class Leader:
                     f"its history ({epoch}, {format_zxid(packet.zxid)}) is ahead of this one "
                     f"({self.own_epoch}, {format_zxid(self.own_zxid)})"
                 )
-            if int(learner.sid) in self.members.voters and not learner.is_observer:
+            if self.configuration.is_voter(learner.sid) and not learner.is_observer:
                 if packet.zxid != -1:
                     self.promised.add(int(learner.sid))
-        if self.members.is_quorum(self.promised):
+        if self.configuration.is_quorum(self.promised):
             self.establish(now_ms)
 
     def establish(self, now_ms: i64) -> None:
@@ -325,12 +280,22 @@ class Leader:
         self.host.save_current_epoch(self.epoch)
         self.phase = ESTABLISHED
         self.deadline_ms = now_ms + self.timing.init_ms()
-        self.broadcast = Broadcast(self.epoch << 32, self.members)
+        self.broadcast = Broadcast(self.epoch << 32, self.configuration.members)
         self.synced.add(int(self.sid))
+        self.synchronize_waiting(now_ms)
+        self.begin_if_synced(now_ms)
+
+    def synchronize_waiting(self, now_ms: i64) -> None:
+        """Bring those up to date who have promised this epoch.
+
+        Not while a reconfiguration is outstanding: NEWLEADER would tell them the configuration of
+        before, and Apache's servers would forget the proposed one, which is ahead of it.
+        """
+        if self.broadcast.next_members is not None or self.leaving:
+            return
         for learner in list(self.by_sid.values()):
             if learner.stage == PROMISED:
                 self.synchronize(learner, now_ms)
-        self.begin_if_synced(now_ms)
 
     def synchronize(self, learner: LearnerLink, now_ms: i64) -> None:
         """Send the history, then NEWLEADER; from here on the learner gets what comes live.
@@ -343,7 +308,6 @@ class Leader:
             f"server {learner.sid} ends at {format_zxid(learner.last_zxid)}: "
             f"{peers.name_of(plan.kind)} and {len(plan.proposals)} transactions"
         )
-        self.host.on_synchronizing(learner.sid, plan.kind)
         out = learner.link.out
         write_packet(out, plan.kind, plan.zxid)
         if plan.kind == peers.SNAP:
@@ -358,7 +322,8 @@ class Leader:
             for proposal in self.broadcast.outstanding:
                 write_packet(out, peers.PROPOSAL, proposal.zxid, proposal.payload)
                 learner.sent = proposal.zxid
-        write_packet(out, peers.NEW_LEADER, self.epoch << 32, self.members.text())
+        members = self.configuration.latest()
+        write_packet(out, peers.NEW_LEADER, self.epoch << 32, members.text())
         learner.stage = SYNCING
         learner.ack_due_ms = 0
 
@@ -367,7 +332,7 @@ class Leader:
         learner.stage = FOLLOWING
         if learner.sent > 0:
             learner.ack_due_ms = now_ms + self.timing.sync_ms()
-        if int(learner.sid) in self.members.voters and not learner.is_observer:
+        if self.configuration.is_voter(learner.sid) and not learner.is_observer:
             self.synced.add(int(learner.sid))
         if self.phase == SERVING:
             write_packet(learner.link.out, peers.UP_TO_DATE, -1)
@@ -376,12 +341,21 @@ class Leader:
 
     def begin_if_synced(self, now_ms: i64) -> None:
         """A quorum holds the history: it is committed, and clients may come."""
-        if not self.members.is_quorum(self.synced):
+        configuration = self.configuration
+        if not configuration.is_quorum(self.synced):
             return
         self.phase = SERVING
         self.next_check_ms = now_ms + self.timing.tick_ms
         self.next_ping_ms = now_ms + self.timing.tick_ms // 2
-        self.host.begin_serving(peers.LEADING, self.epoch)
+        old = configuration.members
+        if configuration.proposed is not None:
+            # With its quorums' acknowledgement of NEWLEADER it is committed (zab.md 4.6).
+            configuration.commit(self.host, configuration.proposed)
+            self.broadcast.use_members(configuration.members)
+        if remains_leader(self.sid, old, configuration.members):
+            self.host.begin_serving(peers.LEADING, self.epoch)
+        else:
+            self.end_lead(-1)
         for learner in self.by_sid.values():
             if learner.stage == FOLLOWING:
                 learner.heard_ms = now_ms
@@ -392,9 +366,18 @@ class Leader:
     def propose(self, proposal: Proposal, now_ms: i64) -> None:
         """Send a transaction to everyone and log it. The host gives zxids without a gap."""
         assert self.phase == SERVING
+        assert self.is_open
         self.broadcast.propose(proposal)
         self.sizes.record(len(proposal.payload))
         zxid = proposal.zxid
+        members = proposal.members
+        if members is not None:
+            old = self.configuration.members
+            self.configuration.propose(self.host, members)
+            self.broadcast.propose_members(members, zxid)
+            # Behind it nothing would be committed here, and who has more of it than the next
+            # leader would be in that one's way.
+            self.is_open = remains_leader(self.sid, old, members)
         for learner in self.by_sid.values():
             if learner.stage >= SYNCING and not learner.is_observer:
                 write_packet(learner.link.out, peers.PROPOSAL, zxid, proposal.payload)
@@ -408,11 +391,11 @@ class Leader:
     def next_zxid(self) -> i64:
         return self.broadcast.proposed() + 1
 
-    def on_logged(self, zxid: i64) -> None:
+    def on_logged(self, zxid: i64, now_ms: i64) -> None:
         """The own disk holds everything up to `zxid`."""
         if self.phase == SERVING and zxid >> 32 == self.epoch:
             self.broadcast.on_ack(self.sid, zxid)
-            self.commit_ready()
+            self.commit_ready(now_ms)
 
     def on_ack(self, learner: LearnerLink, zxid: i64, now_ms: i64) -> None:
         if zxid & COUNTER_MAX == 0:
@@ -427,29 +410,37 @@ class Leader:
                     f"it acknowledged {format_zxid(zxid)}, "
                     f"past {format_zxid(self.broadcast.proposed())}"
                 )
-            if int(learner.sid) in self.members.voters or self.broadcast.next_members is not None:
+            if self.configuration.is_voter(learner.sid):
                 self.broadcast.on_ack(learner.sid, zxid)
 
-    def commit_ready(self) -> None:
+    def commit_ready(self, now_ms: i64) -> None:
         """Commit what a quorum stores. Commits go out before they are applied here."""
-        if self.phase != SERVING or self.resigned:
+        if self.phase != SERVING or self.resigned or self.leaving:
             return
-        committed = False
-        while True:
+        first = self.broadcast.committed
+        told = first  # up to here those that take many commits at once have heard of them
+        while not self.leaving:
             proposal = self.broadcast.next_committed()
             if proposal is None:
                 break
-            committed = True
+            zxid = proposal.zxid
+            members = proposal.members
+            if members is not None:
+                self.activate(proposal, members)
+                told = zxid
+                continue
             for learner in self.by_sid.values():
                 if learner.stage < SYNCING:
                     continue
                 if learner.is_observer:
-                    write_packet(learner.link.out, peers.INFORM, proposal.zxid, proposal.payload)
+                    write_packet(learner.link.out, peers.INFORM, zxid, proposal.payload)
                 elif learner.features & peers.CUMULATIVE == 0:
-                    write_packet(learner.link.out, peers.COMMIT, proposal.zxid)
+                    write_packet(learner.link.out, peers.COMMIT, zxid)
             self.host.commit(proposal)
-        if committed:
-            zxid = self.broadcast.committed
+        zxid = self.broadcast.committed
+        if zxid == first:
+            return
+        if zxid > told:
             for learner in self.by_sid.values():
                 if (
                     learner.stage >= SYNCING
@@ -457,7 +448,56 @@ class Leader:
                     and learner.features & peers.CUMULATIVE != 0
                 ):
                     write_packet(learner.link.out, peers.COMMIT, zxid)
-            self.answer_syncs()
+        self.answer_syncs()
+        if told > first:
+            self.synchronize_waiting(now_ms)
+
+    # A reconfiguration (zab.md 7)
+
+    def activate(self, proposal: Proposal, members: Members) -> None:
+        """Commit a reconfiguration; its packets say who leads from here on."""
+        zxid = proposal.zxid
+        acked: dict[int, int] = {}
+        for learner in self.by_sid.values():
+            if learner.stage == FOLLOWING and not learner.is_observer:
+                acked[int(learner.sid)] = self.broadcast.acked.get(int(learner.sid), -1)
+        old = self.configuration.members
+        leader = next_leader(self.sid, old, members, acked)
+        designated = int(leader).to_bytes(8, "big")
+        for learner in self.by_sid.values():
+            if learner.stage < SYNCING:
+                continue
+            out = learner.link.out
+            if learner.is_observer:
+                data = designated + proposal.payload
+                write_packet(out, peers.INFORM_AND_ACTIVATE, zxid, data)
+            else:
+                write_packet(out, peers.COMMIT_AND_ACTIVATE, zxid, designated)
+        self.host.commit(proposal)
+        self.configuration.commit(self.host, members)
+        self.broadcast.use_members(members)
+        if not remains_leader(self.sid, old, members):
+            self.end_lead(-1 if leader == self.sid else leader)
+
+    def end_lead(self, next_leader: i64) -> None:
+        """Commit nothing more, and wait until the learners have gone to the next leader."""
+        self.is_open = False
+        self.leaving = True
+        self.next_leader = next_leader
+        where = "an election" if next_leader < 0 else f"server {next_leader}"
+        self.host.report(f"hands the lead over to {where}")
+
+    def check_left(self, now_ms: i64) -> None:
+        """Once the learners have gone, so does this server.
+
+        They end their links, not this one: what they have not read of it yet would be lost.
+        """
+        if not self.leaving or self.leave_by_ms == 0:
+            return
+        for learner in self.by_sid.values():
+            if learner.stage >= SYNCING and now_ms < self.leave_by_ms:
+                return
+        self.resign("its learners have gone to the next leader")
 
     def on_revalidate(self, learner: LearnerLink, packet: Packet) -> None:
         data = packet.data
@@ -479,7 +519,7 @@ class Leader:
                 pings[int(other.sid)] = int(other.pings_sent) + 1
         self.syncs.append(PendingSync(sid, self.broadcast.proposed(), pings))
         self.syncs_waiting_for_ping = True
-        if self.members.is_quorum({int(self.sid)}):
+        if self.configuration.is_quorum({int(self.sid)}):
             self.answer_syncs()
 
     def answer_syncs(self) -> None:
@@ -500,7 +540,7 @@ class Leader:
             learner = self.by_sid.get(sid)
             if learner is not None and learner.pings_answered >= wanted:
                 confirmed.add(sid)
-        return self.members.is_quorum(confirmed)
+        return self.configuration.is_quorum(confirmed)
 
     # Time
 
@@ -535,16 +575,24 @@ class Leader:
         if now_ms >= self.next_ping_ms and self.phase >= ESTABLISHED:
             self.next_ping_ms = now_ms + self.timing.tick_ms // 2
             self.ping()
+        if self.leaving and self.leave_by_ms == 0:
+            self.leave_by_ms = now_ms + self.timing.tick_ms
         if self.phase == SERVING:
             self.check_quorum(now_ms)
+            self.check_left(now_ms)
 
     def check_quorum(self, now_ms: i64) -> None:
         """A leader without a quorum of live followers leads nobody."""
-        if self.phase != SERVING:
+        if self.phase != SERVING or self.leaving:
             return
+        here = self.ready()
+        if not self.configuration.is_quorum(here):
+            self.resign(f"only servers {sorted(here)} are left, that is no quorum")
+
+    def ready(self) -> set[int]:
+        """Who stores what is proposed, this server among them, whether they have a vote or not."""
         here: set[int] = {int(self.sid)}
         for learner in self.by_sid.values():
             if learner.stage == FOLLOWING and not learner.is_observer:
                 here.add(int(learner.sid))
-        if not self.members.is_quorum(here):
-            self.resign(f"only servers {sorted(here)} are left, that is no quorum")
+        return here

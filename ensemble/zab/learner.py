@@ -9,7 +9,7 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from ensemble.errors import ProtocolError
+from ensemble.errors import ConfigError, ProtocolError
 from ensemble.wire import peers
 from ensemble.wire.peers import (
     LearnerInfo,
@@ -21,8 +21,10 @@ from ensemble.wire.peers import (
     write_request_packet,
 )
 from ensemble.wire.zxid import format_zxid
+from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Host, Link, Proposal
-from ensemble.zab.members import Members
+from ensemble.zab.members import Members, parse_members
+from ensemble.zab.reconfiguration import remains_leader
 from ensemble.zab.timing import Timing
 
 CONNECTING: Final = 0
@@ -45,7 +47,7 @@ class Learner:
         self,
         host: Host,
         sid: i64,
-        members: Members,
+        configuration: Configuration,
         timing: Timing,
         leader_sid: i64,
         is_observer: bool,
@@ -58,7 +60,7 @@ class Learner:
     ) -> None:
         self.host: Final = host
         self.sid: Final = sid
-        self.members: Members = members
+        self.configuration: Final = configuration
         self.timing: Final = timing
         self.leader_sid: Final = leader_sid
         self.is_observer: Final = is_observer
@@ -68,6 +70,10 @@ class Learner:
         self.epoch: i64 = -1
         self.stage: i64 = CONNECTING
         self.failed = ""
+        self.next_leader: i64 = -1  # with `failed`: go to this one without an election
+        self.new_members: Members | None = None  # NEWLEADER's, committed with UPTODATE
+        self.designated: i64 = -1  # by the commit of `designated_by`
+        self.designated_by: i64 = 0
         self.link: Link | None = None
         self.packets: Final = PacketBuffer(timing.data_bytes_max)
         self.features: i64 = 0
@@ -102,7 +108,10 @@ class Learner:
         self.heard_ms = now_ms
         type = peers.OBSERVER_INFO if self.is_observer else peers.FOLLOWER_INFO
         info = LearnerInfo(
-            self.sid, peers.PROTOCOL_VERSION, self.members.version, self.timing.features
+            self.sid,
+            peers.PROTOCOL_VERSION,
+            self.configuration.members.version,
+            self.timing.features,
         )
         write_packet(link.out, type, self.accepted_epoch << 32, encode_learner_info(info))
         self.stage = INTRODUCED
@@ -207,13 +216,16 @@ class Learner:
         type = packet.type
         if type == peers.PROPOSAL:
             self.take_proposal(packet)
-        elif type == peers.COMMIT or type == peers.COMMIT_AND_ACTIVATE:
+        elif type == peers.COMMIT:
+            self.take_commit(packet.zxid)
+        elif type == peers.COMMIT_AND_ACTIVATE:
+            self.read_designated(packet)
             self.take_commit(packet.zxid)
         elif type == peers.INFORM:
             self.take_proposal(packet)
             self.take_commit(packet.zxid)
         elif type == peers.INFORM_AND_ACTIVATE:
-            self.take_proposal(Packet(peers.PROPOSAL, packet.zxid, (packet.data or b"")[8:], None))
+            self.take_proposal(self.read_designated(packet))
             self.take_commit(packet.zxid)
         elif type == peers.NEW_LEADER and self.stage == SYNCING:
             self.take_new_leader(packet)
@@ -236,6 +248,9 @@ class Learner:
             raise ProtocolError(f"{PENDING_MAX} proposals wait for their commits")
         proposal = Proposal(zxid, payload)
         self.host.check(proposal)
+        if proposal.members is not None and self.configuration.enabled:
+            # Before it is logged: who acknowledges it goes by it (zab.md 10).
+            self.configuration.propose(self.host, proposal.members)
         if not again:
             self.last_zxid = zxid
         self.pending.append(proposal)
@@ -274,12 +289,27 @@ class Learner:
         """
         if packet.zxid != self.epoch << 32:
             raise ProtocolError(f"NEWLEADER of {format_zxid(packet.zxid)} in epoch {self.epoch}")
-        self.host.use_members(packet.data or b"", packet.zxid)
+        self.take_members(packet.data)
         if self.in_memory:
             self.stage = INSTALLING
             self.host.install_snapshot()
             return
         self.store_history()
+
+    def take_members(self, text: bytes | None) -> None:
+        """NEWLEADER's configuration is the last that the leader has seen; it replaces ours."""
+        if not self.configuration.enabled or not text:
+            return
+        try:
+            members = parse_members(text)
+        except ConfigError as error:
+            raise ProtocolError(f"the configuration in NEWLEADER: {error}") from None
+        self.new_members = members
+        for proposal in self.pending:  # not committed yet, and later than what the leader goes by
+            later = proposal.members
+            if later is not None and later.version > members.version:
+                members = later
+        self.configuration.propose(self.host, members)
 
     def on_snapshot_installed(self) -> None:
         if self.stage == INSTALLING:
@@ -308,11 +338,25 @@ class Learner:
         self.send_ack(self.epoch << 32)
         self.stage = SERVING
         self.served_from = self.host.last_zxid()
+        members = self.new_members
+        if members is not None and self.is_committed(members):
+            self.activate(members, -1)
+            if self.failed:
+                return
         state = peers.OBSERVING if self.is_observer else peers.FOLLOWING
         self.host.begin_serving(state, self.epoch)
         for proposal in self.pending:
             self.log(proposal.zxid, proposal.payload)
         self.commit_up_to(self.committed)
+
+    def is_committed(self, members: Members) -> bool:
+        """Whether NEWLEADER's configuration is more than a proposal that is still outstanding."""
+        committed = self.last_zxid
+        for proposal in self.pending:
+            if proposal.zxid > self.committed:
+                committed = proposal.zxid - 1
+                break
+        return members.version <= max(self.epoch << 32, committed)
 
     # Broadcast
 
@@ -347,8 +391,14 @@ class Learner:
                 raise ProtocolError("an answer to REVALIDATE without a session")
             session_id = i64(int.from_bytes(data[:8], "big", signed=True))
             self.host.on_revalidated(session_id, data[8] != 0)
-        elif type == peers.COMMIT_AND_ACTIVATE or type == peers.INFORM_AND_ACTIVATE:
-            raise ProtocolError("the configuration changes: joining anew")
+        elif type == peers.COMMIT_AND_ACTIVATE:
+            self.read_designated(packet)
+            self.on_commit(packet.zxid)
+        elif type == peers.INFORM_AND_ACTIVATE:
+            packet = self.read_designated(packet)
+            self.take_proposal(packet)
+            self.log(packet.zxid, packet.data or b"")
+            self.commit_up_to(packet.zxid)
         else:
             self.host.report(f"the leader sent {peers.name_of(type)}: ignored")
 
@@ -365,8 +415,46 @@ class Learner:
         self.commit_up_to(zxid)
 
     def commit_up_to(self, zxid: i64) -> None:
-        while self.pending and self.pending[0].zxid <= zxid:
-            self.host.commit(self.pending.popleft())
+        while self.pending and self.pending[0].zxid <= zxid and not self.failed:
+            proposal = self.pending.popleft()
+            self.host.commit(proposal)
+            members = proposal.members
+            if members is not None and self.configuration.enabled:
+                self.activate(members, self.designated if self.designated_by == zxid else -1)
+
+    # A reconfiguration (zab.md 7)
+
+    def read_designated(self, packet: Packet) -> Packet:
+        """Who leads from this commit on; what is left is the PROPOSAL that INFORM brings."""
+        data = packet.data
+        if data is None or len(data) < 8:
+            raise ProtocolError(f"{peers.name_of(packet.type)} without a leader")
+        self.designated = i64(int.from_bytes(data[:8], "big", signed=True))
+        self.designated_by = packet.zxid
+        return Packet(peers.PROPOSAL, packet.zxid, data[8:], None)
+
+    def activate(self, members: Members, designated: i64) -> None:
+        """A configuration is committed. If it gives this server another role or leader, it goes.
+
+        Args:
+            designated: who leads from here on, -1 where nobody has said so.
+        """
+        configuration = self.configuration
+        old = configuration.members
+        if not configuration.commit(self.host, members) or members.has_the_servers_of(old):
+            return
+        observer = int(self.sid) in members.observers
+        if designated >= 0:
+            if designated != self.leader_sid or observer != self.is_observer:
+                self.go_to(designated)
+        elif not remains_leader(self.leader_sid, old, members):
+            self.fail(f"server {self.leader_sid} does not lead in the new configuration")
+        elif observer != self.is_observer:
+            self.go_to(self.leader_sid)
+
+    def go_to(self, leader: i64) -> None:
+        self.next_leader = leader
+        self.fail(f"the new configuration has it follow server {leader} in another role")
 
     def on_logged(self, zxid: i64) -> None:
         """The disk holds everything up to `zxid`."""

@@ -15,8 +15,17 @@ from ensemble.wire.peers import Notification, notification_frame, read_notificat
 from ensemble.wire.zxid import format_zxid
 from ensemble.zab import leader as leaders
 from ensemble.zab import learner as learners
+from ensemble.zab.configuration import Configuration
 from ensemble.zab.counts import Counts
-from ensemble.zab.election import Effect, Elected, Election, Send, Vote
+from ensemble.zab.election import (
+    UNKNOWN_ROUND,
+    Adopt,
+    Effect,
+    Elected,
+    Election,
+    Send,
+    Vote,
+)
 from ensemble.zab.host import Host, Link, Proposal
 from ensemble.zab.leader import Leader
 from ensemble.zab.learner import Learner
@@ -30,6 +39,9 @@ ROLE_TICKS_PER_TICK: Final = 10  # how often a role looks at the clock
 # long. A leader that refuses this server must not be asked in a loop.
 PAUSE_STEP_MS: Final = 25
 PAUSE_MS_MAX: Final = 200
+# A role that hands over to a designated leader ends a moment later: what it has answered in this
+# turn leaves before its clients are cut.
+HAND_OVER_MS: Final = 1
 
 
 @final
@@ -44,7 +56,7 @@ class Peer:
         self,
         host: Host,
         sid: i64,
-        members: Members,
+        configuration: Configuration,
         timing: Timing,
         accepted_epoch: i64,
         current_epoch: i64,
@@ -52,13 +64,18 @@ class Peer:
         assert 0 <= current_epoch <= accepted_epoch
         self.host: Final = host
         self.sid: Final = sid
-        self.members: Members = members
+        self.configuration: Final = configuration
         self.timing: Final = timing
         self.accepted_epoch: i64 = accepted_epoch
         self.current_epoch: i64 = current_epoch
         self.election: Final = Election(
-            sid, members, False, timing.resend_ms_min, timing.resend_ms_max
+            sid,
+            configuration.members,
+            configuration.enabled,
+            timing.resend_ms_min,
+            timing.resend_ms_max,
         )
+        self.election.set_members(configuration.members, configuration.proposed)
         self.state: i64 = SETTLING
         self.now_ms: i64 = 0
         self.leader: Leader | None = None
@@ -77,6 +94,13 @@ class Peer:
         self.failures: i64 = 0  # roles in a row that came to nothing
         self.pause_until_ms: i64 = 0
         self.counts: Final = Counts()  # of roles that have ended; `count` has the present one, too
+        self.next_leader: i64 = -1  # designated: its role is taken without a search
+        self.hand_over_ms: i64 = NEVER_MS
+
+    @property
+    def members(self) -> Members:
+        """The configuration in force."""
+        return self.configuration.members
 
     def start(self) -> None:
         """Look for a leader. The log is idle, and the tree is at its end."""
@@ -92,6 +116,7 @@ class Peer:
         self.failures += 1
         if self.has_served():
             self.failures = 0
+        self.hand_over_ms = NEVER_MS
         self.pause_until_ms = self.now_ms + min(PAUSE_MS_MAX, PAUSE_STEP_MS * self.failures)
         self.logging = []
         if leader is not None:
@@ -101,10 +126,12 @@ class Peer:
             if leader.phase >= leaders.ESTABLISHED:
                 self.current_epoch = leader.epoch
             self.logging = list(leader.broadcast.outstanding)
+            self.next_leader = leader.next_leader
             self.host.stop_listening()
         if learner is not None:
             self.counts.add_learner(learner)
             learner.close(reason)
+            self.next_leader = learner.next_leader
             self.accepted_epoch = learner.accepted_epoch
             self.current_epoch = learner.current_epoch
             self.needs_snapshot = learner.needs_snapshot
@@ -118,6 +145,8 @@ class Peer:
         self.leader = None
         self.learner = None
         self.state = SETTLING
+        if self.next_leader >= 0:
+            self.pause_until_ms = self.now_ms
         self.host.stop_serving(reason)
         self.settle()
 
@@ -135,7 +164,16 @@ class Peer:
             self.host.reload()
         self.tail.extend(self.logging)
         self.logging = []
-        self.look()
+        if self.next_leader >= 0:
+            self.follow_designated()
+        else:
+            self.look()
+        held = self.held
+        self.held = {}
+        for sid, notification in held.items():
+            if self.state == SETTLING:
+                return
+            self.perform(self.election.on_notification(sid, notification, self.now_ms))
 
     def log_end(self) -> i64:
         """The last zxid of the history on this server's disk; the log is idle."""
@@ -156,10 +194,30 @@ class Peer:
         zxid = self.log_end()
         self.host.report(f"looking for a leader: epoch {self.current_epoch}, {format_zxid(zxid)}")
         self.perform(self.election.look(zxid, self.current_epoch, self.now_ms))
-        held = self.held
-        self.held = {}
-        for sid, notification in held.items():
-            self.perform(self.election.on_notification(sid, notification, self.now_ms))
+
+    def follow_designated(self) -> None:
+        """Take the role that a reconfiguration has given; if that fails there is a search."""
+        leader = self.next_leader
+        self.next_leader = -1
+        self.looking_since_ms = self.now_ms
+        if leader == self.sid and int(leader) not in self.members.voters:
+            self.look()
+            return
+        self.take_role(Vote(leader, self.log_end(), UNKNOWN_ROUND, UNKNOWN_ROUND))
+
+    def adopt(self, members: Members) -> None:
+        """A server that is looked with knows a newer configuration (election.md 2.1)."""
+        if self.state != peers.LOOKING or not self.configuration.commit(self.host, members):
+            return
+        self.host.report(f"takes over configuration {members.version:#x}")
+        self.tell_election()
+        self.look()
+
+    def tell_election(self) -> None:
+        """The election goes by both configurations, too."""
+        if self.configuration.changed:
+            self.configuration.changed = False
+            self.election.set_members(self.configuration.members, self.configuration.proposed)
 
     def perform(self, effects: list[Effect]) -> None:
         elected: Vote | None = None
@@ -168,6 +226,8 @@ class Peer:
                 self.host.send_notification(effect.sid, notification_frame(effect.notification))
             elif isinstance(effect, Elected):
                 elected = effect.vote
+            elif isinstance(effect, Adopt):
+                self.adopt(effect.members)
         if elected is not None and self.state == peers.LOOKING:
             self.take_role(elected)
 
@@ -187,7 +247,7 @@ class Peer:
             self.leader = Leader(
                 self.host,
                 self.sid,
-                self.members,
+                self.configuration,
                 self.timing,
                 self.accepted_epoch,
                 self.current_epoch,
@@ -205,7 +265,7 @@ class Peer:
         self.learner = Learner(
             self.host,
             self.sid,
-            self.members,
+            self.configuration,
             self.timing,
             vote.leader,
             observer,
@@ -247,13 +307,19 @@ class Peer:
         return peers.STATE_NAMES[int(self.state)]
 
     def check_roles(self) -> None:
-        """After each input: has the role ended?"""
+        """After each input: does another configuration count, has the role ended?"""
+        self.tell_election()
         leader = self.leader
         if leader is not None and leader.resigned:
             self.leave(leader.resigned)
         learner = self.learner
         if learner is not None and learner.failed:
-            self.leave(learner.failed)
+            if learner.next_leader < 0 or learner.link is None:
+                self.leave(learner.failed)
+            elif self.hand_over_ms == NEVER_MS:
+                self.hand_over_ms = self.role_deadline_ms = self.now_ms + HAND_OVER_MS
+            elif self.now_ms >= self.hand_over_ms:
+                self.leave(learner.failed)
 
     # Inputs
 
@@ -322,7 +388,7 @@ class Peer:
         leader = self.leader
         learner = self.learner
         if leader is not None:
-            leader.on_logged(zxid)
+            leader.on_logged(zxid, self.now_ms)
         elif learner is not None:
             learner.on_logged(zxid)
         self.check_roles()
@@ -382,6 +448,7 @@ class Peer:
         leader = self.leader
         assert leader is not None
         leader.propose(proposal, self.now_ms)
+        self.tell_election()
 
     def next_zxid(self) -> i64:
         leader = self.leader

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ensemble.errors import ProtocolError, StorageError
 from ensemble.wire import peers
+from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Host, Link, Proposal
 from ensemble.zab.leader import SERVING
 from ensemble.zab.members import Members
@@ -143,7 +144,7 @@ class CoreNode(Peered, Host):
         self.peer = Peer(
             self,
             self.machine.sid,
-            self.book.members,
+            Configuration(self.book.members, None, False),
             self.timing,
             disk.accepted,
             disk.current,
@@ -380,8 +381,11 @@ class CoreNode(Peered, Host):
         if len(self.tree) < wanted:
             raise Violation(f"A5: server {self.machine.sid} has {len(self.tree)} of {wanted}")
 
-    def use_members(self, text: bytes, zxid: int) -> None:
-        pass
+    def propose_members(self, members: Members | None) -> None:
+        raise AssertionError("the members do not change here")
+
+    def use_members(self, members: Members) -> None:
+        raise AssertionError("the members do not change here")
 
     def report(self, text: str) -> None:
         self.world.tell(lambda: f"server {self.machine.sid}: {text}")

@@ -4,6 +4,8 @@
 `server/node.py` and `server/peering.py` stand, and does in the same order what they do.
 """
 
+import posixpath
+import re
 from collections.abc import Callable
 
 from ensemble.server.answers import Answers
@@ -12,13 +14,15 @@ from ensemble.server.auth.passwords import ApachePasswords
 from ensemble.server.clock import ServingClock
 from ensemble.server.config import AuthOptions
 from ensemble.server.contracts import SessionRules
+from ensemble.server.membership import Membership
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.replica import Replica
 from ensemble.server.shell import ReplicaOptions, Shell
 from ensemble.server.stats import ServerStats
-from ensemble.storage import replacement, snapfile
+from ensemble.storage import members_file, replacement, snapfile
 from ensemble.storage.purge import purge
 from ensemble.storage.recovery import RecoveryOptions
+from ensemble.storage.smallfile import save_small
 from ensemble.tree.acl import AclSchemes
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.prepare import PrepareOptions
@@ -27,8 +31,9 @@ from ensemble.tree.snapshot import write_stream
 from ensemble.tree.snapshot_stream import StreamReader
 from ensemble.tree.watches import WatchTable
 from ensemble.wire import peers
+from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Link
-from ensemble.zab.members import Members
+from ensemble.zab.members import Members, parse_members
 from ensemble.zab.peer import Peer
 from ensemble.zab.timing import Timing
 from tests.sim.door import ClientDoor
@@ -39,6 +44,7 @@ from tests.sim.tap import Tap, Violation
 from tests.storage.simdisk import PowerCut
 
 BYTES_MAX = 0xFFFFF
+ZOO_CFG = "/srv/conf/zoo.cfg"
 SNAPSHOT_TAKES_US = 30_000
 PREALLOC_KB = 4
 SNAPSHOTS_KEPT = 3
@@ -60,7 +66,7 @@ class Member(Peered, Shell):
     ) -> None:
         Peered.__init__(self, machine)
         self.plan = plan
-        self.members = members
+        self.first_members = members
         self.timing = timing
         self.tap = tap
         self.clock = machine.clock
@@ -89,10 +95,10 @@ class Member(Peered, Shell):
         self.log = self.tap.log(SimLog(machine, self.on_log_synced, PREALLOC_KB))
         self.replica = Replica(
             machine.sid,
-            self.members,
+            self.membership(),
             self.timing,
             ReplicaOptions(
-                PrepareOptions(True, False, True, True, False, BYTES_MAX, BYTES_MAX),
+                PrepareOptions(True, False, True, True, plan.reconfig, BYTES_MAX, BYTES_MAX),
                 RecoveryOptions(True, False, True, True, plan.commit_log_count),
                 True,
                 plan.commit_log_count,
@@ -134,6 +140,20 @@ class Member(Peered, Shell):
         machine.network.elections.start(machine.sid, self)
         self.replica.start(self.clock.monotonic_ms())
         self.deadline_ms = self.clock.monotonic_ms()
+
+    def membership(self) -> Membership:
+        """As `quorum_config` and `node` do: what zoo.cfg says, or the file that it names."""
+        disk, sid = self.machine.disk, self.machine.sid
+        if not self.plan.reconfig:
+            return Membership(disk, "", sid, self.first_members, True)
+        if not disk.exists(ZOO_CFG):
+            disk.make_folder(posixpath.dirname(ZOO_CFG))
+            save_small(disk, ZOO_CFG, b"tickTime=200\n")
+        named = re.search(rb"dynamicConfigFile=(.*)\n", disk.read(ZOO_CFG))
+        members = self.first_members
+        if named is not None:
+            members = parse_members(members_file.load(disk, named[1].decode()))
+        return Membership(disk, ZOO_CFG, sid, members, True)
 
     def get_peer(self) -> Peer:
         return self.replica.get_peer()
@@ -180,7 +200,8 @@ class Member(Peered, Shell):
             return
         self.checked_zxid = zxid
         ends = self.durable_zxids()
-        if not self.members.is_quorum({sid for sid, end in ends.items() if end >= zxid}):
+        members = self.replica.membership.configuration.members
+        if not members.is_quorum({sid for sid, end in ends.items() if end >= zxid}):
             raise Violation(f"I9: {zxid:#x} is committed, platters end at {ends}")
 
     # Shell
@@ -261,6 +282,12 @@ class Member(Peered, Shell):
         if state == peers.LEADING:
             self.tap.serving(self.machine.sid, int(epoch), int(self.tree.last_zxid))
         self.tap.applied(self.machine.sid, self.tree)
+
+    def on_members(self, configuration: Configuration) -> None:
+        """Here everybody is found under its number."""
+        members = configuration.members
+        if members.version > 0 and configuration.proposed is None:
+            self.tap.members(int(members.version), members.text())
 
     def on_tree(self, tree: DataTree) -> None:
         """From a snapshot (its installation makes it durable) or from the disk."""

@@ -19,7 +19,7 @@ from typing import IO
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 4  # seeds that a worker is given at a time
 WORKER_TIMEOUT_S = 600.0
-KINDS = ("ensemble", "core", "solo", "points")
+KINDS = ("ensemble", "core", "solo", "points", "reconfig")
 # The same order of everything on every machine; and sources, into which bugs can be put back.
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "ENSEMBLE_PURE": "1"}
 US_PER_HOUR = 3_600_000_000
@@ -31,10 +31,17 @@ def run_one(kind: str, seed: int, verbose: bool = False) -> dict[str, object]:
     from tests.sim.bugs import BUGS, put_back
     from tests.sim.corerun import run_core
     from tests.sim.ensemble import run_ensemble, run_point
+    from tests.sim.reconfigured import run_reconfigured
     from tests.sim.solo import run_solo
 
     kind, _, name = kind.partition(":")
-    runs = {"ensemble": run_ensemble, "core": run_core, "solo": run_solo, "points": run_point}
+    runs = {
+        "ensemble": run_ensemble,
+        "core": run_core,
+        "solo": run_solo,
+        "points": run_point,
+        "reconfig": run_reconfigured,
+    }
     run = runs[kind]
     if not name:
         return asdict(run(seed, verbose))

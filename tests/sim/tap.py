@@ -27,6 +27,7 @@ class Tap:
         self.digests: dict[int, tuple[int, int]] = {}  # zxid -> (digest, who had it first)
         self.histories: dict[int, tuple[int, int]] = {}  # epoch -> (leader, end of its history)
         self.reached = 0
+        self.configurations: dict[int, bytes] = {}  # in force at some server, by version
         self.counts: dict[str, int] = {}  # that something came about at all
 
     def log(self, log: Any) -> Any:
@@ -67,6 +68,12 @@ class Tap:
             self.histories[epoch] = (sid, history_end)
         elif known[0] != sid:
             raise Violation(f"I1: servers {known[0]} and {sid} both lead epoch {epoch}")
+
+    def members(self, version: int, text: bytes) -> None:
+        """I1: a version of the configuration is the same wherever it is in force."""
+        if self.configurations.setdefault(version, text) != text:
+            raise Violation(f"I1: two configurations are in force as {version:#x}")
+        self.counts["configurations"] = len(self.configurations)
 
     def applied(self, sid: int, tree: DataTree) -> None:
         """I12: at one zxid all trees are the same."""

@@ -6,7 +6,8 @@ from tests.sim.runner import outcomes
 
 
 @pytest.mark.parametrize(
-    ("kind", "seeds"), [("core", 40), ("ensemble", 12), ("points", 12), ("solo", 25)]
+    ("kind", "seeds"),
+    [("core", 40), ("ensemble", 12), ("points", 12), ("reconfig", 12), ("solo", 25)],
 )
 @pytest.mark.timeout(600)
 def test_an_ensemble_survives(kind: str, seeds: int) -> None:
@@ -17,7 +18,7 @@ def test_an_ensemble_survives(kind: str, seeds: int) -> None:
     assert sum(int(str(outcome["txns"])) for outcome in found) > 10 * seeds
 
 
-@pytest.mark.parametrize("kind", ["core", "ensemble", "solo"])
+@pytest.mark.parametrize("kind", ["core", "ensemble", "reconfig", "solo"])
 @pytest.mark.timeout(600)
 def test_the_same_seed_is_the_same_run_in_another_process(kind: str) -> None:
     """Nothing of a run depends on the machine, its clock or its memory."""

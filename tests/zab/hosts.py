@@ -190,6 +190,10 @@ class FakeHost(Host):
     def on_synced(self) -> None:
         self.note("synced")
 
-    def use_members(self, text: bytes, zxid: int) -> None: ...
+    def propose_members(self, members: Members | None) -> None:
+        self.note("propose nothing" if members is None else f"propose members {members.version:x}")
+
+    def use_members(self, members: Members) -> None:
+        self.note(f"use members {members.version:x}")
 
     def report(self, text: str) -> None: ...

@@ -3,6 +3,7 @@
 from ensemble.wire import peers
 from ensemble.wire.peers import FEATURES
 from ensemble.zab import leader as leaders
+from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Proposal
 from ensemble.zab.leader import Leader
 from tests.zab.hosts import (
@@ -29,7 +30,14 @@ class Scene:
         last = self.host.last_zxid()
         self.now_ms = 0
         self.leader = Leader(
-            self.host, 1, members(voters, observers=(9,)), TIMING, accepted, current, last, 0
+            self.host,
+            1,
+            Configuration(members(voters, observers=(9,)), None, False),
+            TIMING,
+            accepted,
+            current,
+            last,
+            0,
         )
         self.links = 0
 
@@ -172,7 +180,7 @@ def test_3104_who_joins_in_the_middle_gets_everything_in_order_a10() -> None:
     for counter in (1, 2):
         scene.propose(counter)
     scene.ack(two, 1)
-    scene.leader.on_logged(zxid(2, 1))
+    scene.leader.on_logged(zxid(2, 1), scene.now_ms)
     scene.host.read()
     late = scene.join(info(9, 1, peers.OBSERVER_INFO))
     again = scene.join(info(3, 2))
@@ -204,7 +212,7 @@ def test_commits_go_out_one_by_one_to_apaches_servers_and_in_one_to_ours() -> No
         for counter in (1, 2):
             scene.propose(counter)
             two.take(), three.take()
-        scene.leader.on_logged(zxid(2, 2))
+        scene.leader.on_logged(zxid(2, 2), scene.now_ms)
         scene.ack(two, 2)
         assert scene.host.read()[-2:] == ["commit 2:1", "commit 2:2"]
         assert two.said() == said
@@ -222,7 +230,7 @@ def test_observers_hear_of_a_transaction_when_it_is_committed() -> None:
     scene.ack(observer, 1)
     assert observer.take() == []
     scene.ack(two, 1)
-    scene.leader.on_logged(zxid(2, 1))
+    scene.leader.on_logged(zxid(2, 1), scene.now_ms)
     assert observer.said() == ["INFORM 2:1"]
 
 
@@ -246,7 +254,7 @@ def test_a_sync_also_waits_for_what_was_proposed_before_it() -> None:
     scene.leader.end_turn()
     scene.send(two, packet(peers.PING, zxid(2, 0), b""))
     assert "SYNC 0:0" not in two.said()
-    scene.leader.on_logged(zxid(2, 1))
+    scene.leader.on_logged(zxid(2, 1), scene.now_ms)
     scene.ack(two, 1)
     assert two.said() == ["COMMIT 2:1", "SYNC 0:0"]
 
@@ -263,7 +271,7 @@ def test_a18_a_follower_that_acknowledges_nothing_is_cut() -> None:
     scene = Scene()
     two, three = scene.serve()
     scene.propose(1)
-    scene.leader.on_logged(zxid(2, 1))
+    scene.leader.on_logged(zxid(2, 1), scene.now_ms)
     for second in range(1, 6):
         scene.now_ms = second * 1_000
         for link in (two, three):

@@ -8,6 +8,7 @@ import pytest
 from ensemble.wire import peers
 from ensemble.wire.peers import FEATURES, encode_leader_info
 from ensemble.zab import learner as learners
+from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Proposal
 from ensemble.zab.learner import Learner
 from tests.zab.hosts import TIMING, FakeHost, FakeLink, members, packet, zxid
@@ -35,7 +36,7 @@ class Scene:
         self.learner = Learner(
             self.host,
             2,
-            members(3),
+            Configuration(members(3), None, False),
             TIMING,
             3,
             observer,

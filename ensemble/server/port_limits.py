@@ -1,0 +1,39 @@
+"""What a client port admits (zoo.cfg names in docs/configuration.md)."""
+
+from typing import Final, final
+
+
+@final
+class PortLimits:
+    """Bounds of the client port. 0 means no bound, as in zoo.cfg."""
+
+    __slots__ = (
+        "backlog",
+        "connections_max",
+        "connections_per_host_max",
+        "frame_bytes_max",
+        "keep_alive",
+        "outstanding_max",
+        "sessionless_ms",
+        "throttled_wait_ms",
+    )
+
+    def __init__(
+        self,
+        connections_max: int,
+        connections_per_host_max: int,
+        frame_bytes_max: int,
+        outstanding_max: int,
+        sessionless_ms: int,
+        backlog: int,
+        throttled_wait_ms: int,
+        keep_alive: bool,
+    ) -> None:
+        self.connections_max: Final = connections_max
+        self.connections_per_host_max: Final = connections_per_host_max
+        self.frame_bytes_max: Final = frame_bytes_max
+        self.outstanding_max: Final = outstanding_max
+        self.sessionless_ms: Final = sessionless_ms
+        self.backlog: Final = backlog
+        self.throttled_wait_ms: Final = throttled_wait_ms
+        self.keep_alive: Final = keep_alive

@@ -1,0 +1,72 @@
+"""What a leader knows of each learner, and of the syncs that learners have asked for."""
+
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from ensemble.wire.peers import PacketBuffer
+from ensemble.zab.host import Link
+
+# Where a learner's connection is
+CONNECTED: Final = 0  # its FOLLOWERINFO is awaited
+INTRODUCED: Final = 1  # LEADERINFO goes out once the epoch is fixed; then its ACKEPOCH is awaited
+PROMISED: Final = 2  # waits until the epoch is established
+SYNCING: Final = 3  # has the history on its way; its ACK of NEWLEADER is awaited
+FOLLOWING: Final = 4
+
+
+@final
+class LearnerLink:
+    """One learner as its leader sees it."""
+
+    __slots__ = (
+        "ack_due_ms",
+        "acked",
+        "epoch",
+        "features",
+        "heard_ms",
+        "is_observer",
+        "last_zxid",
+        "link",
+        "packets",
+        "pings_answered",
+        "pings_sent",
+        "sent",
+        "sid",
+        "stage",
+    )
+
+    def __init__(self, link: Link, data_bytes_max: int, now_ms: i64) -> None:
+        self.link: Final = link
+        self.packets: Final = PacketBuffer(data_bytes_max)
+        self.stage: i64 = CONNECTED
+        self.sid: i64 = -1
+        self.is_observer = False
+        self.features: i64 = 0
+        self.epoch: i64 = 0  # its currentEpoch, -1: it had promised this epoch before
+        self.last_zxid: i64 = 0
+        self.heard_ms: i64 = now_ms
+        self.sent: i64 = 0  # the last proposal that was sent to it
+        self.acked: i64 = 0
+        self.ack_due_ms: i64 = 0  # by when its next ack must have come; 0: none is due
+        self.pings_sent: i64 = 0
+        self.pings_answered: i64 = 0
+
+    def is_live(self) -> bool:
+        """Whether it takes part in broadcast: proposals and commits go to it."""
+        return self.stage >= SYNCING
+
+
+@final
+class PendingSync:
+    """A client's sync: answered when `zxid` is committed and a quorum has confirmed the leader.
+
+    `pings`: for each learner, how many PINGs it must have answered (all sent after the sync came).
+    """
+
+    __slots__ = ("pings", "sid", "zxid")
+
+    def __init__(self, sid: i64, zxid: i64, pings: dict[int, int]) -> None:
+        self.sid: Final = sid
+        self.zxid: Final = zxid
+        self.pings: Final = pings
