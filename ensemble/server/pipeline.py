@@ -506,6 +506,9 @@ class Pipeline:
             return
         if conn is None or conn.pending.first_zxid() != header.zxid:
             return  # the connection that asked is gone, or nobody asked (the container sweep)
+        if error == codes.SESSION_MOVED:
+            self.cut(conn, "its session moved to another server")
+            return
         pending = conn.pending.pop()
         self.outstanding -= 1
         write_write_reply(conn.out, pending, header.zxid, error, applied)
