@@ -247,6 +247,21 @@ def test_prometheus_has_the_numbers_of_a_leader(four: Ensemble) -> None:
         assert line in lines
 
 
+def test_a_member_goes_on_without_its_admin_port(four: Ensemble) -> None:
+    """Where a server that stands alone ends: an ensemble may need this one for its quorum."""
+    leader, follower, _ = roles(four)
+    own = follower.config["admin.serverPort"]
+    follower.stop()
+    follower.config["admin.serverPort"] = leader.config["admin.serverPort"]
+    follower.start(four.all)
+    four.wait_serving()
+    assert f"admin port 127.0.0.1:{leader.config['admin.serverPort']}" in follower.log()
+    follower.stop()
+    follower.config["admin.serverPort"] = own
+    follower.start(four.all)
+    four.wait_serving()
+
+
 def test_the_last_snapshot_is_known_after_a_restart(four: Ensemble) -> None:
     """And the counts of roles begin anew."""
     _, follower, _ = roles(four)
