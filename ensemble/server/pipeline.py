@@ -362,7 +362,7 @@ class Pipeline:
             raise ProtocolError(f"a ConnectRequest that cannot be decoded: {error}") from None
         self.stats.received += 1
         if not self.serving:
-            raise ProtocolError("this server has no leader: it does not serve")
+            raise ProtocolError("no clients are served: no leader, or leaderServes=no")
         conn.stats.on_connect()
         conn.read_only_byte = request.read_only is not None
         if self.throttle is not None:
