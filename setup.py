@@ -29,6 +29,8 @@ COMPILED = [
     "ensemble/server/connection.py",
     "ensemble/server/answers.py",
     "ensemble/server/operations.py",
+    "ensemble/server/owners.py",
+    "ensemble/server/decoding.py",
     "ensemble/server/pipeline.py",
     "ensemble/server/local_sessions.py",
     "ensemble/server/write_replies.py",

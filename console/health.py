@@ -1,6 +1,7 @@
 """What servers say of themselves: `srvr`, which every server answers, and `mntr`, if it may."""
 
 import asyncio
+import weakref
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +10,9 @@ from ensemble.client import ClientError, four_letter
 from ensemble.client.hosts import parse_hosts
 
 WORD_TIMEOUT_S: Final = 2.0
+FRESH_S: Final = 1.0  # so long an answer serves all pages
+PATIENCE_S: Final = 0.3  # where there is an older answer, a page waits no longer for the next
+KEPT_MAX: Final = 16  # lists of servers
 
 # What `srvr` says; a server answers it whatever its whitelist is. `mntr` knows more.
 FROM_SRVR: Final = {
@@ -61,14 +65,52 @@ async def ask(host: str, port: int) -> NodeHealth:
     return NodeHealth(name, "", numbers)
 
 
-async def _ask_all(hosts: str) -> list[NodeHealth]:
-    servers, _ = parse_hosts(hosts)
-    return list(await asyncio.gather(*(ask(server.name, server.port) for server in servers)))
+class Rounds:
+    """The last answers of each list of servers, on the bridge's loop.
+
+    A server that hangs takes its time to be given up; the pages, which ask every few seconds, share
+    one round of questions and take the last answers meanwhile. Otherwise a few open pages would
+    hold all threads of the console, at the very moment when somebody looks at what is wrong.
+    """
+
+    def __init__(self) -> None:
+        self._answers: dict[str, tuple[float, list[NodeHealth]]] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
+
+    async def of(self, hosts: str) -> list[NodeHealth]:
+        now_s = asyncio.get_running_loop().time()
+        known = self._answers.get(hosts)
+        if known is not None and now_s < known[0] + FRESH_S:
+            return known[1]
+        asking = self._asking.get(hosts)
+        if asking is None:
+            asking = self._asking[hosts] = asyncio.create_task(self._ask(hosts))
+        await asyncio.wait([asking], timeout=None if known is None else PATIENCE_S)
+        if asking.done():
+            asking.result()
+        known = self._answers.get(hosts, known)
+        assert known is not None
+        return known[1]
+
+    async def _ask(self, hosts: str) -> None:
+        try:
+            servers, _ = parse_hosts(hosts)
+            answers = await asyncio.gather(*(ask(host.name, host.port) for host in servers))
+            self._answers.pop(hosts, None)
+            self._answers[hosts] = (asyncio.get_running_loop().time(), answers)
+            while len(self._answers) > KEPT_MAX:
+                del self._answers[next(iter(self._answers))]
+        finally:
+            del self._asking[hosts]
+
+
+_rounds: Final[weakref.WeakKeyDictionary[Bridge, Rounds]] = weakref.WeakKeyDictionary()
 
 
 def ask_all(bridge: Bridge, hosts: str) -> list[NodeHealth]:
     """All servers of a connection string, asked at once, in its order. From a thread."""
-    future = asyncio.run_coroutine_threadsafe(_ask_all(hosts), bridge.loop)
+    rounds = _rounds.setdefault(bridge, Rounds())
+    future = asyncio.run_coroutine_threadsafe(rounds.of(hosts), bridge.loop)
     return future.result(WORD_TIMEOUT_S * 3)
 
 

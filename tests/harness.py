@@ -139,6 +139,7 @@ class RawClient:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.session_id = 0
         self.password = bytes(16)
+        self.read_only = False
 
     def send(self, payload: bytes) -> None:
         self.sock.sendall(struct.pack(">i", len(payload)) + payload)
@@ -162,17 +163,32 @@ class RawClient:
             data += part
         return data
 
-    def connect(self, timeout_ms: int = 30_000, session_id: int = 0, password: bytes = b"") -> bool:
+    def connect(
+        self,
+        timeout_ms: int = 30_000,
+        session_id: int = 0,
+        password: bytes = b"",
+        read_only: bool = False,
+    ) -> bool:
         """Open or re-attach a session; whether it is valid."""
-        password = password or bytes(16)
-        self.send(
-            struct.pack(">iqiqi", 0, 0, timeout_ms, session_id, len(password)) + password + b"\0"
-        )
-        answer = self.read()
-        assert answer is not None
+        answer = self.ask_session(timeout_ms, session_id, password, read_only)
+        assert answer is not None, "the server closed the connection"
         _, timeout, self.session_id, size = struct.unpack_from(">iiqi", answer)
         self.password = answer[20 : 20 + size]
+        self.read_only = answer[20 + size] != 0
         return bool(timeout)
+
+    def ask_session(
+        self, timeout_ms: int, session_id: int, password: bytes, read_only: bool
+    ) -> bytes | None:
+        """Send a ConnectRequest; the answer, None where the server closes instead."""
+        password = password or bytes(16)
+        self.send(
+            struct.pack(">iqiqi", 0, 0, timeout_ms, session_id, len(password))
+            + password
+            + bytes([read_only])
+        )
+        return self.read()
 
     def request(self, xid: int, op: int, body: bytes = b"") -> None:
         self.send(struct.pack(">ii", xid, op) + body)

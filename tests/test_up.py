@@ -177,6 +177,15 @@ def test_the_console_that_dies_is_started_again(up: Up) -> None:
     assert up.stop() == 0
 
 
+def test_a_console_that_cannot_start_is_told_with_the_end_of_its_log(up: Up) -> None:
+    up.folder.mkdir()
+    (up.folder / "console.sqlite3").write_bytes(b"no database" * 1_000)
+    assert up.start("--nodes", "1").wait_end() == 1
+    assert "The console ended with status 1." in up.said
+    assert "file is not a database" in up.said
+    assert not is_open(up.port("client"))
+
+
 def test_a_node_that_cannot_run_is_not_started_again_and_the_others_serve(up: Up) -> None:
     up.start("--no-console").wait_ready()
     config = up.folder / "node2" / "zoo.cfg"

@@ -251,6 +251,12 @@ def test_the_end_of_a_log_is_found_however_long_it_is(tmp_path: Path) -> None:
     assert process.last_words(2) == "one\ntwo"
 
 
+def test_a_log_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    process = Process("node1", [], tmp_path / "log", {})
+    process.log_path.write_bytes(b"\x1b[2J\x07gone \xff\n")
+    assert process.last_words() == "?[2J?gone \ufffd"
+
+
 SRVR = "Zookeeper version: 3.9.3\nConnections: {}\nZxid: {}\nMode: {}\nNode count: 5\n"
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, final
 from aiohttp import web
 
 from ensemble.errors import StorageError
-from ensemble.server import four_letter, metrics
+from ensemble.server import four_letter, member_words, metrics
 from ensemble.server.auth.providers import AuthRefused, Peer
 from ensemble.server.connection import Connection
 from ensemble.server.restore import read_tree, replace_tree
@@ -190,6 +190,8 @@ class AdminPort:
     async def snapshot(self, request: web.Request) -> web.StreamResponse:
         """Write a snapshot; with streaming (the default) the file is the answer."""
         node = self.node
+        if node.pipeline.read_only:
+            return reply("snapshot", {}, "no snapshot is written in read-only mode", 503)
         if not node.config.admin.snapshot_enabled:
             return reply("snapshot", {}, "snapshot is disabled: admin.snapshot.enabled", 503)
         if not node.config.storage.last_zxid_enabled:
@@ -336,7 +338,9 @@ def dirs(node: "Node", request: web.Request) -> JsonObject:
 def dump(node: "Node", request: web.Request) -> JsonObject:
     return {
         "expiry_time_to_session_ids": {
-            str(expires_ms): sorted(ids) for expires_ms, ids in node.tracker.buckets.items()
+            str(expires_ms): sorted(ids)
+            for expires_ms, ids in node.tracker.buckets.items()
+            if node.authority.is_leading()
         },
         "session_id_to_ephemeral_paths": {
             str(owner): sorted(path.decode("utf-8", "replace") for path in paths)
@@ -376,7 +380,7 @@ def initial_configuration(node: "Node", request: web.Request) -> JsonObject:
 
 
 def is_read_only(node: "Node", request: web.Request) -> JsonObject:
-    return {"read_only": False}
+    return {"read_only": node.pipeline.read_only}
 
 
 def last_snapshot(node: "Node", request: web.Request) -> JsonObject:
@@ -385,7 +389,7 @@ def last_snapshot(node: "Node", request: web.Request) -> JsonObject:
 
 
 def leader(node: "Node", request: web.Request) -> JsonObject:
-    return {"error": "server is not initialized"}
+    return member_words.leader(node) or {"error": "server is not initialized"}
 
 
 def monitor(node: "Node", request: web.Request) -> JsonObject:
@@ -397,7 +401,8 @@ def nothing(node: "Node", request: web.Request) -> JsonObject:
 
 
 def observers(node: "Node", request: web.Request) -> JsonObject:
-    return {"synced_observers": 0, "observers": []}
+    found = member_words.observers(node)
+    return {"synced_observers": len(found), "observers": found}
 
 
 def server_stats(node: "Node", request: web.Request) -> JsonObject:
@@ -406,7 +411,7 @@ def server_stats(node: "Node", request: web.Request) -> JsonObject:
     sizes = {"last_buffer_size": -1, "min_buffer_size": -1, "max_buffer_size": -1}
     return {
         "version": four_letter.VERSION,
-        "read_only": False,
+        "read_only": node.pipeline.read_only,
         "server_stats": {
             "packets_sent": int(stats.sent),
             "packets_received": int(stats.received),
@@ -429,6 +434,7 @@ def server_stats(node: "Node", request: web.Request) -> JsonObject:
         },
         "client_response": sizes,
         "node_count": metrics.node_count(node),
+        **member_words.proposal_stats(node),
     }
 
 
@@ -446,7 +452,7 @@ def system_properties(node: "Node", request: web.Request) -> JsonObject:
 
 
 def voting_view(node: "Node", request: web.Request) -> JsonObject:
-    return {"current_config": {}}
+    return {"current_config": member_words.voting_view(node)}
 
 
 def watches(node: "Node", request: web.Request) -> JsonObject:
@@ -468,7 +474,7 @@ def watch_summary(node: "Node", request: web.Request) -> JsonObject:
 
 
 def zabstate(node: "Node", request: web.Request) -> JsonObject:
-    return {"voting": False, "zabstate": ""}
+    return member_words.zabstate(node)
 
 
 SERVING: Final = Access.SERVING

@@ -12,11 +12,14 @@ from typing import Final, final
 from librt.strings import BytesWriter, write_i32_be, write_i64_be
 from mypy_extensions import i64, mypyc_attr
 
+from ensemble.errors import ProtocolError
 from ensemble.tree.prepare import WriteRequest
+from ensemble.tree.sessions import Session
 from ensemble.wire.jute import Reader
 from ensemble.wire.records import Id
 
 REQUEST_HEAD_BYTES: Final = 16  # session, cxid, opcode
+TOUCH_BYTES: Final = 12  # session, timeout
 
 
 @final
@@ -81,3 +84,28 @@ def read_forwarded(data: bytes, ids: list[Id]) -> WriteRequest | None:
     cxid = reader.read_int()
     op = reader.read_int()
     return WriteRequest(session_id, cxid, op, reader, ids)
+
+
+def encode_touches(sessions: list[Session]) -> bytes:
+    """What a PING's answer carries: sessions whose clients were heard of, with their timeouts."""
+    out = BytesWriter()
+    for session in sessions:
+        write_i64_be(out, session.id)
+        write_i32_be(out, int(session.timeout_ms))
+    return out.getvalue()
+
+
+def read_touches(data: bytes) -> list[tuple[int, int]]:
+    """Session ids and timeouts out of a PING's answer.
+
+    Raises:
+        ProtocolError: it ends in the middle of one.
+    """
+    if len(data) % TOUCH_BYTES != 0:
+        raise ProtocolError(f"sessions in a PING: {len(data)} bytes, {TOUCH_BYTES} are one")
+    reader = Reader(data, 0, len(data))
+    found: list[tuple[int, int]] = []
+    while reader.remaining() > 0:
+        session_id = reader.read_long()
+        found.append((session_id, reader.read_int()))
+    return found

@@ -13,13 +13,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ensemble import __version__
-from ensemble.server import metrics
+from ensemble.server import member_words, metrics
 from ensemble.server.connection import OPEN, Connection
 from ensemble.server.journal import user_of_process
+from ensemble.tree.sessions import SessionTracker
 
 if TYPE_CHECKING:
     from ensemble.server.node import Node
 
+READ_ONLY_LINE: Final = "READ-ONLY mode; serving only read-only clients\n"
 NOT_SERVING: Final = "This ZooKeeper instance is not currently serving requests"
 # The day of the version, not of somebody's build: the same source says the same everywhere.
 RELEASED_ON: Final = "2026-11-21 00:00 UTC"
@@ -83,12 +85,18 @@ def server_lines(node: "Node") -> str:
         f"Outstanding: {node.pipeline.outstanding}\n"
         f"Zxid: {node.tree.last_zxid:#x}\n"
         f"Mode: {node.mode()}\n"
-        f"Node count: {metrics.node_count(node)}\n"
+        f"Node count: {metrics.node_count(node)}\n" + member_words.proposal_line(node)
     )
 
 
+def version_lines(node: "Node") -> str:
+    """The first line or two of srvr and stat."""
+    read_only = READ_ONLY_LINE if node.pipeline.read_only else ""
+    return f"Zookeeper version: {VERSION}\n{read_only}"
+
+
 def srvr(node: "Node") -> str:
-    return f"Zookeeper version: {VERSION}\n" + server_lines(node)
+    return version_lines(node) + server_lines(node)
 
 
 def peer_text(conn: Connection) -> str:
@@ -112,7 +120,7 @@ def brief(conn: Connection) -> str:
 
 
 def stat(node: "Node") -> str:
-    lines = [f"Zookeeper version: {VERSION}\n", "Clients:\n"]
+    lines = [version_lines(node), "Clients:\n"]
     lines += [brief(conn) + ")\n" for conn in node.pipeline.connections.values()]
     return "".join(lines) + "\n" + server_lines(node)
 
@@ -174,7 +182,8 @@ def dirs(node: "Node") -> str:
 
 
 def conf(node: "Node") -> str:
-    return "".join(f"{key}={value}\n" for key, value in configuration(node).items())
+    lines = "".join(f"{key}={value}\n" for key, value in configuration(node).items())
+    return lines + member_words.conf_lines(node)
 
 
 def configuration(node: "Node") -> dict[str, str | int]:
@@ -191,7 +200,7 @@ def configuration(node: "Node") -> dict[str, str | int]:
         "minSessionTimeout": config.sessions.timeout_min_ms,
         "maxSessionTimeout": config.sessions.timeout_max_ms,
         "clientPortListenBacklog": config.ports.backlog,
-        "serverId": 0 if config.server_id == 1 else config.server_id,
+        "serverId": 0 if node.replica is None and config.server_id == 1 else config.server_id,
     }
 
 
@@ -199,15 +208,30 @@ def java_time(wall_ms: int) -> str:
     return time.strftime("%a %b %d %H:%M:%S UTC %Y", time.gmtime(wall_ms / 1_000))
 
 
+def session_sets(label: str, tracker: SessionTracker, ahead_ms: int) -> list[str]:
+    """Sessions by the time at which they would expire."""
+    lines = [f"{label}Session Sets ({len(tracker.buckets)})/({len(tracker)}):\n"]
+    for expires_ms in sorted(tracker.buckets):
+        ids = sorted(tracker.buckets[expires_ms])
+        lines.append(f"{len(ids)} expire at {java_time(expires_ms + ahead_ms)}:\n")
+        lines += [f"\t{hex_id(id)}\n" for id in ids]
+    return lines
+
+
 def dump(node: "Node") -> str:
     """Sessions by expiry, ephemerals by session, connections by expiry."""
     ahead = time.time_ns() // 1_000_000 - node.pipeline.now_ms
-    tracker = node.tracker
-    lines = [f"SessionTracker dump:\nSession Sets ({len(tracker.buckets)})/({len(tracker)}):\n"]
-    for expires_ms in sorted(tracker.buckets):
-        ids = sorted(tracker.buckets[expires_ms])
-        lines.append(f"{len(ids)} expire at {java_time(expires_ms + ahead)}:\n")
-        lines += [f"\t{hex_id(id)}\n" for id in ids]
+    lines = ["SessionTracker dump:\n"]
+    label = ""
+    if node.local_sessions is not None and node.local_sessions.enabled:
+        label = "Global "
+        lines += session_sets("Local ", node.local_sessions.tracker, ahead)
+    if node.authority.is_leading():
+        lines += session_sets(label, node.tracker, ahead)
+    else:
+        sessions = node.tree.sessions
+        lines.append(f"Global Sessions({len(sessions)}):\n")
+        lines += [f"{hex_id(id)}\t{sessions[id]}ms\n" for id in sorted(sessions)]
     ephemerals = node.tree.ephemerals
     lines.append(f"ephemeral nodes dump:\nSessions with Ephemerals ({len(ephemerals)}):\n")
     for owner in sorted(ephemerals):

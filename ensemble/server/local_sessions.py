@@ -179,7 +179,6 @@ class LocalTable(LocalSessions):
         assert not pipeline.serving
         pipeline.serving = True
         pipeline.read_only = True
-        pipeline.refusal = ""
         self.on_serving()
 
 

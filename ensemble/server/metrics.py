@@ -8,6 +8,7 @@ import os
 import resource
 from typing import TYPE_CHECKING, Final
 
+from ensemble.server import member_words
 from ensemble.server.stats import Histogram
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def gauges(node: "Node") -> dict[str, int | str]:
         "approximate_data_size": int(tree.data_bytes),
         "watch_count": node.watches.total(),
         "global_sessions": len(tree.sessions),
-        "local_sessions": 0,
+        "local_sessions": member_words.local_sessions(node),
         "packets_received": int(stats.received),
         "packets_sent": int(stats.sent),
         "last_client_response_size": -1,
@@ -108,6 +109,7 @@ def gauges(node: "Node") -> dict[str, int | str]:
         "uptime": node.uptime_ms(),
         # Not in Apache's list since 3.6, but collectors ask for it and so should alerts.
         "fsync_threshold_exceed_count": int(stats.fsync_slow),
+        **member_words.gauges(node),
     }
 
 
@@ -159,22 +161,23 @@ def counters(node: "Node") -> dict[str, int]:
     values["proposal_count"] = int(stats.sync_batch.sum)
     values["connection_drop_count"] = int(stats.connections_dropped)
     values["connection_rejected"] = int(stats.connections_rejected)
+    values["connection_revalidate_count"] = int(stats.reattachments)
     values["connection_request_count"] = int(stats.connection_requests)
     values["ensemble_auth_fail"] = int(stats.ensemble_auth_failures)
     values["ensemble_auth_success"] = int(stats.ensemble_auth_successes)
     values["insecure_admin_count"] = int(stats.insecure_admin)
     values["digest_mismatches_count"] = int(stats.digest_mismatches)
+    values["revalidate_count"] = int(stats.revalidations)
     values["stale_sessions_expired"] = int(stats.sessions_expired)
     values["throttled_ops"] = int(stats.throttled_ops)
     values["unsuccessful_handshake"] = int(stats.unsuccessful_handshakes)
-    values["diff_count"] = int(stats.diff_syncs)
-    values["snap_count"] = int(stats.snap_syncs)
     values["large_requests_rejected"] = int(stats.large_requests_rejected)
     values["restore_error_count"] = int(stats.restore_errors)
     values["restore_rate_limited_count"] = int(stats.restores_limited)
     values["sessionless_connections_expired"] = int(stats.sessionless_expired)
     values["snapshot_error_count"] = int(stats.snapshot_errors)
     values["snapshot_rate_limited_count"] = int(stats.snapshots_limited)
+    values.update(member_words.counters(node))
     return values
 
 
@@ -184,6 +187,11 @@ def histograms(node: "Node") -> dict[str, Histogram]:
         "connection_token_deficit": stats.token_deficit,
         "fsynctime": stats.fsync_ms,
         "dbinittime": stats.recovery_ms,
+        "election_time": stats.election_ms,
+        "follower_sync_time": stats.follower_sync_ms,
+        "leader_unavailable_time": stats.leader_unavailable_ms,
+        "observer_sync_time": stats.observer_sync_ms,
+        "unavailable_time": stats.unavailable_ms,
         "startup_txns_loaded": stats.recovered_txns,
         "restore_time": stats.restore_ms,
         "snapshottime": stats.snapshot_ms,
@@ -196,6 +204,7 @@ def histograms(node: "Node") -> dict[str, Histogram]:
 def monitor(node: "Node") -> dict[str, int | str]:
     """mntr's names without `zk_`, in its order: gauges, gauge sets, counters, summaries."""
     values: dict[str, int | str] = {"version": version(), "server_state": node.mode()}
+    values.update(member_words.peer_state(node))
     values.update(gauges(node))
     values.update(namespace_gauges(node))
     values.update(counters(node))

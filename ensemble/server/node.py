@@ -6,10 +6,8 @@ nothing but bytes, and snapshots are written by a forked child.
 """
 
 import asyncio
-import fcntl
 import gc
 import logging
-import os
 import ssl
 import time
 from collections import deque
@@ -25,6 +23,7 @@ from ensemble.server.clock import ServingClock, monotonic_ms, wall_ms
 from ensemble.server.config import Config
 from ensemble.server.connection import Connection
 from ensemble.server.contracts import SessionRules
+from ensemble.server.folder_lock import lock_folder
 from ensemble.server.journal import Journal
 from ensemble.server.local_sessions import LocalTable
 from ensemble.server.log_writer import LogWriter
@@ -64,7 +63,6 @@ COLLECT_EVERY_S: Final = 60.0
 MODES: Final = ("looking", "follower", "leader", "observer")
 REFUSALS_LOGGED_PER_S_MAX: Final = 20
 STORES_LOOKED_AT_EVERY_MS: Final = 2_000
-LOCK_TIMEOUT_S: Final = 10.0
 
 
 class AdminPortError(EnsembleError):
@@ -240,6 +238,7 @@ class Node:
         if self.peering is not None:
             self.peering.attach(self.port.poll, monotonic_ms())
         self.upkeep.plan_snapshot()
+        self.upkeep.find_last_snapshot()
         if fresh:
             self.upkeep.save_snapshot()
         gc.collect()
@@ -267,7 +266,6 @@ class Node:
                 self.config.storage.digest_enabled,
                 options.commit_log_count,
                 options.local_sessions,
-                options.leader_serves,
             ),
             self.disk,
             self.layout,
@@ -296,10 +294,9 @@ class Node:
         now_ms = self.pipeline.now_ms
         for session_id, timeout_ms in self.tree.sessions.items():
             self.tracker.add(session_id, timeout_ms, now_ms)
-        for owner in list(self.tree.ephemerals):
-            if owner not in self.tree.sessions:
-                log.warning("closing session %s, of which only ephemerals are left", hex_id(owner))
-                self.pipeline.close_session(owner)
+        orphans = self.pipeline.close_orphans()
+        if orphans:
+            log.warning("closing %d sessions, of which only ephemerals are left", orphans)
 
     async def run(self) -> None:
         """Serve until `stop`.
@@ -576,25 +573,6 @@ class Node:
 
     def uptime_ms(self) -> int:
         return monotonic_ms() - self.started_ms
-
-
-def lock_folder(folder: str) -> int:
-    """Hold the folder for this server and its log process; the descriptor is the lock.
-
-    Raises:
-        StorageError: another server works on it and did not end within the time.
-    """
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    deadline = time.monotonic() + LOCK_TIMEOUT_S
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return fd
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                os.close(fd)
-                raise StorageError(f"another server is running on {folder}: stop it") from None
-            time.sleep(0.02)
 
 
 def first_session_id(server_id: int, now_ms: int) -> int:

@@ -7,6 +7,7 @@ install one, and the alarm clock. All of it is served by the node's own poll, in
 import asyncio
 import logging
 import os
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
@@ -91,6 +92,7 @@ class Peering(Shell):
         self.renewal: Renewal | None = None
         self.alarm: asyncio.TimerHandle | None = None
         self.alarm_ms = 0
+        self.elected_ms = 0
 
     def attach(self, poll: Poll, now_ms: int) -> None:
         """Put the ports together; `poll` serves them."""
@@ -340,6 +342,7 @@ class Peering(Shell):
         except StorageError as error:
             node.fail(error)
             return
+        node.upkeep.last_snapshot = (zxid, time.time())
         node.set_clocks()
         self.replica.on_snapshot_installed()
         node.turn()
@@ -360,7 +363,26 @@ class Peering(Shell):
             self.quorum_port.cancel()
             # What it writes may be cut from the history before it is done.
             self.node.upkeep.snapshotter.stop()
+        else:
+            self.measure_role(state)
         self.node.on_role(state, epoch)
+
+    def on_elected(self, took_ms: int) -> None:
+        self.elected_ms = int(self.net.now_ms)
+        self.node.stats.election_ms.record(took_ms)
+
+    def measure_role(self, state: int) -> None:
+        """How long it took until clients are served again."""
+        stats = self.node.stats
+        now_ms = int(self.net.now_ms)
+        away_ms = now_ms - self.replica.get_peer().looking_since_ms
+        stats.unavailable_ms.record(away_ms)
+        if state == peers.LEADING:
+            stats.leader_unavailable_ms.record(away_ms)
+        elif state == peers.FOLLOWING:
+            stats.follower_sync_ms.record(now_ms - self.elected_ms)
+        else:
+            stats.observer_sync_ms.record(now_ms - self.elected_ms)
 
     def on_members(self, configuration: Configuration) -> None:
         """Reach everybody where they are now; this server's own ports move with its line."""

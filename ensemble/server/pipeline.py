@@ -94,7 +94,6 @@ class Pipeline:
         "now_ms",
         "outstanding",
         "read_only",
-        "refusal",
         "rules",
         "schemes",
         "serving",
@@ -144,7 +143,6 @@ class Pipeline:
         self.large: Final[dict[int, int]] = {}
         self.serving = True  # False: a member of an ensemble that has no leader
         self.read_only = False  # no leader either, but clients may read what this server has
-        self.refusal = ""  # why this server takes no clients though it serves (leaderServes=no)
         self.epoch_zxid: i64 = 0  # where the leader's epoch begins: nobody can have seen less
 
     # Connections come and go
@@ -365,8 +363,6 @@ class Pipeline:
         self.stats.received += 1
         if not self.serving:
             raise ProtocolError("this server has no leader: it does not serve")
-        if self.refusal:
-            raise ProtocolError(self.refusal)
         conn.stats.on_connect()
         conn.read_only_byte = request.read_only is not None
         if self.throttle is not None:
@@ -407,6 +403,7 @@ class Pipeline:
 
     def reattach(self, conn: Connection, request: ConnectRequest, timeout_ms: i64) -> None:
         session_id = request.session_id
+        self.stats.reattachments += 1
         if not self.door.password_matches(session_id, request.password):
             self.refuse_session(conn, "a wrong session password")
         elif self.locals.reattach(conn, session_id, timeout_ms):
@@ -481,6 +478,13 @@ class Pipeline:
             WriteRequest(session_id, 0, codes.OP_CLOSE_SESSION, Reader(b"", 0, 0), [])
         )
 
+    def close_orphans(self) -> int:
+        """Of sessions that are gone nothing stays; how many had left something."""
+        orphans = [owner for owner in self.tree.ephemerals if owner not in self.tree.sessions]
+        for owner in orphans:
+            self.close_session(owner)
+        return len(orphans)
+
     # Commits
 
     def on_committed(self, header: TxnHeader, error: i64, applied: Applied) -> None:
@@ -544,7 +548,6 @@ class Pipeline:
     def begin_serving(self, epoch_zxid: i64) -> None:
         """Every session goes on, with a full timeout."""
         self.serving = True
-        self.refusal = ""
         self.epoch_zxid = epoch_zxid
         self.tracker.clear()
         for session_id, timeout_ms in self.tree.sessions.items():

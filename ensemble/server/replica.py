@@ -10,23 +10,26 @@ The order of a turn: inputs (bytes of peers and clients, what the disk has finis
 from collections import deque
 from typing import Final, final
 
-from librt.strings import BytesWriter, write_i32_be, write_i64_be
 from mypy_extensions import i64
 
 from ensemble.errors import ProtocolError
 from ensemble.server.connection import FORWARDED, OPEN, WAITING, Connection
 from ensemble.server.contracts import Authority
+from ensemble.server.decoding import decode
 from ensemble.server.digest_guard import DigestGuard
 from ensemble.server.forwarding import (
     Forwarded,
     ForwardedQueue,
     encode_forwarded,
+    encode_touches,
     read_forwarded,
+    read_touches,
 )
 from ensemble.server.log_batch import LogBatch, LogFileSize
 from ensemble.server.log_port import LogPort
 from ensemble.server.membership import Membership, members_in, members_of, show_members
 from ensemble.server.operations import is_write
+from ensemble.server.owners import Owners
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.shell import ReplicaOptions, Shell
 from ensemble.storage import epochs, loghistory, truncation
@@ -43,7 +46,7 @@ from ensemble.wire import codes, peers
 from ensemble.wire.jute import MarshallingError, Reader
 from ensemble.wire.peers import encode_ids
 from ensemble.wire.records import Id
-from ensemble.wire.txns import DIGEST_VERSION, ErrorTxn, LoggedTxn, TxnHeader, read_txn
+from ensemble.wire.txns import DIGEST_VERSION, ErrorTxn, LoggedTxn, TxnHeader
 from ensemble.wire.zxid import format_zxid
 from ensemble.zab.host import Host, Link, Proposal
 from ensemble.zab.members import Members
@@ -54,7 +57,6 @@ from ensemble.zab.timing import Timing
 DIGEST_CHECK_EVERY: Final = 128  # transactions; a power of two
 DISK_DIFF_BYTES_MAX: Final = 64 << 20  # of a DIFF from the log files; more is sent as a snapshot
 HEARD_MAX: Final = 100_000  # sessions in one answer to a PING
-CLOSED_KEPT_MAX: Final = 10_000  # closed sessions that a leader tells from local ones of others
 
 
 @final
@@ -82,8 +84,9 @@ class Replica(Host, Authority):
         self.log: Final = log
         self.shell: Final = shell
         self.schemes: Final = schemes
-        self.tree: DataTree = DataTree()
-        self.preparer: Preparer | None = None
+        recovery = options.recovery
+        self.tree: DataTree = DataTree(recovery.extended_types, recovery.digest_enabled)
+        self.preparer: Preparer = Preparer(self.tree, schemes, options.prepare)
         self.pipeline: Pipeline | None = None
         self.peer: Peer | None = None
         self.fresh = False
@@ -98,8 +101,7 @@ class Replica(Host, Authority):
         self.forwarded: Final = ForwardedQueue()
         self.syncs: Final[deque[int]] = deque()  # connections that wait for a sync, in order
         self.revalidating: Final[deque[Connection]] = deque()
-        self.owners: Final[dict[int, int]] = {}  # leader: which server a session was last heard at
-        self.closed: Final[dict[int, None]] = {}  # leader, with local sessions: oldest first
+        self.owners: Final = Owners(sid, options.local_sessions)  # leader
         self.txns_since_snapshot: i64 = 0
         self.log_bytes_since_snapshot: i64 = 0
         self.log_file: Final = LogFileSize()
@@ -163,11 +165,6 @@ class Replica(Host, Authority):
         pipeline = self.pipeline
         assert pipeline is not None
         return pipeline
-
-    def get_preparer(self) -> Preparer:
-        preparer = self.preparer
-        assert preparer is not None
-        return preparer
 
     # A turn
 
@@ -281,30 +278,15 @@ class Replica(Host, Authority):
     # Host: the tree
 
     def check(self, proposal: Proposal) -> None:
-        try:
-            logged = read_txn(proposal.payload)
-        except MarshallingError as error:
-            raise ProtocolError(
-                f"the transaction {format_zxid(proposal.zxid)} cannot be decoded: {error}"
-            ) from None
-        if logged.header.zxid != proposal.zxid:
-            raise ProtocolError(
-                f"the transaction {format_zxid(proposal.zxid)} says that it is "
-                f"{format_zxid(logged.header.zxid)}"
-            )
-        proposal.decoded = logged
-        proposal.members = members_of(proposal.zxid, logged)
+        proposal.members = members_of(proposal.zxid, decode(proposal))
 
     def apply(self, proposal: Proposal) -> None:
         decoded = proposal.decoded
         if isinstance(decoded, Prepared):
             apply(self.tree, decoded.header, decoded.txn)
         else:
-            if not isinstance(decoded, LoggedTxn):
-                self.check(proposal)
-                decoded = proposal.decoded
-            assert isinstance(decoded, LoggedTxn)
-            apply(self.tree, decoded.header, decoded.txn)
+            logged = decoded if isinstance(decoded, LoggedTxn) else decode(proposal)
+            apply(self.tree, logged.header, logged.txn)
         self.recents.append(proposal)
 
     def commit(self, proposal: Proposal) -> None:
@@ -326,7 +308,7 @@ class Replica(Host, Authority):
         """Leader: a transaction that was prepared here."""
         header = prepared.header
         pipeline = self.get_pipeline()
-        preparer = self.get_preparer()
+        preparer = self.preparer
         tree = self.tree
         if header.zxid & (DIGEST_CHECK_EVERY - 1):
             applied = apply(tree, header, prepared.txn, prepared.sums)
@@ -335,7 +317,7 @@ class Replica(Host, Authority):
             assert tree.digest == prepared.digest, f"the digest after {header.zxid:#x} differs"
         preparer.on_applied(prepared)
         if header.type == codes.OP_CLOSE_SESSION:
-            self.on_closed(header.session_id)
+            self.owners.on_closed(header.session_id)
         journal = pipeline.journal
         if journal is not None:
             journal.on_committed(header, int(prepared.error), prepared.txn, applied)
@@ -401,23 +383,18 @@ class Replica(Host, Authority):
     def send_snapshot(self, link: Link) -> None:
         self.shell.send_snapshot(link, self.tree)
 
-    def on_synchronizing(self, sid: i64, kind: i64) -> None:
-        self.get_pipeline().stats.on_sync(kind == peers.SNAP)
-
     # Host: serving
 
     def begin_serving(self, state: i64, epoch: i64) -> None:
         pipeline = self.get_pipeline()
         show_members(self.tree, self.membership.configuration.members, self.wall_ms)
-        self.get_preparer().discard()
+        self.preparer.discard()
         self.forget_clients()
         # The leader is told only of sessions whose clients were heard: a learner that comes and
         # goes must not keep alive those whose clients are gone.
         pipeline.tracker.gathers = False
         pipeline.begin_serving(epoch << 32)
         pipeline.tracker.gathers = state != peers.LEADING
-        if state == peers.LEADING and not self.options.leader_serves:
-            pipeline.refusal = "this server leads and takes no clients: leaderServes=no"
         self.state = state
         self.get_peer().on_served(epoch)
         self.report(
@@ -426,23 +403,18 @@ class Replica(Host, Authority):
         )
         self.shell.on_serving(state, epoch)
         if state == peers.LEADING:
-            self.close_orphans()
-
-    def close_orphans(self) -> None:
-        """Leader: of sessions that are gone nothing stays."""
-        for owner in list(self.tree.ephemerals):
-            if owner not in self.tree.sessions:
-                self.get_pipeline().close_session(owner)
+            pipeline.close_orphans()
 
     def stop_serving(self, reason: str) -> None:
         self.state = peers.LOOKING
         self.get_pipeline().stop_serving(reason)
-        self.get_preparer().discard()
+        self.preparer.discard()
         self.forget_clients()
         self.receiver = None
         self.shell.on_serving(peers.LOOKING, 0)
 
-    def end_search(self) -> None:
+    def end_search(self, took_ms: i64) -> None:
+        self.shell.on_elected(took_ms)
         pipeline = self.get_pipeline()
         if pipeline.read_only:
             pipeline.stop_serving("a leader is found: this server is not read-only any more")
@@ -453,7 +425,6 @@ class Replica(Host, Authority):
         self.syncs.clear()
         self.revalidating.clear()
         self.owners.clear()
-        self.closed.clear()
 
     def on_request(self, sid: i64, data: bytes, ids: list[Id] | None) -> None:
         request = read_forwarded(data, ids if ids is not None else [])
@@ -483,16 +454,18 @@ class Replica(Host, Authority):
         """Leader: give a request its place. `sid`: the server that the client is connected to."""
         session_id = int(request.session_id)
         if request.op == codes.OP_CREATE_SESSION:
-            self.owners[session_id] = int(sid)
+            self.owners.by_session[session_id] = int(sid)
         elif request.cxid != 0 or request.op != codes.OP_CLOSE_SESSION:
-            owner = self.owners.get(session_id)
+            owner = self.owners.by_session.get(session_id)
             if owner is None:
-                request = self.first_of(request, sid)
+                request = self.owners.begin(
+                    request, sid, self.preparer.pending, self.get_pipeline().locals
+                )
             elif owner != sid:
                 return self.refuse(request, codes.SESSION_MOVED)
         peer = self.get_peer()
         zxid = peer.next_zxid()
-        prepared = self.get_preparer().prepare(request, zxid, self.wall_ms)
+        prepared = self.preparer.prepare(request, zxid, self.wall_ms)
         proposal = Proposal(zxid, prepared.payload, prepared)
         if prepared.header.type == codes.OP_RECONFIG:
             proposal.members = members_in(prepared.txn)
@@ -504,39 +477,11 @@ class Replica(Host, Authority):
         leader = self.get_peer().leader
         return leader is not None and leader.is_open
 
-    def first_of(self, request: WriteRequest, sid: i64) -> WriteRequest:
-        """Leader: a session's first request here. A known one belongs to its server from now on.
-
-        An unknown one is a local session of that server, which alone knows it; unless this server
-        has given it away itself, or has seen it closed.
-        """
-        session_id = int(request.session_id)
-        if self.get_preparer().pending.is_alive(session_id):
-            self.owners[session_id] = int(sid)
-            return request
-        if not self.options.local_sessions or session_id in self.closed:
-            return request
-        if sid == self.sid:
-            is_local = self.get_pipeline().locals.is_local(session_id)
-        else:
-            is_local = session_id >> 56 & 0xFF != self.sid & 0xFF
-        if not is_local:
-            return request
-        return WriteRequest(session_id, request.cxid, request.op, request.body, request.ids, False)
-
-    def on_closed(self, session_id: i64) -> None:
-        """Leader: a session is closed. A request of it may still be on its way here."""
-        self.owners.pop(int(session_id), None)
-        if self.options.local_sessions:
-            self.closed[int(session_id)] = None
-            if len(self.closed) > CLOSED_KEPT_MAX:
-                del self.closed[next(iter(self.closed))]
-
     def refuse(self, request: WriteRequest, code: int) -> i64:
         """Leader: an error takes its place in the order, too."""
         peer = self.get_peer()
         zxid = peer.next_zxid()
-        prepared = self.get_preparer().refuse(request, zxid, self.wall_ms, code)
+        prepared = self.preparer.refuse(request, zxid, self.wall_ms, code)
         peer.propose(Proposal(zxid, prepared.payload, prepared))
         return zxid
 
@@ -545,7 +490,7 @@ class Replica(Host, Authority):
         session = pipeline.tracker.get(int(session_id))
         if session is None:
             # A local one may be on its way to become everybody's, ahead of its client's move.
-            if not self.get_preparer().pending.is_alive(session_id):
+            if not self.preparer.pending.is_alive(session_id):
                 return False
         elif session.closing:
             return False
@@ -553,7 +498,7 @@ class Replica(Host, Authority):
         if old is not None and old.state == OPEN:
             pipeline.cut(old, "its session moved to another server")
         self.renew(int(session_id), timeout_ms)
-        self.owners[int(session_id)] = int(sid)
+        self.owners.by_session[int(session_id)] = int(sid)
         return True
 
     def renew(self, session_id: int, timeout_ms: i64) -> None:
@@ -564,20 +509,11 @@ class Replica(Host, Authority):
             tracker.touch(session, self.get_pipeline().now_ms)
 
     def on_touches(self, data: bytes) -> None:
-        reader = Reader(data, 0, len(data))
-        try:
-            while reader.remaining() > 0:
-                session_id = int(reader.read_long())
-                self.renew(session_id, reader.read_int())
-        except MarshallingError as error:
-            raise ProtocolError(f"sessions in a PING: {error}") from None
+        for session_id, timeout_ms in read_touches(data):
+            self.renew(session_id, timeout_ms)
 
     def take_touches(self) -> bytes:
-        out = BytesWriter()
-        for session in self.get_pipeline().tracker.take_heard():
-            write_i64_be(out, session.id)
-            write_i32_be(out, int(session.timeout_ms))
-        return out.getvalue()
+        return encode_touches(self.get_pipeline().tracker.take_heard())
 
     def on_revalidated(self, session_id: i64, valid: bool) -> None:
         for conn in self.revalidating:
@@ -648,9 +584,10 @@ class Replica(Host, Authority):
     def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
         if self.state == peers.LEADING:
             if session_id in self.tree.sessions:
-                self.owners[int(session_id)] = int(self.sid)
+                self.owners.by_session[int(session_id)] = int(self.sid)
             return True
         conn.session_id = session_id
+        self.get_pipeline().stats.revalidations += 1
         self.revalidating.append(conn)
         learner = self.get_peer().learner
         assert learner is not None

@@ -43,6 +43,9 @@ class Shell:
         """A role is established, or (state LOOKING) over: what `install_snapshot` began ends."""
         raise NotImplementedError
 
+    def on_elected(self, took_ms: i64) -> None:
+        """A search for a leader is over."""
+
     def on_members(self, configuration: Configuration) -> None:
         """Other members, committed or proposed: where everybody is from now on."""
         raise NotImplementedError
@@ -63,7 +66,6 @@ class ReplicaOptions:
     __slots__ = (
         "commit_log_count",
         "digest_enabled",
-        "leader_serves",
         "local_sessions",
         "prepare",
         "recovery",
@@ -76,11 +78,9 @@ class ReplicaOptions:
         digest_enabled: bool = True,
         commit_log_count: int = 500,
         local_sessions: bool = False,
-        leader_serves: bool = True,
     ) -> None:
         self.prepare: Final = prepare
         self.recovery: Final = recovery
         self.digest_enabled: Final = digest_enabled
         self.commit_log_count: Final = commit_log_count
         self.local_sessions: Final = local_sessions
-        self.leader_serves: Final = leader_serves

@@ -209,33 +209,38 @@ class ServerStats:
         "connection_requests",
         "connections_dropped",
         "connections_rejected",
-        "diff_syncs",
         "digest_mismatches",
+        "election_ms",
         "ensemble_auth_failures",
         "ensemble_auth_successes",
+        "follower_sync_ms",
         "fsync_ms",
         "fsync_slow",
         "insecure_admin",
         "large_requests_rejected",
         "latency",
+        "leader_unavailable_ms",
+        "observer_sync_ms",
         "protocol_errors",
         "read_latency",
+        "reattachments",
         "received",
         "recovered_txns",
         "recovery_ms",
         "restore_errors",
         "restore_ms",
         "restores_limited",
+        "revalidations",
         "sent",
         "sessionless_expired",
         "sessions_expired",
-        "snap_syncs",
         "snapshot_errors",
         "snapshot_ms",
         "snapshots_limited",
         "sync_batch",
         "throttled_ops",
         "token_deficit",
+        "unavailable_ms",
         "unsuccessful_handshakes",
         "update_latency",
     )
@@ -255,6 +260,12 @@ class ServerStats:
         self.restore_ms: Final = Histogram()
         self.sync_batch: Final = Histogram()
         self.token_deficit: Final = Histogram()
+        # Of an ensemble's member: from the begin of a search, and from its end, to serving.
+        self.election_ms: Final = Histogram()
+        self.unavailable_ms: Final = Histogram()
+        self.leader_unavailable_ms: Final = Histogram()
+        self.follower_sync_ms: Final = Histogram()
+        self.observer_sync_ms: Final = Histogram()
         self.auth_failures: i64 = 0
         self.connection_requests: i64 = 0
         self.connections_dropped: i64 = 0
@@ -266,28 +277,21 @@ class ServerStats:
         self.insecure_admin: i64 = 0
         self.large_requests_rejected: i64 = 0
         self.protocol_errors: i64 = 0
+        self.reattachments: i64 = 0  # clients that came back with a session
         self.restore_errors: i64 = 0
         self.restores_limited: i64 = 0
+        self.revalidations: i64 = 0
         self.sessionless_expired: i64 = 0
         self.sessions_expired: i64 = 0
         self.snapshot_errors: i64 = 0
         self.snapshots_limited: i64 = 0
         self.throttled_ops: i64 = 0
         self.unsuccessful_handshakes: i64 = 0
-        self.diff_syncs: i64 = 0  # learners that were brought up to date: with transactions
-        self.snap_syncs: i64 = 0  # with the whole tree
 
     def on_read(self, latency_ms: i64) -> None:
         self.sent += 1
         self.latency.record(latency_ms)
         self.read_latency.record(latency_ms)
-
-    def on_sync(self, whole: bool) -> None:
-        """A learner gets the leader's history, as the whole tree or as transactions."""
-        if whole:
-            self.snap_syncs += 1
-        else:
-            self.diff_syncs += 1
 
     def on_update(self, latency_ms: i64) -> None:
         self.sent += 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import random
 import time
 from typing import TYPE_CHECKING, Final, final
@@ -94,6 +95,12 @@ class Upkeep:
             storage.last_zxid_enabled,
         )
         self.last_snapshot = (self.node.tree.last_zxid, time.time())
+
+    def find_last_snapshot(self) -> None:
+        """The newest snapshot that this server has found at its start."""
+        for zxid, path in self.node.layout.snapshots(self.node.disk):
+            if zxid >= self.last_snapshot[0]:
+                self.last_snapshot = (zxid, os.stat(path).st_mtime)
 
     def start_snapshot(self) -> bool:
         """Fork a child that writes the tree as it is now; the log begins a new file."""

@@ -225,9 +225,8 @@ def node_number(text: str) -> int:
 
 
 def print_nodes(nodes: list[control.NodeReport]) -> None:
-    print(f"{'id':>3}  {'role':9} {'process':8} {'says':10} {'zxid':>14} {'clients':>7}  address")
-    for node in nodes:
-        print(
-            f"{node.id:>3}  {node.role:9} {node.state:8} {node.mode:10} {node.zxid:>#14x} "
-            f"{node.clients:>7}  {node.address}"
-        )
+    form = "{:>3}  {:9} {:8} {:10} {:>14} {:>7} {:>8}  {}"
+    print(form.format("id", "role", "process", "says", "zxid", "clients", "pid", "address"))
+    for n in nodes:
+        zxid, pid = f"{n.zxid:#x}", n.pid or ""
+        print(form.format(n.id, n.role, n.state, n.mode, zxid, n.clients, pid, n.address))

@@ -37,6 +37,7 @@ class NodeReport:
     zxid: int
     clients: int
     starts: int
+    pid: int  # 0 while it has none
     client_port: int
     admin_port: int
 

@@ -117,11 +117,12 @@ class Process:
             self.child.wait()
 
     def last_words(self, lines: int = 1) -> str:
-        """The end of its log."""
+        """The end of its log; what would steer a terminal is a question mark."""
         try:
             with self.log_path.open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
                 text = file.read(TAIL_BYTES).decode("utf-8", "replace")
         except OSError:
             return ""
-        return "\n".join(text.strip().splitlines()[-lines:])
+        shown = text.strip().splitlines()[-lines:]
+        return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in shown)

@@ -127,6 +127,8 @@ class Supervisor:
             await self.until_ready(began_s)
             while not self.stopping.is_set():
                 self.look_after()
+                if watching.done():
+                    watching.result()  # a defect: not to be lost in a task that nobody awaits
                 if all(p.state == ENDED for p in self.processes.values() if p.name != "console"):
                     raise StartError("No node is left: see the lines above.")
                 await self.pause(POLL_S)
@@ -255,6 +257,7 @@ class Supervisor:
             zxid=status.zxid,
             clients=status.clients,
             starts=0 if process is None else process.starts,
+            pid=process.pid if process is not None and process.is_alive() else 0,
             client_port=node.client_port,
             admin_port=node.admin_port,
         )

@@ -166,12 +166,9 @@ class Host:
         """Send the tree as it is now: behind what `link.out` holds, before what comes later."""
         raise NotImplementedError
 
-    def on_synchronizing(self, sid: i64, kind: i64) -> None:
-        """Leader: a learner gets the history by DIFF, TRUNC or SNAP; for the counters."""
-
     # Serving
 
-    def end_search(self) -> None:
+    def end_search(self, took_ms: i64) -> None:
         """Somebody is elected. What was shown of the tree meanwhile ends before it changes."""
 
     def begin_serving(self, state: i64, epoch: i64) -> None:

@@ -33,6 +33,7 @@ from ensemble.zab.learner_link import (
 )
 from ensemble.zab.members import Members
 from ensemble.zab.reconfiguration import next_leader, remains_leader
+from ensemble.zab.sizes import ProposalSizes
 from ensemble.zab.synchronization import plan_sync
 from ensemble.zab.timing import Timing
 
@@ -77,6 +78,9 @@ class Leader:
         self.promised: Final[set[int]] = {int(sid)}
         self.synced: Final[set[int]] = set()
         self.broadcast = Broadcast(0, configuration.members)
+        self.sizes: Final = ProposalSizes()
+        self.diffs: i64 = 0  # learners brought up to date without a snapshot, and with one
+        self.snapshots: i64 = 0
         self.syncs: Final[list[PendingSync]] = []
         self.syncs_waiting_for_ping = False
         self.logged_before: i64 = 0
@@ -308,11 +312,13 @@ class Leader:
             f"server {learner.sid} ends at {format_zxid(learner.last_zxid)}: "
             f"{peers.name_of(plan.kind)} and {len(plan.proposals)} transactions"
         )
-        self.host.on_synchronizing(learner.sid, plan.kind)
         out = learner.link.out
         write_packet(out, plan.kind, plan.zxid)
         if plan.kind == peers.SNAP:
+            self.snapshots += 1
             self.host.send_snapshot(learner.link)
+        else:
+            self.diffs += 1
         for proposal in plan.proposals:
             write_packet(out, peers.PROPOSAL, proposal.zxid, proposal.payload)
             write_packet(out, peers.COMMIT, proposal.zxid)
@@ -367,6 +373,7 @@ class Leader:
         assert self.phase == SERVING
         assert self.is_open
         self.broadcast.propose(proposal)
+        self.sizes.record(len(proposal.payload))
         zxid = proposal.zxid
         members = proposal.members
         if members is not None:
@@ -454,23 +461,15 @@ class Leader:
 
     def activate(self, proposal: Proposal, members: Members, now_ms: i64) -> None:
         """Commit a reconfiguration; its packets say who leads from here on."""
-        zxid = proposal.zxid
         acked: dict[int, int] = {}
         for learner in self.by_sid.values():
             if learner.stage == FOLLOWING and not learner.is_observer:
                 acked[int(learner.sid)] = self.broadcast.acked.get(int(learner.sid), -1)
         old = self.configuration.members
         leader = next_leader(self.sid, old, members, acked)
-        designated = int(leader).to_bytes(8, "big")
         for learner in self.by_sid.values():
-            if learner.stage < SYNCING:
-                continue
-            out = learner.link.out
-            if learner.is_observer:
-                data = designated + proposal.payload
-                write_packet(out, peers.INFORM_AND_ACTIVATE, zxid, data)
-            else:
-                write_packet(out, peers.COMMIT_AND_ACTIVATE, zxid, designated)
+            if learner.stage >= SYNCING:
+                learner.send_activation(proposal, leader)
         self.host.commit(proposal)
         self.configuration.commit(self.host, members)
         self.use_members(now_ms)
@@ -571,13 +570,9 @@ class Leader:
                 self.resign(f"no quorum of {waited} within {self.timing.init_ms()} ms")
                 return
         for learner in list(self.learners.values()):
-            limit = self.timing.init_ms()
-            if learner.stage == FOLLOWING and self.phase == SERVING:
-                limit = self.timing.sync_ms()
-            if now_ms - learner.heard_ms > limit and learner.stage != PROMISED:
-                self.drop(learner, f"silent for {now_ms - learner.heard_ms} ms")
-            elif 0 < learner.ack_due_ms <= now_ms:
-                self.drop(learner, f"no acknowledgement within {self.timing.sync_ms()} ms")
+            reason = learner.overdue(now_ms, self.timing, self.phase == SERVING)
+            if reason:
+                self.drop(learner, reason)
         if now_ms >= self.next_ping_ms and self.phase >= ESTABLISHED:
             self.next_ping_ms = now_ms + self.timing.tick_ms // 2
             self.ping()

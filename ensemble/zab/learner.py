@@ -84,6 +84,7 @@ class Learner:
         # Proposals in order that are not committed; and, until serving, how far they are.
         self.pending: Final[deque[Proposal]] = deque()
         self.committed: i64 = 0
+        self.served_from: i64 = 0  # where the tree was when clients were taken
         self.history: list[Proposal] = []  # committed before NEWLEADER, to be logged then
         self.unacked: Final[deque[int]] = deque()  # on their way to the disk, to be acknowledged
         self.heard_ms: i64 = now_ms
@@ -341,6 +342,7 @@ class Learner:
             if self.failed:
                 return  # what is pending was not logged
         self.stage = SERVING
+        self.served_from = self.host.last_zxid()
         state = peers.OBSERVING if self.is_observer else peers.FOLLOWING
         self.host.begin_serving(state, self.epoch)
         for proposal in self.pending:

@@ -16,6 +16,7 @@ from ensemble.wire.zxid import format_zxid
 from ensemble.zab import leader as leaders
 from ensemble.zab import learner as learners
 from ensemble.zab.configuration import Configuration
+from ensemble.zab.counts import Counts
 from ensemble.zab.election import (
     UNKNOWN_ROUND,
     Adopt,
@@ -92,6 +93,7 @@ class Peer:
         self.looking_since_ms: i64 = 0
         self.failures: i64 = 0  # roles in a row that came to nothing
         self.pause_until_ms: i64 = 0
+        self.counts: Final = Counts()  # of roles that have ended; `count` has the present one, too
         self.next_leader: i64 = -1  # designated: its role is taken without a search
         self.hand_over_ms: i64 = NEVER_MS
 
@@ -118,6 +120,7 @@ class Peer:
         self.pause_until_ms = self.now_ms + min(PAUSE_MS_MAX, PAUSE_STEP_MS * self.failures)
         self.logging = []
         if leader is not None:
+            self.counts.add_leader(leader)
             leader.close(reason)
             self.accepted_epoch = max(self.accepted_epoch, leader.epoch)
             if leader.phase >= leaders.ESTABLISHED:
@@ -126,6 +129,7 @@ class Peer:
             self.next_leader = leader.next_leader
             self.host.stop_listening()
         if learner is not None:
+            self.counts.add_learner(learner)
             learner.close(reason)
             self.next_leader = learner.next_leader
             self.accepted_epoch = learner.accepted_epoch
@@ -186,6 +190,7 @@ class Peer:
     def look(self) -> None:
         self.state = peers.LOOKING
         self.looking_since_ms = self.now_ms
+        self.counts.searches += 1
         zxid = self.log_end()
         self.host.report(f"looking for a leader: epoch {self.current_epoch}, {format_zxid(zxid)}")
         self.perform(self.election.look(zxid, self.current_epoch, self.now_ms))
@@ -227,8 +232,8 @@ class Peer:
             self.take_role(elected)
 
     def take_role(self, vote: Vote) -> None:
-        self.host.end_search()
         took_ms = self.now_ms - self.looking_since_ms
+        self.host.end_search(took_ms)
         self.role_deadline_ms = self.now_ms
         zxid = self.log_end()
         if vote.leader == self.sid:
@@ -272,6 +277,29 @@ class Peer:
             self.now_ms,
         )
         self.host.connect(vote.leader)
+
+    def count(self) -> Counts:
+        """What all roles have done until now."""
+        counts = self.counts.copy()
+        if self.leader is not None:
+            counts.add_leader(self.leader)
+        if self.learner is not None:
+            counts.add_learner(self.learner)
+        return counts
+
+    def phase_name(self) -> str:
+        """Zab's phase, as Apache's servers call it."""
+        leader = self.leader
+        learner = self.learner
+        if leader is not None:
+            if leader.phase == leaders.SERVING:
+                return "broadcast"
+            return "synchronization" if leader.phase == leaders.ESTABLISHED else "discovery"
+        if learner is not None:
+            if learner.stage == learners.SERVING:
+                return "broadcast"
+            return "synchronization" if learner.stage >= learners.SYNCING else "discovery"
+        return "election"
 
     def role_name(self) -> str:
         if self.state == SETTLING:

@@ -97,6 +97,16 @@ def isolate_someone(ensemble: Ensemble, links: Links, rng: random.Random) -> Non
     isolate(ensemble, links, rng, someone(ensemble, rng))
 
 
+def split(ensemble: Ensemble, links: Links, rng: random.Random) -> None:
+    """A minority, perhaps with the leader, and the rest do not hear each other (F12)."""
+    few = rng.sample(list(ensemble.members), len(ensemble.members) // 2)
+    rest = [sid for sid in ensemble.members if sid not in few]
+    links.hold(*((one, other) for one in few for other in rest))
+    links.hold(*((other, one) for one in few for other in rest))
+    wait(rng)
+    links.heal()
+
+
 def deafen_the_leader(ensemble: Ensemble, links: Links, rng: random.Random) -> None:
     """It is heard, and hears nothing (F13)."""
     leader = ensemble.wait_leader()
@@ -156,6 +166,7 @@ FAULTS: Final[list[Fault]] = [
     pause_a_follower,
     isolate_the_leader,
     isolate_someone,
+    split,
     deafen_the_leader,
     mute_the_leader,
     hold_one_direction,

@@ -52,6 +52,11 @@ CONFIG: Final[Mapping[str, object]] = {
     "snapCount": 500,  # snapshots and new log files all the time
     "preAllocSize": 64,
 }
+# A run draws from these: how learners catch up, and how often everything is written anew.
+VARIATIONS: Final[Mapping[str, list[object]]] = {
+    "snapCount": [60, 500, 5_000],
+    "forceSnapshotSync": ["false", "false", "true"],
+}
 CALM_S: Final = (0.3, 1.5)  # between two faults
 RECOVERY_MAX_S: Final = 40.0  # I20: from the end of a fault until all members serve
 EPHEMERALS_MAX_S: Final = 20.0  # until an abandoned session's are gone
@@ -145,12 +150,12 @@ class Run:
         assert EPHEMERALS in next(iter(trees.values()))
 
 
-def software_of(name: str) -> list[Software]:
-    """Three members: ours, Apache's, or both in turn."""
+def software_of(name: str, count: int = 3) -> list[Software]:
+    """Members: ours, Apache's, or both in turn."""
     if name == "ours":
-        return [ours()] * 3
+        return [ours()] * count
     theirs = apache(java_classpath())
-    return [theirs] * 3 if name == "apache" else [ours(), theirs, ours()]
+    return [theirs if name == "apache" or sid % 2 else ours() for sid in range(count)]
 
 
 def main() -> int:
@@ -158,6 +163,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="of faults")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--software", choices=["ours", "apache", "mixed"], default="ours")
+    parser.add_argument("--nodes", type=int, default=3, help="that vote")
+    parser.add_argument("--observers", type=int, default=0)
     names = [fault.__name__ for fault in FAULTS]
     parser.add_argument("--faults", default="", help=f"some of {', '.join(names)}")
     options = parser.parse_args()
@@ -169,8 +176,13 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="ensemble-chaos-"))
     print(f"seed {seed}, {options.software}, in {folder}", flush=True)
     faults = [fault for fault in FAULTS if not chosen or fault.__name__ in chosen]
-    with Ensemble(folder, software_of(options.software), CONFIG) as ensemble:
-        run = Run(ensemble, random.Random(seed), faults, options.seconds, quiet=False)
+    software = software_of(options.software, options.nodes + options.observers)
+    voters, observers = software[: options.nodes], software[options.nodes :]
+    rng = random.Random(seed)
+    drawn = {name: rng.choice(values) for name, values in VARIATIONS.items()}
+    print(", ".join(f"{name} {value}" for name, value in drawn.items()), flush=True)
+    with Ensemble(folder, voters, {**CONFIG, **drawn}, observers) as ensemble:
+        run = Run(ensemble, rng, faults, options.seconds, quiet=False)
         # Apache's sync does not ask a quorum whether the leader still leads.
         run.sync_is_linearizable = options.software == "ours"
         asyncio.run(run.run())

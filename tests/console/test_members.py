@@ -18,7 +18,7 @@ VAR = "/some/folder"
 
 def report(id: int, port: int, **changed: Any) -> NodeReport:
     values: dict[str, Any] = {"role": "voter", "state": "runs", "mode": "follower", "zxid": 0}
-    values |= {"clients": 0, "starts": 1, "client_port": port, "admin_port": 0, **changed}
+    values |= {"clients": 0, "starts": 1, "pid": 0, "client_port": port, "admin_port": 0, **changed}
     return NodeReport(id=id, **values)
 
 

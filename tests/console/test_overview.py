@@ -1,5 +1,6 @@
 """The first page: what the servers say of themselves."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -82,3 +83,45 @@ def test_one_of_several_that_is_down_is_named(
     assert "Something is wrong" in page
     assert page.count("does not answer") == 1
     assert page.index("standalone") < page.index(down) < page.index("does not answer")
+
+
+def test_a_server_that_hangs_holds_up_one_page_and_not_the_next_ones(
+    viewer: Browser, zookeeper: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages look again every few seconds; the console has few threads for all of them."""
+    asked: list[str] = []
+    hanging = False
+
+    async def answer(host: str, port: int, word: str, within: float) -> str:
+        asked.append(word)
+        if hanging:
+            await asyncio.sleep(3_600)
+        return SRVR
+
+    monkeypatch.setattr(health, "four_letter", answer)
+    monkeypatch.setattr(health, "PATIENCE_S", 0.01)
+    assert "follower" in viewer.get("/").content.decode()
+    assert "follower" in viewer.get("/").content.decode()
+    assert asked == ["srvr", "mntr"], "a fresh answer serves all pages"
+    monkeypatch.setattr(health, "FRESH_S", 0.0)
+    hanging = True
+    for _ in range(3):
+        assert "follower" in viewer.get("/").content.decode()
+    assert asked == ["srvr", "mntr", "srvr"], "one question at a time"
+
+
+def test_answers_are_kept_of_so_many_lists_of_servers(
+    zookeeper: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = health.Rounds()
+
+    async def answer(host: str, port: int, word: str, within: float) -> str:
+        return SRVR
+
+    async def ask_many() -> None:
+        for port in range(1, health.KEPT_MAX + 9):
+            assert (await rounds.of(f"host:{port}"))[0].host == f"host:{port}"
+
+    monkeypatch.setattr(health, "four_letter", answer)
+    asyncio.run(ask_many())
+    assert len(rounds._answers) == health.KEPT_MAX

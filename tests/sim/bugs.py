@@ -269,7 +269,7 @@ def events_after_the_reply() -> Patches:
 
 
 def zxid_of_the_client_ignored() -> Patches:
-    """A client that has seen more than this server is taken all the same (trust.md C12)."""
+    """A client that has seen more is taken, and the leader is not asked (trust.md C12)."""
     right = requests.read_connect_request
 
     def read_connect_request(reader: Any) -> Any:
@@ -283,7 +283,10 @@ def zxid_of_the_client_ignored() -> Patches:
             request.read_only,
         )
 
-    return [(pipeline, "read_connect_request", read_connect_request)]
+    return [
+        (pipeline, "read_connect_request", read_connect_request),
+        (replica.Replica, "revalidate", lambda self, conn, session_id, timeout_ms: True),
+    ]
 
 
 CORE_BUGS = [

@@ -85,10 +85,10 @@ class Client:
 
         self.network.connect(self.name, self.server, "client", on_open, on_failed)
 
-    def reconnect(self) -> None:
+    def reconnect(self, back_us: int = 0) -> None:
         self.life += 1
         life = self.life
-        delay = int(BACKOFF_US * (0.5 + self.rng.random()))
+        delay = back_us or int(BACKOFF_US * (0.5 + self.rng.random()))
         self.world.after(delay, self.again, life)
 
     def again(self, life: int) -> None:
@@ -116,20 +116,20 @@ class Client:
         if life == self.life and not self.is_ready:
             self.drop("no answer to the ConnectRequest")
 
-    def drop(self, reason: str) -> None:
-        """Give up on a connection."""
+    def drop(self, reason: str, back_us: int = 0) -> None:
+        """Give up on a connection; the next attempt after that time, or the usual one."""
         if self.end is not None:
             self.end.close()
-        self.on_closed(reason)
+        self.on_closed(reason, back_us)
 
-    def on_closed(self, reason: str) -> None:
+    def on_closed(self, reason: str, back_us: int = 0) -> None:
         self.world.note(f"client {self.number} lost server {self.server}: {reason}")
         if self.is_ready:
             self.trail.entries.append(Lost(self.world.now_us))
         self.end = None
         self.is_ready = False
         self.outstanding.clear()  # what was not answered stays so
-        self.reconnect()
+        self.reconnect(back_us)
 
     def vanish(self) -> None:
         """Gone without a word: nothing is sent any more, the connection ends nowhere."""

@@ -1,8 +1,9 @@
 """A run of Zab alone: faults, requests at random servers, then peace, and all histories equal."""
 
 from ensemble.wire.peers import FEATURES
-from ensemble.zab.learner import PROMISED, SERVING
+from ensemble.zab.learner import PROMISED, SERVING, Learner
 from ensemble.zab.members import parse_members
+from ensemble.zab.peer import Peer
 from ensemble.zab.timing import Timing
 from tests.sim.core import Book, CoreNode, Durable, digest_of
 from tests.sim.ensemble import members_text
@@ -73,16 +74,18 @@ class CoreRun:
                 return sid
         return None
 
-    def is_syncing(self, sid: int) -> bool:
+    def learner(self, sid: int) -> Learner | None:
         node = self.node(sid)
-        learner = None if node is None else getattr(node, "peer", None) and node.peer.learner
+        peer: Peer | None = getattr(node, "peer", None)  # there is none before its first turn
+        return None if peer is None else peer.learner
+
+    def is_syncing(self, sid: int) -> bool:
+        learner = self.learner(sid)
         return learner is not None and PROMISED <= learner.stage < SERVING
 
     def leader_of(self, sid: int) -> int | None:
-        node = self.node(sid)
-        if node is None or node.peer.learner is None:
-            return None
-        return int(node.peer.learner.leader_sid)
+        learner = self.learner(sid)
+        return None if learner is None else int(learner.leader_sid)
 
     def ask(self) -> None:
         """A client of some server writes, or syncs."""

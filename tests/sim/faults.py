@@ -55,6 +55,7 @@ KINDS = (
     "broken_sync",
     "outage",
     "lagging",
+    "changing_guard",
     "pause",
     "sleeping_leader",
     "partition",
@@ -294,6 +295,41 @@ class Faults:
         machine.restart_later(back_us)
         early_us = back_us + self.rng.randrange(-20_000, 20_000)
         self.world.after(max(0, early_us), self.leader_goes, leader)
+
+    def changing_guard(self) -> None:
+        """The quorum moves: who was away syncs with the leader while all who were there are away.
+
+        So a history lives on in few places while it is handed on; the accident of ZOOKEEPER-4643.
+        """
+        leader = self.leader()
+        others = [machine for sid, machine in sorted(self.machines.items()) if sid != leader]
+        back = self.rng.choice(others)
+        if leader is None or not back.is_up:
+            return
+        back.kill()
+        away = [machine for machine in others if machine is not back]
+        self.world.after(self.a_while(100_000, 800_000), self.change_guard, back, away)
+
+    def change_guard(self, back: Machine, away: list[Machine]) -> None:
+        if self.over:
+            return
+        for machine in away[: len(self.machines) - 2]:
+            if machine.is_up:
+                machine.kill()
+                machine.restart_later(self.a_while(60_000, 600_000))
+        back.start()
+        self.watch_handover(back, 400)
+
+    def watch_handover(self, machine: Machine, left: int) -> None:
+        if self.over or left == 0:
+            return
+        leader = self.leader_of(machine.sid)
+        if leader is None or not self.is_syncing(machine.sid):
+            self.world.after(500, self.watch_handover, machine, left - 1)
+            return
+        machine.restart_us = self.a_while(1_000, 60_000)
+        machine.disk.cut_before = self.rng.choice(EFFECTS)
+        self.world.after(self.rng.randrange(20_000), self.leader_goes, leader)
 
     def leader_goes(self, sid: int) -> None:
         machine = self.machines[sid]

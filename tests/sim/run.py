@@ -24,6 +24,8 @@ from tests.sim.world import World
 # How much later than its timeout a session may be closed: buckets of a tick, answers to PINGs
 EXPIRY_TICKS_MAX = 6
 EVEN_US = 5_000_000
+# A sync that a slow disk has begun still ends, and whoever waited for it too long is cut off
+LEFTOVERS_US = 3_500_000
 SETTLE_US = 20_000_000  # within this time of virtual peace a write must be answered everywhere
 Maker = Callable[[Machine, "Run"], Program]
 
@@ -135,7 +137,7 @@ class Run:
         missing = self.clients[-1]
         session, timeout_us = missing.session, missing.negotiated_ms * 1_000
         missing.vanish()
-        calm_us = self.world.now_us
+        calm_us = self.world.now_us + LEFTOVERS_US
         self.world.run(calm_us + timeout_us + EXPIRY_TICKS_MAX * self.plan.tick_ms * 1_000)
         for client in self.clients[:-1]:
             for entry in client.trail.entries:

@@ -33,6 +33,7 @@ class Workload:
             self.pair: rng.randint(1, 4),
             self.look: rng.randint(1, 4),
             self.close: rng.choice((0, 0, 1)),
+            self.wander: rng.choice((0, 1, 2)),
         }
         self.kinds = list(kinds)
         self.weights = list(kinds.values())
@@ -135,6 +136,11 @@ class Workload:
         op = client.new_op(kind, rng.choice(paths))
         op.watch = rng.random() < 0.5
         self.send(client, op)
+
+    def wander(self, client: Client) -> None:
+        """To another server at once, which may be behind, or not know the session yet."""
+        if client.rng.random() < 0.3:
+            client.drop("moves on", client.rng.randrange(1, 2_000))
 
     def close(self, client: Client) -> None:
         if client.rng.random() < 0.3:
