@@ -90,8 +90,7 @@ class Leader:
         self.is_open = True  # whether more may be proposed: not behind what ends this role
         self.leaving = False  # another is to lead: nothing is committed, the learners go
         self.leave_by_ms: i64 = 0
-        # Who has another role since a reconfiguration, and connects anew: until when it is waited
-        # for as if it were here.
+        # Who has got another role and connects anew: until when it counts as if it were here
         self.moving: Final[dict[int, int]] = {}
         self.next_leader: i64 = -1  # who was designated; -1: there has to be an election
         self.started_ms: Final = now_ms
@@ -493,10 +492,8 @@ class Leader:
         self.host.report(f"hands the lead over to {where}")
 
     def check_left(self, now_ms: i64) -> None:
-        """Once the learners have gone, so does this server.
-
-        They end their links, not this one: what they have not read of it yet would be lost.
-        """
+        """Go once the learners have. It is they who end their links: what they have not read yet
+        would be lost."""
         if not self.leaving or self.leave_by_ms == 0:
             return
         for learner in self.by_sid.values():
