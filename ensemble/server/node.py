@@ -506,6 +506,10 @@ class Node:
         self.client_address = address
         log.info("client port %s", address)
 
+    def last_zxid(self) -> int:
+        """As words and commands say it: at least where the leader's epoch begins."""
+        return max(int(self.tree.last_zxid), int(self.pipeline.epoch_zxid))
+
     def mode(self) -> str:
         """As `srvr` and `mntr` call it: standalone, leader, follower, observer, read-only."""
         if self.replica is None:
