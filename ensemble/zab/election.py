@@ -193,7 +193,7 @@ class Election:
         if n.state == LOOKING:
             self._on_looking(effects, sender, n, now_ms)
         elif n.state != OBSERVING:
-            self._on_decided(effects, sender, n)
+            self._on_decided(effects, sender, n, now_ms)
             if self.state == LOOKING:  # a vote that was counted may have been withdrawn
                 self._settle(effects, now_ms)
         return effects
@@ -262,7 +262,7 @@ class Election:
         self.votes[sender] = n
         self._settle(effects, now_ms)
 
-    def _on_decided(self, effects: list[Effect], sender: i64, n: Notification) -> None:
+    def _on_decided(self, effects: list[Effect], sender: i64, n: Notification, now_ms: i64) -> None:
         """A voter that follows or leads (election.md 3.5)."""
         self.votes.pop(sender, None)
         if n.round == self.round:
@@ -273,7 +273,13 @@ class Election:
             if self._is_quorum(supporters) and self._is_led(self.votes, n):
                 self._finish(effects, vote_of(n))
                 return
+        before = self._decided.get(sender)
         self._decided[sender] = n
+        if before is None or not agree(before, n):
+            # There is a leader whom the others may follow by now. Who has no vote is told nothing
+            # unasked, so ask soon, however long the silence was.
+            self._resend_after_ms = self.resend_ms_min
+            self._resend_ms = min(self._resend_ms, now_ms + self.resend_ms_min)
         supporters = {sid for sid, other in self._decided.items() if agree(other, n)}
         if self._is_quorum(supporters) and self._is_led(self._decided, n):
             if n.round > 0:

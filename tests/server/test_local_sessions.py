@@ -201,9 +201,7 @@ def test_a_connection_lost_while_upgrading_leaves_nothing_behind(
     for turn in range(10):
         client = session(member, SHORTEST_MS)
         for xid in range(1, 6):
-            client.request(
-                xid, OP_CREATE, create_body(f"/lost-{at}-{turn}-{xid}", flags=EPHEMERAL)
-            )
+            client.request(xid, OP_CREATE, create_body(f"/lost-{at}-{turn}-{xid}", flags=EPHEMERAL))
         if turn % 2:
             assert client.reply()[2] == 0, "half of them know that the upgrade is done"
         client.close()
