@@ -188,6 +188,13 @@ class Election:
                 self._answer(effects, sender, n, self.vote.round, now_ms)
             elif n.round < self.round:
                 self._answer(effects, sender, n, self.round, now_ms)
+        if self.state == LOOKING and is_voter and n.leader == NOBODY and n.round > self.round:
+            # An observer that a proposed configuration gives a vote, not knowing of it. It takes
+            # over the proposals of its own round only, and may be ahead of everybody.
+            self.round = n.round
+            self.votes.clear()
+            self._propose(effects, self._initial)
+            self._settle(effects, now_ms)
         if self.state != LOOKING or not is_voter or n.leader not in self._voters:
             return effects
         if n.state == LOOKING:
