@@ -15,6 +15,7 @@ from ensemble.wire.peers import Notification, notification_frame, read_notificat
 from ensemble.wire.zxid import format_zxid
 from ensemble.zab import leader as leaders
 from ensemble.zab import learner as learners
+from ensemble.zab.backing import Backing
 from ensemble.zab.configuration import Configuration
 from ensemble.zab.counts import Counts
 from ensemble.zab.election import (
@@ -79,6 +80,7 @@ class Peer:
         self.state: i64 = SETTLING
         self.now_ms: i64 = 0
         self.leader: Leader | None = None
+        self.backing: Backing | None = None  # beside a leader that was elected
         self.learner: Learner | None = None
         self.needs_snapshot = False
         self.reload_needed = False
@@ -244,6 +246,10 @@ class Peer:
             self.host.report(f"leading, elected in {took_ms} ms (round {vote.round})")
             self.election.take_role(peers.LEADING, vote)
             self.host.listen()
+            # A designated leader has no round: nobody votes for it.
+            self.backing = None
+            if vote.round > 0:
+                self.backing = Backing(self.sid, vote.round, self.configuration)
             self.leader = Leader(
                 self.host,
                 self.sid,
@@ -335,6 +341,13 @@ class Peer:
                 self.held[int(sender)] = notification
             return
         self.perform(self.election.on_notification(sender, notification, self.now_ms))
+        leader = self.leader
+        backing = self.backing
+        if leader is not None and backing is not None and leader.phase == leaders.DISCOVERY:
+            backing.on_notification(sender, notification)
+            if backing.is_lost():
+                leader.resign(f"servers {sorted(backing.away)} have voted for others since")
+                self.check_roles()
 
     def on_unreachable(self, sid: i64) -> None:
         """A server's election port cannot be reached, or its connection has ended."""
