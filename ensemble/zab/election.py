@@ -270,14 +270,18 @@ class Election:
         self._settle(effects, now_ms)
 
     def _on_decided(self, effects: list[Effect], sender: i64, n: Notification, now_ms: i64) -> None:
-        """A voter that follows or leads (election.md 3.5)."""
+        """A voter that follows or leads (election.md 3.5).
+
+        To follow a leader that others have, it takes no quorum of what was only proposed: that may
+        be this server's own proposal, which came to nothing and which nobody else has heard of.
+        """
         self.votes.pop(sender, None)
         if n.round == self.round:
             self.votes[sender] = n
             supporters = {sid for sid, other in self.votes.items() if agree(other, n)}
             if self._is_voting() and agree(self._notification(self.round), n):
                 supporters.add(self.sid)
-            if self._is_quorum(supporters) and self._is_led(self.votes, n):
+            if self.members.is_quorum(supporters) and self._is_led(self.votes, n):
                 self._finish(effects, vote_of(n))
                 return
         before = self._decided.get(sender)
@@ -288,7 +292,7 @@ class Election:
             self._resend_after_ms = self.resend_ms_min
             self._resend_ms = min(self._resend_ms, now_ms + self.resend_ms_min)
         supporters = {sid for sid, other in self._decided.items() if agree(other, n)}
-        if self._is_quorum(supporters) and self._is_led(self._decided, n):
+        if self.members.is_quorum(supporters) and self._is_led(self._decided, n):
             if n.round > 0:
                 self.round = n.round
             self._finish(effects, vote_of(n))

@@ -124,7 +124,12 @@ async def changed(client: Client, joining: str | None = None, leaving: str | Non
     try:
         data, _ = await client.reconfig(joining=joining, leaving=leaving)
     except ConnectionLossError:
-        data, _ = await client.config()
+        data = b""
+    for _ in range(ROUNDS_MAX):
+        if data:
+            break
+        with contextlib.suppress(ConnectionLossError):
+            data, _ = await client.config()
     return data.decode()
 
 
