@@ -88,14 +88,17 @@ chaos: $(STAMPS)/dev compile  ## real processes are hurt under load: make chaos 
 fuzz: $(STAMPS)/dev compile  ## mutated frames at a server: make fuzz SECONDS=300 SEED=0
 	$(PY) -m tests.fuzz.frames --seconds $(or $(SECONDS),300) --seed $(or $(SEED),0)
 
-# Interpreted: bugs can be put back into sources only, and the same seed is the same run everywhere.
-sim: $(STAMPS)/dev  ## ensembles in simulation: make sim SEEDS=500, or SEED=n for the story of one
+# Compiled where it can be: what is shipped. A seed is the same run interpreted, only slower.
+sim: $(STAMPS)/dev compile  ## ensembles in simulation: make sim SEEDS=500, or SEED=n for the story of one
 	$(PY) -m tests.sim.runner --workers $(WORKERS) \
-	  $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),500)) $(ARGS)
-	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --kind core --seeds $(or $(SEEDS),500))
+	  $(if $(SEED),--seed $(SEED),--compiled --seeds $(or $(SEEDS),500)) $(ARGS)
+	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --kind reconfig \
+	  --seeds $(or $(SEEDS),100))
+	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --kind core \
+	  --seeds $(or $(SEEDS),500))
 
-sim-long: $(STAMPS)/dev  ## the same until it is told to stop: make sim-long FIRST=1000
-	$(PY) -m tests.sim.runner --workers $(WORKERS) --seeds 0 --first $(or $(FIRST),1000) $(ARGS)
+sim-long: $(STAMPS)/dev compile  ## the same until it is told to stop: make sim-long FIRST=1000
+	$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --seeds 0 --first $(or $(FIRST),1000) $(ARGS)
 
 sim-bugs: $(STAMPS)/dev  ## known bugs put back in, one at a time: how many seeds find each
 	$(PY) -m tests.sim.find_bugs

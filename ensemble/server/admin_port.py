@@ -421,7 +421,7 @@ def server_stats(node: "Node", request: web.Request) -> JsonObject:
             "provider_null": False,
             "data_dir_size": four_letter.folder_bytes(node.layout.snapshot_folder),
             "log_dir_size": four_letter.folder_bytes(node.layout.log_folder),
-            "last_processed_zxid": int(node.tree.last_zxid),
+            "last_processed_zxid": node.last_zxid(),
             "outstanding_requests": int(node.pipeline.outstanding),
             "server_state": node.mode(),
             "avg_latency": stats.latency.average(),

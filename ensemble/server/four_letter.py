@@ -83,7 +83,7 @@ def server_lines(node: "Node") -> str:
         f"Sent: {node.stats.sent}\n"
         f"Connections: {len(node.pipeline.connections)}\n"
         f"Outstanding: {node.pipeline.outstanding}\n"
-        f"Zxid: {node.tree.last_zxid:#x}\n"
+        f"Zxid: {node.last_zxid():#x}\n"
         f"Mode: {node.mode()}\n"
         f"Node count: {metrics.node_count(node)}\n" + member_words.proposal_line(node)
     )

@@ -370,7 +370,14 @@ class Node:
         try:
             await self.admin_port.start()
         except OSError as error:
-            raise AdminPortError(f"admin port {options.host}:{options.port}: {error}") from None
+            await self.admin_port.stop()
+            self.admin_port = None
+            text = f"admin port {options.host}:{options.port}: {error}"
+            if self.replica is None:
+                raise AdminPortError(text) from None
+            # Without this member the ensemble might have no quorum: as Apache's, it goes on.
+            log.error("%s; this server goes on without it", text)
+            return
         log.info(
             "admin port %s://%s:%d%s",
             "http" if options.tls is None else "https",
@@ -472,6 +479,9 @@ class Node:
         self.serving = state != peers.LOOKING
         self.state = state
         self.epoch = epoch
+        quorum = self.config.quorum
+        if state == peers.LEADING and quorum is not None and not quorum.leader_serves:
+            self.pipeline.serving = False  # it orders writes and leaves the clients to the others
         if state == peers.LOOKING:
             self.upkeep.forget_reaping()
 
@@ -495,6 +505,10 @@ class Node:
         self.client_port_number = number
         self.client_address = address
         log.info("client port %s", address)
+
+    def last_zxid(self) -> int:
+        """As words and commands say it: at least where the leader's epoch begins."""
+        return max(int(self.tree.last_zxid), int(self.pipeline.epoch_zxid))
 
     def mode(self) -> str:
         """As `srvr` and `mntr` call it: standalone, leader, follower, observer, read-only."""

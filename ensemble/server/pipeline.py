@@ -362,7 +362,7 @@ class Pipeline:
             raise ProtocolError(f"a ConnectRequest that cannot be decoded: {error}") from None
         self.stats.received += 1
         if not self.serving:
-            raise ProtocolError("this server has no leader: it does not serve")
+            raise ProtocolError("no clients are served: no leader, or leaderServes=no")
         conn.stats.on_connect()
         conn.read_only_byte = request.read_only is not None
         if self.throttle is not None:
@@ -506,6 +506,9 @@ class Pipeline:
             return
         if conn is None or conn.pending.first_zxid() != header.zxid:
             return  # the connection that asked is gone, or nobody asked (the container sweep)
+        if error == codes.SESSION_MOVED:
+            self.cut(conn, "its session moved to another server")
+            return
         pending = conn.pending.pop()
         self.outstanding -= 1
         write_write_reply(conn.out, pending, header.zxid, error, applied)

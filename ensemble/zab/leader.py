@@ -90,6 +90,8 @@ class Leader:
         self.is_open = True  # whether more may be proposed: not behind what ends this role
         self.leaving = False  # another is to lead: nothing is committed, the learners go
         self.leave_by_ms: i64 = 0
+        # Who has got another role and connects anew: until when it counts as if it were here
+        self.moving: Final[dict[int, int]] = {}
         self.next_leader: i64 = -1  # who was designated; -1: there has to be an election
         self.started_ms: Final = now_ms
         configuration.drop_unlogged(host, last_zxid, current_epoch)
@@ -143,6 +145,9 @@ class Leader:
         sid = int(learner.sid)
         if self.by_sid.get(sid) is learner:
             del self.by_sid[sid]
+            # A sync ends with the connection that asked: its answer on the next one would be taken
+            # for that of a later sync.
+            self.syncs[:] = [sync for sync in self.syncs if sync.sid != sid]
             if self.phase == DISCOVERY:
                 self.introduced.discard(sid)
             # What it promised or stored stays true after it is gone, but it must be here to serve.
@@ -221,7 +226,9 @@ class Leader:
         if self.phase == DISCOVERY:
             if accepted > self.highest_accepted:
                 self.highest_accepted = accepted
-            if self.configuration.is_voter(info.sid) and not learner.is_observer:
+            if self.configuration.is_voter(info.sid):
+                # Also who connects as an observer: it may not have heard yet that it got a vote,
+                # and without it a reconfiguration could neither be completed nor given up.
                 self.introduced.add(int(info.sid))
             if self.configuration.is_quorum(self.introduced):
                 self.fix_epoch(now_ms)
@@ -269,9 +276,8 @@ class Leader:
                     f"its history ({epoch}, {format_zxid(packet.zxid)}) is ahead of this one "
                     f"({self.own_epoch}, {format_zxid(self.own_zxid)})"
                 )
-            if self.configuration.is_voter(learner.sid) and not learner.is_observer:
-                if packet.zxid != -1:
-                    self.promised.add(int(learner.sid))
+            if self.configuration.is_voter(learner.sid) and packet.zxid != -1:
+                self.promised.add(int(learner.sid))
         if self.configuration.is_quorum(self.promised):
             self.establish(now_ms)
 
@@ -332,7 +338,8 @@ class Leader:
         learner.stage = FOLLOWING
         if learner.sent > 0:
             learner.ack_due_ms = now_ms + self.timing.sync_ms()
-        if self.configuration.is_voter(learner.sid) and not learner.is_observer:
+        self.moving.pop(int(learner.sid), None)
+        if self.configuration.is_voter(learner.sid):
             self.synced.add(int(learner.sid))
         if self.phase == SERVING:
             write_packet(learner.link.out, peers.UP_TO_DATE, -1)
@@ -351,7 +358,7 @@ class Leader:
         if configuration.proposed is not None:
             # With its quorums' acknowledgement of NEWLEADER it is committed (zab.md 4.6).
             configuration.commit(self.host, configuration.proposed)
-            self.broadcast.use_members(configuration.members)
+            self.use_members(now_ms)
         if remains_leader(self.sid, old, configuration.members):
             self.host.begin_serving(peers.LEADING, self.epoch)
         else:
@@ -426,7 +433,7 @@ class Leader:
             zxid = proposal.zxid
             members = proposal.members
             if members is not None:
-                self.activate(proposal, members)
+                self.activate(proposal, members, now_ms)
                 told = zxid
                 continue
             for learner in self.by_sid.values():
@@ -454,30 +461,30 @@ class Leader:
 
     # A reconfiguration (zab.md 7)
 
-    def activate(self, proposal: Proposal, members: Members) -> None:
+    def activate(self, proposal: Proposal, members: Members, now_ms: i64) -> None:
         """Commit a reconfiguration; its packets say who leads from here on."""
-        zxid = proposal.zxid
         acked: dict[int, int] = {}
         for learner in self.by_sid.values():
             if learner.stage == FOLLOWING and not learner.is_observer:
                 acked[int(learner.sid)] = self.broadcast.acked.get(int(learner.sid), -1)
         old = self.configuration.members
         leader = next_leader(self.sid, old, members, acked)
-        designated = int(leader).to_bytes(8, "big")
         for learner in self.by_sid.values():
-            if learner.stage < SYNCING:
-                continue
-            out = learner.link.out
-            if learner.is_observer:
-                data = designated + proposal.payload
-                write_packet(out, peers.INFORM_AND_ACTIVATE, zxid, data)
-            else:
-                write_packet(out, peers.COMMIT_AND_ACTIVATE, zxid, designated)
+            if learner.stage >= SYNCING:
+                learner.send_activation(proposal, leader)
         self.host.commit(proposal)
         self.configuration.commit(self.host, members)
-        self.broadcast.use_members(members)
+        self.use_members(now_ms)
         if not remains_leader(self.sid, old, members):
             self.end_lead(-1 if leader == self.sid else leader)
+
+    def use_members(self, now_ms: i64) -> None:
+        """Count by the configuration in force."""
+        members = self.configuration.members
+        self.broadcast.use_members(members)
+        for learner in self.by_sid.values():
+            if learner.is_observer != (int(learner.sid) in members.observers):
+                self.moving[int(learner.sid)] = int(now_ms + self.timing.sync_ms())
 
     def end_lead(self, next_leader: i64) -> None:
         """Commit nothing more, and wait until the learners have gone to the next leader."""
@@ -488,10 +495,8 @@ class Leader:
         self.host.report(f"hands the lead over to {where}")
 
     def check_left(self, now_ms: i64) -> None:
-        """Once the learners have gone, so does this server.
-
-        They end their links, not this one: what they have not read of it yet would be lost.
-        """
+        """Go once the learners have. It is they who end their links: what they have not read yet
+        would be lost."""
         if not self.leaving or self.leave_by_ms == 0:
             return
         for learner in self.by_sid.values():
@@ -565,13 +570,9 @@ class Leader:
                 self.resign(f"no quorum of {waited} within {self.timing.init_ms()} ms")
                 return
         for learner in list(self.learners.values()):
-            limit = self.timing.init_ms()
-            if learner.stage == FOLLOWING and self.phase == SERVING:
-                limit = self.timing.sync_ms()
-            if now_ms - learner.heard_ms > limit and learner.stage != PROMISED:
-                self.drop(learner, f"silent for {now_ms - learner.heard_ms} ms")
-            elif 0 < learner.ack_due_ms <= now_ms:
-                self.drop(learner, f"no acknowledgement within {self.timing.sync_ms()} ms")
+            reason = learner.overdue(now_ms, self.timing, self.phase == SERVING)
+            if reason:
+                self.drop(learner, reason)
         if now_ms >= self.next_ping_ms and self.phase >= ESTABLISHED:
             self.next_ping_ms = now_ms + self.timing.tick_ms // 2
             self.ping()
@@ -586,6 +587,9 @@ class Leader:
         if self.phase != SERVING or self.leaving:
             return
         here = self.ready()
+        for sid, until_ms in self.moving.items():
+            if now_ms < until_ms:
+                here.add(sid)
         if not self.configuration.is_quorum(here):
             self.resign(f"only servers {sorted(here)} are left, that is no quorum")
 
@@ -594,5 +598,6 @@ class Leader:
         here: set[int] = {int(self.sid)}
         for learner in self.by_sid.values():
             if learner.stage == FOLLOWING and not learner.is_observer:
-                here.add(int(learner.sid))
+                if int(learner.sid) not in self.moving:
+                    here.add(int(learner.sid))
         return here

@@ -336,13 +336,13 @@ class Learner:
     def begin_serving(self) -> None:
         """UPTODATE: take clients, log and acknowledge what is proposed, apply what is committed."""
         self.send_ack(self.epoch << 32)
-        self.stage = SERVING
-        self.served_from = self.host.last_zxid()
         members = self.new_members
         if members is not None and self.is_committed(members):
             self.activate(members, -1)
             if self.failed:
-                return
+                return  # what is pending was not logged
+        self.stage = SERVING
+        self.served_from = self.host.last_zxid()
         state = peers.OBSERVING if self.is_observer else peers.FOLLOWING
         self.host.begin_serving(state, self.epoch)
         for proposal in self.pending:

@@ -4,8 +4,10 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from ensemble.wire.peers import PacketBuffer
-from ensemble.zab.host import Link
+from ensemble.wire import peers
+from ensemble.wire.peers import PacketBuffer, write_packet
+from ensemble.zab.host import Link, Proposal
+from ensemble.zab.timing import Timing
 
 # Where a learner's connection is
 CONNECTED: Final = 0  # its FOLLOWERINFO is awaited
@@ -55,6 +57,25 @@ class LearnerLink:
     def is_live(self) -> bool:
         """Whether it takes part in broadcast: proposals and commits go to it."""
         return self.stage >= SYNCING
+
+    def overdue(self, now_ms: i64, timing: Timing, serving: bool) -> str:
+        """Why it has to be cut, for its silence or a missing acknowledgement; empty: it has not."""
+        limit = timing.sync_ms() if self.stage == FOLLOWING and serving else timing.init_ms()
+        if now_ms - self.heard_ms > limit and self.stage != PROMISED:
+            return f"silent for {now_ms - self.heard_ms} ms"
+        if 0 < self.ack_due_ms <= now_ms:
+            return f"no acknowledgement within {timing.sync_ms()} ms"
+        return ""
+
+    def send_activation(self, proposal: Proposal, leader: i64) -> None:
+        """A reconfiguration is committed, and `leader` leads from here on."""
+        designated = int(leader).to_bytes(8, "big")
+        out = self.link.out
+        if self.is_observer:
+            data = designated + proposal.payload
+            write_packet(out, peers.INFORM_AND_ACTIVATE, proposal.zxid, data)
+        else:
+            write_packet(out, peers.COMMIT_AND_ACTIVATE, proposal.zxid, designated)
 
 
 @final

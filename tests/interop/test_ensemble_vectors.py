@@ -42,7 +42,7 @@ def by_role(ensemble: Ensemble) -> Callable[[str], socket.socket]:
 
     def connect(label: str) -> socket.socket:
         member: Member = leader
-        if "other follower" in label:
+        if "other follower" in label or "follower2" in label:
             member = followers[1]
         elif "follower" in label:
             member = followers[0]
@@ -52,13 +52,18 @@ def by_role(ensemble: Ensemble) -> Callable[[str], socket.socket]:
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [("34_local_sessions", LOCAL), ("35_local_session_upgrade", UPGRADING)]
+    ("name", "settings"),
+    [
+        ("30_ensemble_session_move", {}),
+        ("34_local_sessions", LOCAL),
+        ("35_local_session_upgrade", UPGRADING),
+    ],
 )
-def test_local_sessions_go_the_way_of_the_capture(
+def test_sessions_go_the_way_of_the_capture(
     name: str, settings: dict[str, object], tmp_path: Path
 ) -> None:
-    """Creates, refusals, the upgrade and its zxids; no move to another server but of an upgraded
-    session (zab.md 6.6)."""
+    """A session that moves from server to server, and what its old connections still get. Local
+    sessions: refusals, the upgrade and its zxids, no move but of an upgraded one (zab.md 6)."""
     items = load(name)
     with Ensemble(tmp_path, [subject()] * 3, {**LIMITS, **settings}).start() as ensemble:
         replay = Replay(by_role(ensemble))

@@ -87,6 +87,11 @@ class Member(Peered, Shell):
     def is_serving(self) -> bool:
         return self.state != peers.LOOKING
 
+    @property
+    def members_version(self) -> int:
+        """Of the configuration that is in force here."""
+        return int(self.replica.membership.configuration.members.version)
+
     def start(self) -> None:
         machine, plan = self.machine, self.plan
         stats = ServerStats()

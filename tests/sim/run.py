@@ -124,7 +124,7 @@ class Run:
             return
         self.rest()
         if not self.world.run(self.world.now_us + EVEN_US, self.is_even):
-            ends = {sid: f"{self.zxid_of(sid):#x}" for sid in self.machines}
+            ends = {sid: self.state_of(sid) for sid in self.machines}
             self.wrong.append(f"I20: the servers do not become equal: {ends}")
 
     def rest(self) -> None:
@@ -176,7 +176,13 @@ class Run:
         return -1 if tree is None else int(tree.last_zxid)
 
     def is_even(self) -> bool:
-        return len({self.zxid_of(sid) for sid in self.machines}) == 1
+        return len({self.state_of(sid) for sid in self.machines}) == 1
+
+    def state_of(self, sid: int) -> tuple[bool, int, int]:
+        """Whether it serves, how far its tree is, the configuration that it goes by."""
+        program = self.machines[sid].program
+        serves = bool(getattr(program, "is_serving", True))
+        return serves, self.zxid_of(sid), int(getattr(program, "members_version", 0))
 
     # The checkers
 

@@ -20,8 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BATCH = 4  # seeds that a worker is given at a time
 WORKER_TIMEOUT_S = 600.0
 KINDS = ("ensemble", "core", "solo", "points", "reconfig")
-# The same order of everything on every machine; and sources, into which bugs can be put back.
+# The same order of everything on every machine. Bugs can be put back into sources only.
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "ENSEMBLE_PURE": "1"}
+COMPILED = {"PYTHONHASHSEED": "0", "ENSEMBLE_PURE": "0"}
 US_PER_HOUR = 3_600_000_000
 
 
@@ -61,8 +62,9 @@ def work() -> None:
 class Worker:
     """A process that runs seeds: the same hash seed for all of them."""
 
-    def __init__(self) -> None:
-        env = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT)}
+    def __init__(self, compiled: bool) -> None:
+        chosen = COMPILED if compiled else ENVIRONMENT
+        env = {**os.environ, **chosen, "PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.sim.runner", "--work"],
             stdin=subprocess.PIPE,
@@ -97,12 +99,17 @@ class Worker:
                 pipe.close()
 
 
-def outcomes(kind: str, first: int, count: int, workers: int) -> Iterator[dict[str, object]]:
-    """Run seeds, `count` of them or for ever (0), on so many processes."""
+def outcomes(
+    kind: str, first: int, count: int, workers: int, compiled: bool = False
+) -> Iterator[dict[str, object]]:
+    """Run seeds, `count` of them or for ever (0), on so many processes.
+
+    `compiled`: with the compiled modules, where there are any.
+    """
     import selectors
 
     selector = selectors.DefaultSelector()
-    pool = [Worker() for _ in range(workers)]
+    pool = [Worker(compiled) for _ in range(workers)]
     end = first + count if count else sys.maxsize
     busy = 0
     try:
@@ -183,6 +190,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=500, help="how many; 0: until told to stop")
     parser.add_argument("--seed", type=int, default=None, help="only this one, with its story")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--compiled", action="store_true", help="run the compiled modules")
     parser.add_argument("--bug", default="", help="put a known bug back in, and stop when it shows")
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -194,8 +202,10 @@ def main() -> int:
         return tell(kind, options.seed)
     totals = Totals()
     kind = f"{options.kind}:{options.bug}" if options.bug else options.kind
+    assert not (options.bug and options.compiled), "bugs are put back into sources"
+    runs = outcomes(kind, options.first, options.seeds, options.workers, options.compiled)
     try:
-        for outcome in outcomes(kind, options.first, options.seeds, options.workers):
+        for outcome in runs:
             totals.add(outcome)
             if options.bug and totals.failed:
                 break

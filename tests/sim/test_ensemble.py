@@ -18,6 +18,16 @@ def test_an_ensemble_survives(kind: str, seeds: int) -> None:
     assert sum(int(str(outcome["txns"])) for outcome in found) > 10 * seeds
 
 
+@pytest.mark.timeout(600)
+def test_the_compiled_modules_run_exactly_as_their_sources_do() -> None:
+    """Where nothing is compiled the comparison is idle."""
+    runs = [
+        [str(outcome["trace"]) for outcome in outcomes("ensemble", 20, 4, 1, compiled)]
+        for compiled in (False, True)
+    ]
+    assert runs[0] == runs[1]
+
+
 @pytest.mark.parametrize("kind", ["core", "ensemble", "reconfig", "solo"])
 @pytest.mark.timeout(600)
 def test_the_same_seed_is_the_same_run_in_another_process(kind: str) -> None:
