@@ -188,7 +188,16 @@ class Election:
                 self._answer(effects, sender, n, self.vote.round, now_ms)
             elif n.round < self.round:
                 self._answer(effects, sender, n, self.round, now_ms)
-        if self.state != LOOKING or not is_voter or n.leader not in self._voters:
+        if self.state != LOOKING or not is_voter:
+            return effects
+        if n.leader not in self._voters:
+            if n.state == LOOKING and n.leader == NOBODY and n.round > self.round:
+                # A voter of the proposed configuration that does not know of it: it can vote for
+                # who asks it in its own round, and its round never becomes smaller.
+                self.round = n.round
+                self.votes.clear()
+                self._propose(effects, self._initial)
+                self._settle(effects, now_ms)
             return effects
         if n.state == LOOKING:
             self._on_looking(effects, sender, n, now_ms)
