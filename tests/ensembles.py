@@ -89,6 +89,7 @@ class Member:
     wrapper: list[str] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
     is_paused: bool = False
+    keep_config: bool = False  # what the server has made of its zoo.cfg meanwhile
     dials: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Ports by which this member reaches another one's quorum and election ports, where these
     are not the other's own: what stands between can cut them (`tests/chaos/links.py`)."""
@@ -137,7 +138,8 @@ class Member:
         """Start the process; it serves when a quorum does (`Ensemble.wait_serving`)."""
         assert not self.is_running, f"server {self.sid} runs already"
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.write_config(members)
+        kept = self.folder / "zoo.cfg"
+        path = kept if self.keep_config else self.write_config(members)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.wrapper, *self.software.command, str(path)],

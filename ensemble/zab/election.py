@@ -188,6 +188,13 @@ class Election:
                 self._answer(effects, sender, n, self.vote.round, now_ms)
             elif n.round < self.round:
                 self._answer(effects, sender, n, self.round, now_ms)
+        if self.state == LOOKING and is_voter and n.leader == NOBODY and n.round > self.round:
+            # An observer that a proposed configuration gives a vote, not knowing of it. It takes
+            # over the proposals of its own round only, and may be ahead of everybody.
+            self.round = n.round
+            self.votes.clear()
+            self._propose(effects, self._initial)
+            self._settle(effects, now_ms)
         if self.state != LOOKING or not is_voter or n.leader not in self._voters:
             return effects
         if n.state == LOOKING:
@@ -263,14 +270,18 @@ class Election:
         self._settle(effects, now_ms)
 
     def _on_decided(self, effects: list[Effect], sender: i64, n: Notification, now_ms: i64) -> None:
-        """A voter that follows or leads (election.md 3.5)."""
+        """A voter that follows or leads (election.md 3.5).
+
+        To follow a leader that others have, it takes no quorum of what was only proposed: that may
+        be this server's own proposal, which came to nothing and which nobody else has heard of.
+        """
         self.votes.pop(sender, None)
         if n.round == self.round:
             self.votes[sender] = n
             supporters = {sid for sid, other in self.votes.items() if agree(other, n)}
             if self._is_voting() and agree(self._notification(self.round), n):
                 supporters.add(self.sid)
-            if self._is_quorum(supporters) and self._is_led(self.votes, n):
+            if self.members.is_quorum(supporters) and self._is_led(self.votes, n):
                 self._finish(effects, vote_of(n))
                 return
         before = self._decided.get(sender)
@@ -281,7 +292,7 @@ class Election:
             self._resend_after_ms = self.resend_ms_min
             self._resend_ms = min(self._resend_ms, now_ms + self.resend_ms_min)
         supporters = {sid for sid, other in self._decided.items() if agree(other, n)}
-        if self._is_quorum(supporters) and self._is_led(self._decided, n):
+        if self.members.is_quorum(supporters) and self._is_led(self._decided, n):
             if n.round > 0:
                 self.round = n.round
             self._finish(effects, vote_of(n))
