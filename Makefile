@@ -94,6 +94,8 @@ sim: $(STAMPS)/dev compile  ## ensembles in simulation: make sim SEEDS=500, or S
 	  $(if $(SEED),--seed $(SEED),--compiled --seeds $(or $(SEEDS),500)) $(ARGS)
 	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --kind reconfig \
 	  --seeds $(or $(SEEDS),100))
+	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --kind local \
+	  --seeds $(or $(SEEDS),100))
 	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --kind core \
 	  --seeds $(or $(SEEDS),500))
 
