@@ -128,6 +128,7 @@ async def changed(client: Client, joining: str | None = None, leaving: str | Non
     for _ in range(ROUNDS_MAX):
         if data:
             break
+        await asyncio.sleep(0.02)
         with contextlib.suppress(ConnectionLossError):
             data, _ = await client.config()
     return data.decode()
