@@ -145,6 +145,9 @@ class Leader:
         sid = int(learner.sid)
         if self.by_sid.get(sid) is learner:
             del self.by_sid[sid]
+            # A sync ends with the connection that asked: its answer on the next one would be taken
+            # for that of a later sync.
+            self.syncs[:] = [sync for sync in self.syncs if sync.sid != sid]
             if self.phase == DISCOVERY:
                 self.introduced.discard(sid)
             # What it promised or stored stays true after it is gone, but it must be here to serve.

@@ -259,6 +259,21 @@ def test_a_sync_also_waits_for_what_was_proposed_before_it() -> None:
     assert two.said() == ["COMMIT 2:1", "SYNC 0:0"]
 
 
+def test_a_sync_ends_with_the_connection_that_asked_for_it() -> None:
+    """Its answer on the next connection would be taken for that of a later sync (A5)."""
+    scene = Scene()
+    two, three = scene.serve()
+    scene.leader.sync(2)
+    scene.leader.end_turn()
+    scene.leader.on_link_closed(two, scene.now_ms)
+    again = scene.join(info(2, 2))
+    scene.send(again, ack_epoch(scene.host.last_zxid(), 2))
+    scene.ack(again, 0)
+    again.said()
+    scene.send(three, packet(peers.PING, zxid(2, 0), b""))
+    assert "SYNC 0:0" not in again.said()
+
+
 def test_an_answer_to_no_ping_is_refused() -> None:
     """It would confirm a leader that nobody asked about."""
     scene = Scene()
