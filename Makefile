@@ -48,9 +48,9 @@ run: compile  ## start three nodes and the console; Ctrl-C stops everything
 	@exec $(PY) -m ensemble.server.main up --dir var $(ARGS)
 
 # What Debian brings comes first: without its compiler there would be nothing compiled to test.
-test:  ## everything: style, types, all tests interpreted and compiled
+test:  ## everything: style, types, all tests interpreted and compiled, the simulation
 	@PYTHON=$(PYTHON) sh tests/needs.sh test
-	@$(MAKE) --no-print-directory compile lint types unit integration
+	@$(MAKE) --no-print-directory compile lint types unit integration sim
 
 # --- its parts
 
@@ -67,7 +67,7 @@ types: $(STAMPS)/dev  ## mypy --strict
 
 # The pure parts, interpreted: what a debugger sees, and what platforms without a compiler run.
 unit: $(STAMPS)/dev  ## the tests of wire, tree, storage and client, interpreted
-	ENSEMBLE_PURE=1 $(PYTEST) -n $(WORKERS) tests/wire tests/tree tests/storage tests/client tests/sim
+	ENSEMBLE_PURE=1 $(PYTEST) -n $(WORKERS) tests/wire tests/tree tests/storage tests/client
 
 # Everything, with the compiled modules where they were built.
 integration: $(STAMPS)/dev compile  ## all tests, on the compiled modules
@@ -93,6 +93,8 @@ sim: $(STAMPS)/dev compile  ## ensembles in simulation: make sim SEEDS=500, or S
 	$(PY) -m tests.sim.runner --workers $(WORKERS) \
 	  $(if $(SEED),--seed $(SEED),--compiled --seeds $(or $(SEEDS),500)) $(ARGS)
 	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --kind reconfig \
+	  --seeds $(or $(SEEDS),100))
+	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --kind local \
 	  --seeds $(or $(SEEDS),100))
 	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --kind core \
 	  --seeds $(or $(SEEDS),500))

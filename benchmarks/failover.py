@@ -13,11 +13,10 @@ import itertools
 import os
 import random
 import signal
-import statistics
 import struct
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -149,7 +148,7 @@ class Outages:
     expired: int = 0
 
 
-async def measure(cluster: Cluster, options: argparse.Namespace) -> Outages:
+async def measure(cluster: Cluster, options: argparse.Namespace, report: Report) -> Outages:
     rng = random.Random(options.seed)
     members, outages = cluster.ensemble, Outages()
     writers = []
@@ -175,6 +174,8 @@ async def measure(cluster: Cluster, options: argparse.Namespace) -> Outages:
                 place = outages.stayed if writer in stayed else outages.moved
                 place.append(writer.took_s * 1e3)
             outages.worst.append(max(writer.took_s for writer in stayed) * 1e3)
+            report.results[cluster.name] = asdict(outages)
+            report.keep()  # a long run may be cut
             leader.kill9()
             leader.start(members.all)
             await asyncio.to_thread(members.wait_serving)
@@ -225,7 +226,7 @@ def main() -> int:
     for cluster in clusters(report.var, options.nodes, libraries, names=names):
         try:
             cluster.start()
-            outages = asyncio.run(measure(cluster, options))
+            outages = asyncio.run(measure(cluster, options, report))
         finally:
             cluster.stop()
         rows = {
@@ -237,11 +238,7 @@ def main() -> int:
             cells = [quantile(values, 0.5), quantile(values, 0.99), max(values)]
             numbers = " | ".join(f"{cell:,.0f}" for cell in cells)
             report.say(f"| {cluster.name}: {name} | {numbers} | {options.kills} |")
-        report.results[cluster.name] = {
-            **rows,
-            "expired": outages.expired,
-            "mean": statistics.mean(outages.stayed),
-        }
+        report.results[cluster.name] = asdict(outages)
         if outages.expired:
             report.say(f"\n{cluster.name}: {outages.expired} sessions expired\n")
         report.keep()

@@ -16,7 +16,7 @@ from librt.strings import BytesWriter
 from mypy_extensions import i64
 
 from ensemble.errors import ProtocolError
-from ensemble.server.connection import WAITING, Connection
+from ensemble.server.connection import WAITING, Connection, Pending
 from ensemble.server.contracts import LocalSessions
 from ensemble.server.operations import is_write
 from ensemble.server.pipeline import Pipeline
@@ -112,10 +112,14 @@ class LocalTable(LocalSessions):
         pipeline = self.pipeline
         self.tracker.touch(session, pipeline.now_ms)
         if op == codes.OP_CLOSE_SESSION:
+            # What is unanswered comes first, with the events that belong before it. `session`
+            # stays with the connection and is closing: nothing more of it is looked at.
             self.tracker.set_closing(session)
             self.forget(session.id)
-            pipeline.refuse(conn, xid, op, pipeline.tree.last_zxid, 0)
-            pipeline.drain_after_pending(conn, "")
+            pipeline.outstanding += 1
+            conn.pending.append(Pending(xid, op, 0, None, None, conn.ids, pipeline.now_ms))
+            pipeline.go_on(conn)
+            pipeline.touch_dirty(conn)
             return True
         if pipeline.read_only:
             if is_write(op) or op == codes.OP_SYNC:
@@ -150,11 +154,13 @@ class LocalTable(LocalSessions):
         Apache's leader calls the session of an ephemeral that it does not know expired; the server
         that does know it says what is wrong.
         """
-        if error == codes.SESSION_EXPIRED and self.is_local(session_id):
+        if error == codes.SESSION_EXPIRED:
             conn = self.pipeline.session_connections.get(int(session_id))
-            first = None if conn is None else conn.pending.first
-            if first is not None and (first.op == codes.OP_CREATE or first.op == codes.OP_CREATE2):
-                return codes.EPHEMERAL_ON_LOCAL_SESSION
+            session = None if conn is None else conn.session
+            if conn is not None and session is not None and session.is_local:
+                first = conn.pending.first
+                if first is not None and first.op in (codes.OP_CREATE, codes.OP_CREATE2):
+                    return codes.EPHEMERAL_ON_LOCAL_SESSION
         return error
 
     # Serving

@@ -525,6 +525,9 @@ class Pipeline:
                 conn.out.write(pending.reply)
             elif pending.reader is not None:
                 self.answers.answer(conn, pending.xid, pending.op, pending.reader, pending.ids)
+            else:  # the close of a local session
+                write_header_only(conn.out, pending.xid, self.tree.last_zxid, 0)
+                self.drain(conn, "")
             self.sent(conn, pending.op, pending.arrived_ms)
 
     def on_synced(self, conn: Connection) -> None:

@@ -408,14 +408,8 @@ class Leader:
             learner.acked = zxid
             due = now_ms + self.timing.sync_ms()
             learner.ack_due_ms = due if zxid < learner.sent else 0
-        if not learner.is_observer:
-            if zxid > self.broadcast.proposed():
-                raise ProtocolError(
-                    f"it acknowledged {format_zxid(zxid)}, "
-                    f"past {format_zxid(self.broadcast.proposed())}"
-                )
-            if self.configuration.is_voter(learner.sid):
-                self.broadcast.on_ack(learner.sid, zxid)
+        if not learner.is_observer and self.configuration.is_voter(learner.sid):
+            self.broadcast.on_ack(learner.sid, zxid)
 
     def commit_ready(self, now_ms: i64) -> None:
         """Commit what a quorum stores. Commits go out before they are applied here."""

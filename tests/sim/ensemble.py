@@ -9,7 +9,7 @@ from ensemble.wire.peers import FEATURES
 from ensemble.zab.learner import PROMISED, SERVING
 from ensemble.zab.members import parse_members
 from ensemble.zab.timing import Timing
-from tests.sim.faults import Plan, plan_of, plan_of_point
+from tests.sim.faults import Plan, plan_of, plan_of_local, plan_of_point
 from tests.sim.machine import LAYOUT, Machine, Program
 from tests.sim.member import Member
 from tests.sim.run import Outcome, Run
@@ -88,6 +88,11 @@ class EnsembleRun(Run):
 def run_ensemble(seed: int, verbose: bool = False) -> Outcome:
     """One seed, from its beginning to its verdict."""
     return EnsembleRun(plan_of(seed), verbose).go()
+
+
+def run_local(seed: int, verbose: bool = False) -> Outcome:
+    """One seed with local sessions."""
+    return EnsembleRun(plan_of_local(seed), verbose).go()
 
 
 def run_point(seed: int, verbose: bool = False) -> Outcome:

@@ -40,6 +40,7 @@ class Plan:
     point: int = -1  # before this effect of one server's disk the power goes
     reconfig: bool = False  # whether the members change
     reconfig_gap_us: int = 500_000
+    local_sessions: bool = False  # sessions are their server's own until they own an ephemeral
     disk_diff_odds: float = 1.0  # how often the log files can prove a DIFF
 
     @property
@@ -158,6 +159,16 @@ def plan_of_reconfig(seed: int) -> Plan:
     plan.first_counter = 0
     if rng.random() < 0.3:
         plan.kinds = {}  # nothing else goes wrong: then every reconfiguration shows what it does
+    return plan
+
+
+def plan_of_local(seed: int) -> Plan:
+    """Local sessions that become everybody's, and connections that end meanwhile."""
+    plan = plan_of(seed)
+    rng = random.Random(f"{seed}/local")
+    plan.local_sessions = True
+    plan.first_counter = 0
+    plan.kinds["client_cut"] = rng.randint(1, 5)
     return plan
 
 

@@ -14,6 +14,7 @@ from ensemble.server.auth.passwords import ApachePasswords
 from ensemble.server.clock import ServingClock
 from ensemble.server.config import AuthOptions
 from ensemble.server.contracts import SessionRules
+from ensemble.server.local_sessions import LocalTable
 from ensemble.server.membership import Membership
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.replica import Replica
@@ -72,6 +73,7 @@ class Member(Peered, Shell):
         self.clock = machine.clock
         self.serving_clock = ServingClock()
         self.state = peers.LOOKING
+        self.local: LocalTable | None = None
         self.installing = 0  # counts installations, so that one that was called off is known
         self.snapshot_runs = False
         self.next_tick_ms = 0
@@ -107,6 +109,7 @@ class Member(Peered, Shell):
                 RecoveryOptions(True, False, True, True, plan.commit_log_count),
                 True,
                 plan.commit_log_count,
+                plan.local_sessions,
             ),
             machine.disk,
             LAYOUT,
@@ -136,6 +139,9 @@ class Member(Peered, Shell):
         )
         self.replica.pipeline = self.pipeline
         self.pipeline.serving = False
+        if plan.local_sessions:
+            self.local = LocalTable(self.pipeline, plan.tick_ms, True, True)
+            self.pipeline.locals = self.local
         self.plan_snapshot()
         if self.replica.fresh:
             snapfile.save(machine.disk, LAYOUT, tree)
@@ -177,6 +183,8 @@ class Member(Peered, Shell):
             self.next_tick_ms = now_ms + max(10, self.plan.tick_ms // 2)
             if self.is_serving and self.replica.is_leading():
                 self.pipeline.expire_sessions()
+            if self.is_serving and self.local is not None:
+                self.local.expire()
 
     def on_log_synced(self) -> None:
         self.set_clocks()

@@ -87,6 +87,7 @@ class Model:
     closed: dict[int, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     last_zxid: int = 0
+    local_sessions: bool = False
     _live: dict[bytes, Node] = field(default_factory=dict)
     _owned: dict[int, set[bytes]] = field(default_factory=dict)
     _order: int = 0
@@ -117,6 +118,10 @@ class Model:
             and self.opened[session] <= zxid
             and zxid < self.closed.get(session, 1 << 62)
         )
+
+    def may_be_local(self, session: int) -> bool:
+        """Whether some server may know a session that no transaction has opened until now."""
+        return self.local_sessions and session not in self.opened
 
     def ephemerals(self) -> dict[int, set[bytes]]:
         """The owners of what is ephemeral at the end."""
@@ -149,7 +154,7 @@ class Model:
             return
         if isinstance(txn, MultiTxn) and any(isinstance(part, ErrorTxn) for part in txn.txns):
             return
-        if session != 0 and not self.is_open(session, zxid):
+        if session != 0 and not self.is_open(session, zxid) and not self.may_be_local(session):
             self.problem(zxid, f"a write of session {session:#x}, which is not open")
         if isinstance(txn, MultiTxn):
             for part in txn.txns:
@@ -204,6 +209,8 @@ class Model:
             self.problem(zxid, f"it creates {path!r}, whose parent is not there")
             return
         owner = session if txn.ephemeral else 0
+        if owner and self.may_be_local(owner):
+            self.problem(zxid, f"session {owner:#x}, which is local, owns {path!r}")
         node = Node(txn.data, zxid, zxid, zxid, time, time, 0, 0, owner, frozenset())
         self._put(zxid, path, node)
         if owner:
@@ -243,9 +250,9 @@ class Model:
             self._live[path] = node
 
 
-def model_of(records: list[LoggedTxn]) -> Model:
+def model_of(records: list[LoggedTxn], local_sessions: bool = False) -> Model:
     """The model after these transactions, in this order."""
-    model = Model()
+    model = Model(local_sessions=local_sessions)
     for logged in records:
         model.add(logged)
     return model

@@ -49,6 +49,25 @@ def test_a_pending_reconfiguration_needs_a_quorum_of_both() -> None:
     assert lines(election.on_time(500)) == ["elected 3 (epoch 1, zxid 0x9), round 1"]
 
 
+def test_a_voter_that_does_not_know_of_its_vote_brings_its_round_a14() -> None:
+    """It is one in the proposed configuration only, votes for nobody, and has looked for longer.
+
+    Its round never becomes smaller, and without its voice there is no quorum of both: the others
+    have to join its round, in which it takes their proposal for its own.
+    """
+    election = Election(2, majority(2, 3, version=1))
+    election.set_members(majority(2, 3, version=1), majority(1, 2, version=2))
+    election.look(9, 1, 0)
+    proposals = lines(election.on_notification(1, note("looking", NOBODY, round=4), 0))
+    assert election.round == 4
+    assert len(proposals) == 2
+    assert all("round 4" in line for line in proposals)
+    election.on_notification(1, note("looking", 2, zxid=9, epoch=1, round=4), 0)
+    assert lines(election.on_notification(3, note("looking", 2, zxid=9, epoch=1, round=4), 1)) == [
+        "elected 2 (epoch 1, zxid 0x9), round 4"
+    ]
+
+
 def test_a_pending_configuration_that_is_not_newer_counts_for_nothing() -> None:
     """election.md 3."""
     election = Election(1, majority(1, 2, 3, version=2))
