@@ -105,8 +105,8 @@ sim-long: $(STAMPS)/dev compile  ## the same until it is told to stop: make sim-
 sim-bugs: $(STAMPS)/dev  ## known bugs put back in, one at a time: how many seeds find each
 	$(PY) -m tests.sim.find_bugs
 
-kazoo: $(STAMPS)/dev compile  ## kazoo's own test suite against a server of ours
-	$(PYTEST) -s tests/interop/test_kazoo_suite.py
+kazoo: $(STAMPS)/dev compile  ## kazoo's own test suite against one server of ours, and three
+	KAZOO_SERVERS=1,3 $(PYTEST) -s tests/interop/test_kazoo_suite.py
 
 check: test  ## what must pass before a change goes in
 

@@ -292,11 +292,8 @@ class Leader:
         self.begin_if_synced(now_ms)
 
     def synchronize_waiting(self, now_ms: i64) -> None:
-        """Bring those up to date who have promised this epoch.
-
-        Not while a reconfiguration is outstanding: NEWLEADER would tell them the configuration of
-        before, and Apache's servers would forget the proposed one, which is ahead of it.
-        """
+        """Bring those up to date who have promised this epoch, but not while a reconfiguration is
+        outstanding: by NEWLEADER's older one Apache's servers would forget it."""
         if self.broadcast.next_members is not None or self.leaving:
             return
         for learner in list(self.by_sid.values()):

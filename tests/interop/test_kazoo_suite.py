@@ -22,6 +22,8 @@ from tests.subject import IS_OURS
 SUITE = Path(__file__).parent / "kazoo_suite"
 VENV = ROOT / ".venv-kazoo"
 PASSED_MIN = {1: 483, 3: 490}  # by the number of servers
+# The suite takes minutes: `make test` runs it with three servers, `make kazoo` with one, too.
+SERVERS = [int(count) for count in os.environ.get("KAZOO_SERVERS", "3").split(",")]
 INSTALL_TIMEOUT_S = 300.0
 SUITE_TIMEOUT_S = 900.0
 
@@ -46,7 +48,7 @@ def environment() -> Path:
 
 
 @pytest.mark.timeout(INSTALL_TIMEOUT_S + SUITE_TIMEOUT_S)
-@pytest.mark.parametrize("servers", sorted(PASSED_MIN))
+@pytest.mark.parametrize("servers", SERVERS)
 def test_kazoos_own_suite_passes_as_with_apaches_server(servers: int, tmp_path: Path) -> None:
     need("sh")
     report = tmp_path / "report.xml"

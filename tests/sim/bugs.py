@@ -12,7 +12,7 @@ from typing import Any
 from ensemble.server import pipeline, replica
 from ensemble.wire import peers, requests
 from ensemble.wire.peers import write_packet
-from ensemble.zab import broadcast, leader, learner, peer
+from ensemble.zab import broadcast, configuration, leader, learner, peer
 from tests.sim import core
 
 Patches = list[tuple[Any, str, Any]]
@@ -289,6 +289,18 @@ def zxid_of_the_client_ignored() -> Patches:
     ]
 
 
+def old_members_are_enough() -> Patches:
+    """A reconfiguration is committed by a quorum of those before it, and whoever leads next too."""
+    return [
+        (broadcast.Broadcast, "propose_members", lambda self, members, zxid: None),
+        (
+            configuration.Configuration,
+            "is_quorum",
+            lambda self, sids: self.members.is_quorum(sids),
+        ),
+    ]
+
+
 CORE_BUGS = [
     Bug(
         "ack before sync", "ZOOKEEPER-3911", "a proposal is acknowledged unsynced", ack_before_sync
@@ -389,4 +401,19 @@ CLIENT_BUGS = [
         zxid_of_the_client_ignored,
     ),
 ]
-BUGS = CORE_BUGS + CLIENT_BUGS
+RECONFIG_BUGS = [
+    Bug(
+        "the old members are enough",
+        "trust.md F20",
+        "quorums of before and after a reconfiguration need not overlap",
+        old_members_are_enough,
+    ),
+]
+BUGS = CORE_BUGS + CLIENT_BUGS + RECONFIG_BUGS
+
+
+def kind_of(bug: Bug) -> str:
+    """The runs that show it."""
+    if bug in CORE_BUGS:
+        return "core"
+    return "reconfig" if bug in RECONFIG_BUGS else "ensemble"

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from tests.sim.bugs import BUGS, CORE_BUGS
+from tests.sim.bugs import BUGS, kind_of
 from tests.sim.runner import outcomes
 
 SEEDS_MAX = 1_000
@@ -25,7 +25,7 @@ def main() -> int:
     missed = 0
     print("| bug | after | seed | s | what shows it |\n|---|---|---|---|---|")
     for bug in BUGS:
-        kind = "core" if bug in CORE_BUGS else "ensemble"
+        kind = kind_of(bug)
         began = time.monotonic()
         seed, shown = search(kind, bug.name)
         took_s = time.monotonic() - began

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.sim.bugs import BUGS, CORE_BUGS
+from tests.sim.bugs import BUGS, CORE_BUGS, kind_of
 from tests.sim.runner import outcomes
 
 QUICK = [
@@ -16,6 +16,7 @@ QUICK = [
     ("ensemble", "sessions not revalidated"),
     ("ensemble", "events behind replies"),
     ("ensemble", "the leader's disk is enough"),
+    ("reconfig", "the old members are enough"),
 ]
 SEEDS_MAX = 200
 
@@ -33,3 +34,4 @@ def test_there_are_bugs_enough_with_names_of_their_own() -> None:
     assert len({bug.name for bug in BUGS}) == len(BUGS) >= 10
     assert {name for _, name in QUICK} <= {bug.name for bug in BUGS}
     assert all(bug in BUGS for bug in CORE_BUGS)
+    assert {(kind_of(bug), bug.name) for bug in BUGS} >= set(QUICK)

@@ -76,6 +76,46 @@ def test_a_pending_configuration_that_is_not_newer_counts_for_nothing() -> None:
     assert len(election.look(0, 0, 0)) == 2
 
 
+def test_a_voter_that_does_not_know_of_its_vote_is_counted_in_its_own_round() -> None:
+    """Server 4 observes in the committed configuration and is rounds ahead; it has a vote in the
+    proposed one, and repeats what it hears only in the round in which it is."""
+    before = majority(1, 2, observers=(4,), version=1)
+    election = Election(2, before)
+    election.set_members(before, majority(2, 4, version=2))
+    election.look(9, 1, 0)
+    effects = election.on_notification(4, note("looking", NOBODY, zxid=NOBODY, round=7), 1)
+    assert election.round == 7
+    assert "to 4: looking 2 (epoch 1, zxid 0x9), round 7" in lines(effects)
+    election.on_notification(4, note("looking", 2, zxid=9, round=7, epoch=1), 2)
+    effects = election.on_notification(1, note("looking", 2, zxid=9, round=7, epoch=1), 3)
+    assert lines(effects) == ["elected 2 (epoch 1, zxid 0x9), round 7"]
+
+
+def test_an_established_leader_is_followed_whatever_was_proposed_here() -> None:
+    """This server's own reconfiguration came to nothing: the others never heard of it."""
+    before = majority(1, 2, 3, version=1)
+    election = Election(1, before)
+    election.set_members(before, majority(1, 4, version=2))
+    election.look(9, 1, 0)
+    election.on_notification(2, note("following", 3, round=5, epoch=2), 1)
+    effects = election.on_notification(3, note("leading", 3, round=5, epoch=2), 2)
+    assert lines(effects) == ["elected 3 (epoch 2, zxid 0x0), round 5"]
+
+
+def test_news_of_a_leader_makes_a_silent_server_ask_again_soon() -> None:
+    """Who has no vote is told nothing unasked: the others may follow by now."""
+    election = looking(4, WITH_OBSERVER)
+    while election.deadline_ms < 20_000:
+        now_ms = int(election.deadline_ms)
+        election.on_time(now_ms)
+    assert election.deadline_ms - now_ms > 10_000
+    election.on_notification(3, note("leading", 3, epoch=2), now_ms + 5)
+    assert election.deadline_ms == now_ms + 205
+    election.on_time(now_ms + 205)
+    election.on_notification(3, note("leading", 3, epoch=2), now_ms + 210)
+    assert election.deadline_ms == now_ms + 205 + 400, "the same again is no news"
+
+
 def test_votes_of_those_who_left_the_configuration_are_forgotten() -> None:
     election = looking(1, FIVE)
     election.on_notification(5, note("looking", 5), 0)
