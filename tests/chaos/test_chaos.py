@@ -36,7 +36,7 @@ def prepared(folder: Path, *what: Fault, seconds: float) -> Run:
 
 
 async def test_I9_I12_I13_F11_F13_F17_crashes_pauses_and_cuts_lose_nothing(tmp_path: Path) -> None:
-    run = prepared(tmp_path, *MIXED, seconds=12)
+    run = prepared(tmp_path, *MIXED, seconds=8)
     with run.ensemble:
         await run.run()
     assert len(run.history.writes) > 200, "there was hardly any load"
