@@ -156,6 +156,8 @@ class Links:
 
     def _accept(self, listener: socket.socket) -> None:
         direction, target, wait_s = self._listeners[listener]
+        if self._is_held(direction) or self._is_held((direction[1], direction[0])):
+            return  # held since this thread looked for who is ready
         with contextlib.suppress(OSError):
             sock, _ = listener.accept()
             self._dial(Early(direction, sock, target, time.monotonic() + wait_s))

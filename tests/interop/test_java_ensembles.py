@@ -13,7 +13,7 @@ from tests.subject import subject
 CHECK_TIMEOUT_S = 100.0
 BETWEEN_KILLS_S = 1.5
 # Enough to go on over several kills; exclusion has to hold throughout.
-RECIPES = [("mutex", ("-Drounds=150",)), ("leader-selector", ("-Dterms=150",))]
+RECIPES = [("mutex", ("-Drounds=600",)), ("leader-selector", ("-Dterms=150",))]
 
 
 @pytest.fixture
