@@ -66,8 +66,8 @@ types: $(STAMPS)/dev  ## mypy --strict
 	$(PY) -m mypy
 
 # The pure parts, interpreted: what a debugger sees, and what platforms without a compiler run.
-unit: $(STAMPS)/dev  ## the tests of wire, tree, storage and client, interpreted
-	ENSEMBLE_PURE=1 $(PYTEST) -n $(WORKERS) tests/wire tests/tree tests/storage tests/client
+unit: $(STAMPS)/dev  ## the tests of wire, tree, storage, client and zab, interpreted
+	ENSEMBLE_PURE=1 $(PYTEST) -n $(WORKERS) tests/wire tests/tree tests/storage tests/client tests/zab
 
 # Everything, with the compiled modules where they were built.
 integration: $(STAMPS)/dev compile  ## all tests, on the compiled modules
