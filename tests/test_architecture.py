@@ -20,6 +20,7 @@ LAYERS: dict[str, set[str]] = {
     "ensemble/storage": {"ensemble.errors", "ensemble.wire", "ensemble.tree"},
     "ensemble/zab": {"ensemble.errors", "ensemble.wire"},
     "ensemble/client": {"ensemble.errors", "ensemble.wire"},
+    "ensemble/tenancy": {"ensemble.errors", "ensemble.wire", "ensemble.tree"},
     "ensemble/server": {
         "ensemble",
         "ensemble.errors",
@@ -27,6 +28,7 @@ LAYERS: dict[str, set[str]] = {
         "ensemble.tree",
         "ensemble.storage",
         "ensemble.zab",
+        "ensemble.tenancy",
         "ensemble.client",
         "ensemble.up",  # the command line alone, in main.py
     },
@@ -38,7 +40,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "console": {"ensemble.client", "ensemble.errors", "ensemble.up"},
 }
-PURE = ("ensemble/wire", "ensemble/tree", "ensemble/zab")
+PURE = ("ensemble/wire", "ensemble/tree", "ensemble/zab", "ensemble/tenancy")
 IMPURE_MODULES = {"asyncio", "os", "random", "select", "socket", "subprocess", "threading", "time"}
 HEAVY_MODULES = ("aiohttp", "click", "cryptography", "django", "jks", "uvloop")
 

@@ -10,6 +10,7 @@ from librt.strings import BytesWriter, write_i32_be, write_i64_be
 from mypy_extensions import i64
 
 from ensemble.server.connection import Connection
+from ensemble.tenancy.seat import Seat
 from ensemble.tree import reads
 from ensemble.tree.acl import AclSchemes
 from ensemble.tree.datatree import DataTree
@@ -63,8 +64,10 @@ class Answers:
         self.watches: Final = watches
         self.watches_max: Final = watches_max  # per connection
 
-    def answer(self, conn: Connection, xid: i64, op: i64, reader: Reader, ids: list[Id]) -> None:
-        """Write the whole reply to one read into `conn.out`."""
+    def answer(
+        self, conn: Connection, xid: i64, op: i64, reader: Reader, ids: list[Id], seat: Seat
+    ) -> i64:
+        """Write the whole reply to one read into `conn.out`; the error in it."""
         start = len(conn.out)
         try:
             if op == codes.OP_GET_DATA:
@@ -100,6 +103,7 @@ class Answers:
             err = codes.MARSHALLING_ERROR
         if err != 0:
             write_header_only(conn.out, xid, self.tree.last_zxid, err)
+        return err
 
     def watches_full(self, conn: Connection) -> bool:
         """Whether a connection watches as many paths as it may (ensemble.watchesPerConnectionMax).

@@ -10,6 +10,7 @@ import errno
 import select
 import socket
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final, final
@@ -209,6 +210,9 @@ class ClientPort:
             self.accept()
         self.end_turn()
         self.flush()
+        gate = self.pipeline.gate
+        if gate is not None:
+            gate.end_turn(time.monotonic_ns() // 1_000)
         return bool(self.waiting) or self.may_admit()
 
     def may_admit(self) -> bool:

@@ -17,6 +17,11 @@ def monotonic_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
+def monotonic_us() -> int:
+    """The same, for latencies."""
+    return time.monotonic_ns() // 1_000
+
+
 def wall_ms() -> int:
     """The time that transactions carry."""
     return time.time_ns() // 1_000_000

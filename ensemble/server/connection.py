@@ -6,6 +6,7 @@ from librt.strings import BytesWriter
 from mypy_extensions import i64, mypyc_attr
 
 from ensemble.server.stats import ConnectionStats
+from ensemble.tenancy.seat import OUTSIDE, Seat
 from ensemble.tree.sessions import Session
 from ensemble.wire.framing import FrameBuffer
 from ensemble.wire.jute import Reader
@@ -33,7 +34,7 @@ class Pending:
     writes before it, or for a sync (`reader`).
     """
 
-    __slots__ = ("arrived_ms", "ids", "next", "op", "reader", "reply", "xid", "zxid")
+    __slots__ = ("arrived_us", "ids", "next", "op", "reader", "reply", "seat", "xid", "zxid")
 
     def __init__(
         self,
@@ -43,7 +44,8 @@ class Pending:
         reply: bytes | None,
         reader: Reader | None,
         ids: list[Id],
-        arrived_ms: i64,
+        seat: Seat,
+        arrived_us: i64,
     ) -> None:
         self.xid: Final = xid
         self.op: Final = op
@@ -51,7 +53,8 @@ class Pending:
         self.reply: Final = reply
         self.reader: Final = reader
         self.ids: Final = ids
-        self.arrived_ms: Final = arrived_ms
+        self.seat: Final = seat
+        self.arrived_us: Final = arrived_us
         self.next: Pending | None = None
 
 
@@ -119,8 +122,8 @@ class Connection:
         "peer_port",
         "pending",
         "read_only_byte",
-        "refused_auths",
         "sasl",
+        "seat",
         "secure",
         "session",
         "session_id",
@@ -150,6 +153,7 @@ class Connection:
         self.stats: Final = stats
         self.connected_ms: Final = now_ms
         self.ids: list[Id] = ids
+        self.seat: Seat = OUTSIDE
         self.state: i64 = NEW
         self.session: Session | None = None
         self.session_id: i64 = 0
@@ -158,7 +162,6 @@ class Connection:
         self.dirty = False
         self.unsent_bytes: i64 = 0  # what the kernel did not take yet
         self.close_reason = ""
-        self.refused_auths: i64 = 0
         self.sasl: object | None = None  # the server's half of a SASL exchange, while one runs
 
     def backlog_bytes(self) -> i64:

@@ -8,7 +8,7 @@ from typing import Final, Protocol, final
 
 from mypy_extensions import i64, trait
 
-from ensemble.server.connection import Connection
+from ensemble.server.connection import Connection, Pending
 from ensemble.tree.apply import Applied
 from ensemble.tree.prepare import WriteRequest
 from ensemble.tree.sessions import Session
@@ -117,6 +117,60 @@ class NoLocalSessions(LocalSessions):
 
     def on_serving_stopped(self) -> None:
         pass
+
+
+@trait
+class Gate:
+    """Tenants at this server: who asks, what the paths mean, what is let in, what it costs.
+
+    A pipeline without a gate serves one tree to everybody. `gate.TenantGate` is the real one.
+    """
+
+    def enter(self, conn: Connection, xid: i64, op: i64, reader: Reader) -> bool:
+        """A request has come. True: it runs as `conn.seat`, with the tree's own paths in `reader`.
+
+        False: it has been refused and answered. `conn.seat` of a connection without a credential
+        may be another one for each request.
+        """
+        raise NotImplementedError
+
+    def event_frame(
+        self, conn: Connection, event: int, path: bytes, zxid: i64, encoded: bytes
+    ) -> bytes | None:
+        """A watch event as this connection is to see it; None where it must not.
+
+        `encoded`: with the tree's own path, as it is for everybody who has no view.
+        """
+        raise NotImplementedError
+
+    def on_applied(self, header: TxnHeader, applied: Applied) -> None:
+        """A transaction is in the tree: the registry may have changed."""
+        raise NotImplementedError
+
+    def on_sent(
+        self, conn: Connection, pending: Pending | None, op: i64, error: i64, size: i64
+    ) -> None:
+        """A reply of `size` bytes stands in `conn.out`; `pending` where the request had to wait.
+
+        Who asked is `pending.seat`, else `conn.seat`.
+        """
+        raise NotImplementedError
+
+    def on_opened(self, conn: Connection) -> None:
+        """A connection has its session."""
+        raise NotImplementedError
+
+    def on_removed(self, conn: Connection) -> None:
+        """A connection is gone."""
+        raise NotImplementedError
+
+    def on_serving(self) -> None:
+        """Clients are taken (again), perhaps with another tree."""
+        raise NotImplementedError
+
+    def end_turn(self, now_us: i64) -> None:
+        """Replies of this turn have gone out."""
+        raise NotImplementedError
 
 
 class Door(Protocol):

@@ -117,7 +117,9 @@ class LocalTable(LocalSessions):
             self.tracker.set_closing(session)
             self.forget(session.id)
             pipeline.outstanding += 1
-            conn.pending.append(Pending(xid, op, 0, None, None, conn.ids, pipeline.now_ms))
+            conn.pending.append(
+                Pending(xid, op, 0, None, None, conn.ids, conn.seat, pipeline.now_us)
+            )
             pipeline.go_on(conn)
             pipeline.touch_dirty(conn)
             return True

@@ -19,11 +19,12 @@ from ensemble.server.answers import Answers
 from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords, Passwords, SecretPasswords, load_secret
 from ensemble.server.client_port import ClientPort
-from ensemble.server.clock import ServingClock, monotonic_ms, wall_ms
+from ensemble.server.clock import ServingClock, monotonic_ms, monotonic_us, wall_ms
 from ensemble.server.config import Config
 from ensemble.server.connection import Connection
 from ensemble.server.contracts import SessionRules
 from ensemble.server.folder_lock import lock_folder
+from ensemble.server.gate import TenantGate
 from ensemble.server.journal import Journal
 from ensemble.server.local_sessions import LocalTable
 from ensemble.server.log_writer import LogWriter
@@ -33,6 +34,7 @@ from ensemble.server.peering import Peering
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.port_limits import PortLimits
 from ensemble.server.quorum_config import QuorumOptions
+from ensemble.server.refusals import RefusalLog
 from ensemble.server.replica import Replica
 from ensemble.server.shell import ReplicaOptions
 from ensemble.server.standalone import StandaloneAuthority
@@ -44,6 +46,7 @@ from ensemble.storage.disk import OsDisk
 from ensemble.storage.layout import Layout
 from ensemble.storage.recovery import RecoveryOptions, recover
 from ensemble.storage.txnlog import TxnLog
+from ensemble.tenancy.directory import Directory
 from ensemble.tree.acl import AclSchemes
 from ensemble.tree.prepare import PrepareOptions, Preparer
 from ensemble.tree.sessions import SessionTracker
@@ -61,7 +64,6 @@ TICKS_PER_SECOND_MAX: Final = 10
 TURNS_BEFORE_YIELD_MAX: Final = 16
 COLLECT_EVERY_S: Final = 60.0
 MODES: Final = ("looking", "follower", "leader", "observer")
-REFUSALS_LOGGED_PER_S_MAX: Final = 20
 STORES_LOOKED_AT_EVERY_MS: Final = 2_000
 
 
@@ -103,8 +105,7 @@ class Node:
         self._next_collect_s = 0.0
         self._next_stores_ms = 0
         self.stores: StoreWatch | None = None
-        self._refusals_logged = 0
-        self._refusals_second = 0
+        self.refusals: Final = RefusalLog(self.stats)
 
     # Start
 
@@ -192,6 +193,9 @@ class Node:
             rules,
             self.stats,
         )
+        self.directory = Directory()
+        self.gate = TenantGate(self.pipeline, self.directory)
+        self.pipeline.gate = self.gate
         authority.pipeline = self.pipeline
         if config.quorum is not None:
             self.keep_local_sessions(config.quorum)
@@ -233,7 +237,7 @@ class Node:
             self.answer_word,
             self.identify,
             wall_ms,
-            self.on_refused,
+            self.refusals.note,
         )
         if self.peering is not None:
             self.peering.attach(self.port.poll, monotonic_ms())
@@ -427,6 +431,7 @@ class Node:
     def set_clocks(self) -> None:
         away_ms = self.clock.away_ms
         now_ms = monotonic_ms()
+        self.pipeline.now_us = monotonic_us()
         self.pipeline.now_ms = self.clock.now_ms(now_ms)
         if self.clock.away_ms > away_ms:
             log.warning(
@@ -571,20 +576,6 @@ class Node:
     def identify(self, host: str, sock: ssl.SSLSocket | None) -> list[Id]:
         return self.door.identify(host, None if sock is None else subject_of(sock))
 
-    def on_refused(self, host: str, reason: str) -> None:
-        """Count every closed connection, log so many a second."""
-        self.stats.connections_dropped += 1
-        second = monotonic_ms() // 1_000
-        if second != self._refusals_second:
-            left_out = self._refusals_logged - REFUSALS_LOGGED_PER_S_MAX
-            if left_out > 0:
-                log.info("closed %d more connections in that second", left_out)
-            self._refusals_second = second
-            self._refusals_logged = 0
-        self._refusals_logged += 1
-        if self._refusals_logged <= REFUSALS_LOGGED_PER_S_MAX:
-            log.info("closed connection of %s: %s", host, reason)
-
     def uptime_ms(self) -> int:
         return monotonic_ms() - self.started_ms
 
@@ -594,7 +585,3 @@ def first_session_id(server_id: int, now_ms: int) -> int:
     id = ((now_ms << 24) & 0xFFFFFFFFFFFFFFFF) >> 8
     id |= server_id << 56
     return id - (1 << 64) if id >= 1 << 63 else id
-
-
-def hex_id(session_id: int) -> str:
-    return f"{session_id & 0xFFFFFFFFFFFFFFFF:#x}"

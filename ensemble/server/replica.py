@@ -13,6 +13,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from ensemble.errors import ProtocolError
+from ensemble.server.committing import commit_prepared
 from ensemble.server.connection import FORWARDED, OPEN, WAITING, Connection
 from ensemble.server.contracts import Authority
 from ensemble.server.decoding import decode
@@ -39,7 +40,7 @@ from ensemble.storage.recovery import recover
 from ensemble.tree.acl import AclSchemes
 from ensemble.tree.apply import apply
 from ensemble.tree.datatree import DataTree
-from ensemble.tree.digest import NO_SUMS, signed64
+from ensemble.tree.digest import signed64
 from ensemble.tree.prepare import Prepared, Preparer, WriteRequest
 from ensemble.tree.snapshot_stream import StreamReader
 from ensemble.wire import codes, peers
@@ -54,9 +55,7 @@ from ensemble.zab.peer import Peer
 from ensemble.zab.recents import Recents
 from ensemble.zab.timing import Timing
 
-DIGEST_CHECK_EVERY: Final = 128  # transactions; a power of two
 DISK_DIFF_BYTES_MAX: Final = 64 << 20  # of a DIFF from the log files; more is sent as a snapshot
-HEARD_MAX: Final = 100_000  # sessions in one answer to a PING
 
 
 @final
@@ -307,21 +306,9 @@ class Replica(Host, Authority):
     def commit_own(self, prepared: Prepared) -> None:
         """Leader: a transaction that was prepared here."""
         header = prepared.header
-        pipeline = self.get_pipeline()
-        preparer = self.preparer
-        tree = self.tree
-        if header.zxid & (DIGEST_CHECK_EVERY - 1):
-            applied = apply(tree, header, prepared.txn, prepared.sums)
-        else:
-            applied = apply(tree, header, prepared.txn, NO_SUMS)
-            assert tree.digest == prepared.digest, f"the digest after {header.zxid:#x} differs"
-        preparer.on_applied(prepared)
         if header.type == codes.OP_CLOSE_SESSION:
             self.owners.on_closed(header.session_id)
-        journal = pipeline.journal
-        if journal is not None:
-            journal.on_committed(header, int(prepared.error), prepared.txn, applied)
-        pipeline.on_committed(header, prepared.error, applied)
+        commit_prepared(self.get_pipeline(), self.tree, self.preparer, prepared)
 
     def commit_learned(self, logged: LoggedTxn) -> None:
         """Learner: a transaction of the leader's."""

@@ -9,18 +9,15 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
+from ensemble.server.committing import commit_prepared
 from ensemble.server.connection import Connection
 from ensemble.server.contracts import Authority
 from ensemble.server.log_batch import LogBatch, LogFileSize
 from ensemble.server.log_writer import LogWriter
 from ensemble.server.pipeline import Pipeline
-from ensemble.tree.apply import apply
 from ensemble.tree.datatree import DataTree
-from ensemble.tree.digest import NO_SUMS
 from ensemble.tree.prepare import Prepared, Preparer, WriteRequest
 from ensemble.wire.jute import Reader
-
-DIGEST_CHECK_EVERY: Final = 128  # transactions; a power of two
 
 
 @final
@@ -112,21 +109,9 @@ class StandaloneAuthority(Authority):
         synced = self.log.take_synced()
         pipeline = self.pipeline
         assert pipeline is not None
-        tree = self.tree
-        preparer = self.preparer
-        journal = pipeline.journal
         batch = self.syncing
         self.syncing = []
         assert batch[-1].header.zxid == synced, f"synced {synced:#x}, not the batch that was sent"
         for prepared in batch:
-            header = prepared.header
-            if header.zxid & (DIGEST_CHECK_EVERY - 1):
-                applied = apply(tree, header, prepared.txn, prepared.sums)
-            else:
-                applied = apply(tree, header, prepared.txn, NO_SUMS)
-                assert tree.digest == prepared.digest, f"the digest after {header.zxid:#x} differs"
-            preparer.on_applied(prepared)
-            if journal is not None:
-                journal.on_committed(header, int(prepared.error), prepared.txn, applied)
-            pipeline.on_committed(header, prepared.error, applied)
+            commit_prepared(pipeline, self.tree, self.preparer, prepared)
         self.txns_since_snapshot += len(batch)

@@ -4,6 +4,7 @@ from librt.strings import BytesWriter
 
 from ensemble.server.connection import Pending
 from ensemble.server.write_replies import write_write_reply
+from ensemble.tenancy.seat import OUTSIDE
 from ensemble.tree.apply import apply
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.paths import CONFIG
@@ -21,7 +22,7 @@ def test_a_reconfigurations_reply_shows_the_new_configuration_and_the_nodes_stat
     header = TxnHeader(1, 3, 0x100000000, 5, codes.OP_RECONFIG)
     applied = apply(DataTree(True, True), header, SetDataTxn(CONFIG, TEXT, -1))
     out = BytesWriter()
-    pending = Pending(3, codes.OP_RECONFIG, header.zxid, None, None, [], 0)
+    pending = Pending(3, codes.OP_RECONFIG, header.zxid, None, None, [], OUTSIDE, 0)
     write_write_reply(out, pending, header.zxid, 0, applied)
     raw = out.getvalue()
     reader = Reader(raw, 4, len(raw))

@@ -174,6 +174,7 @@ class Member(Peered, Shell):
     def set_clocks(self) -> None:
         now_ms = self.clock.monotonic_ms()
         self.pipeline.now_ms = self.serving_clock.now_ms(now_ms)
+        self.pipeline.now_us = self.pipeline.now_ms * 1_000
         self.replica.set_time(now_ms, self.clock.wall_ms())
 
     def on_time(self) -> None:

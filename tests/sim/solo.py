@@ -80,6 +80,7 @@ class Solo(Program):
 
     def set_clocks(self) -> None:
         self.pipeline.now_ms = self.clock.monotonic_ms()
+        self.pipeline.now_us = self.pipeline.now_ms * 1_000
         self.authority.wall_ms = self.clock.wall_ms()
 
     def on_time(self) -> None:

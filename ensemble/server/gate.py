@@ -1,0 +1,56 @@
+"""Where tenants meet the pipeline: every request passes here, and every watch event.
+
+The rules are `ensemble.tenancy`'s; this file applies them to connections. Without a tenant a
+request costs one question.
+"""
+
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from ensemble.server.connection import Connection, Pending
+from ensemble.server.contracts import Gate
+from ensemble.server.pipeline import Pipeline
+from ensemble.tenancy.directory import Directory
+from ensemble.tree.apply import Applied
+from ensemble.wire.jute import Reader
+from ensemble.wire.txns import TxnHeader
+
+
+@final
+class TenantGate(Gate):
+    """The gate of one server; see `contracts.Gate`."""
+
+    __slots__ = ("directory", "pipeline")
+
+    def __init__(self, pipeline: Pipeline, directory: Directory) -> None:
+        self.pipeline: Final = pipeline
+        self.directory: Final = directory
+
+    def enter(self, conn: Connection, xid: i64, op: i64, reader: Reader) -> bool:
+        return True
+
+    def event_frame(
+        self, conn: Connection, event: int, path: bytes, zxid: i64, encoded: bytes
+    ) -> bytes | None:
+        return encoded
+
+    def on_applied(self, header: TxnHeader, applied: Applied) -> None:
+        pass
+
+    def on_sent(
+        self, conn: Connection, pending: Pending | None, op: i64, error: i64, size: i64
+    ) -> None:
+        pass
+
+    def on_opened(self, conn: Connection) -> None:
+        pass
+
+    def on_removed(self, conn: Connection) -> None:
+        pass
+
+    def on_serving(self) -> None:
+        pass
+
+    def end_turn(self, now_us: i64) -> None:
+        pass

@@ -1,0 +1,69 @@
+"""In whose name a request runs. Every connection has a seat; identities and documents change it.
+
+A `Tenant` is a tenant at this server: its document, which is replaced when a new one comes, and
+what is counted meanwhile. A `Seat` is made once for each credential and shared by its connections.
+"""
+
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from ensemble.tenancy.accounting import Account
+from ensemble.tenancy.namespace import View
+from ensemble.tenancy.spec import TenantSpec
+
+NOBODY: Final = 0  # a seat's role besides those of `spec`: no credential was presented
+
+
+@final
+class Tenant:
+    """A tenant at this server. `spec` is the document in force.
+
+    `connections` and `watches` are those at this server; `sessions` those of the ensemble.
+    """
+
+    __slots__ = ("account", "connections", "sessions", "spec", "view", "watches")
+
+    def __init__(self, spec: TenantSpec) -> None:
+        self.spec = spec
+        self.view = View(spec.root)
+        self.account: Final = Account()
+        self.connections: i64 = 0
+        self.sessions: i64 = 0
+        self.watches: i64 = 0
+
+    def use(self, spec: TenantSpec) -> None:
+        """A new document is in force."""
+        if spec.root != self.spec.root:
+            self.view = View(spec.root)
+        self.spec = spec
+
+
+@final
+class Seat:
+    """Who asks, what its paths mean, who pays.
+
+    `tenant`: who pays; None for what belongs to no tenant. `view`: None where paths are the tree's
+    own. A request from outside into a tenant's root (modes observe and permissive) has a tenant and
+    no view. `principal`: `name@slug`, `alice` for an operator, empty for nobody.
+    `is_operator`: of the whole ensemble: no wall stands in its way.
+    """
+
+    __slots__ = ("is_operator", "principal", "role", "tenant", "view")
+
+    def __init__(
+        self,
+        tenant: Tenant | None,
+        view: View | None,
+        role: i64,
+        principal: str,
+        is_operator: bool = False,
+    ) -> None:
+        self.tenant: Final = tenant
+        self.view: Final = view
+        self.role: Final[i64] = role
+        self.principal: Final = principal
+        self.is_operator: Final = is_operator
+
+
+OUTSIDE: Final = Seat(None, None, NOBODY, "")
