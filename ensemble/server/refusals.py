@@ -1,4 +1,4 @@
-"""The log of connections that were refused or closed: every one is counted, so many a second told."""
+"""The log of closed connections: every one is counted, so many a second are told."""
 
 import logging
 from typing import Final, final
