@@ -8,6 +8,7 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
+from ensemble.server.bindings import TenantBindings
 from ensemble.server.connection import Connection, Pending
 from ensemble.server.contracts import Gate
 from ensemble.server.pipeline import Pipeline
@@ -21,11 +22,13 @@ from ensemble.wire.txns import TxnHeader
 class TenantGate(Gate):
     """The gate of one server; see `contracts.Gate`."""
 
-    __slots__ = ("directory", "pipeline")
+    __slots__ = ("bindings", "directory", "pipeline")
 
     def __init__(self, pipeline: Pipeline, directory: Directory) -> None:
         self.pipeline: Final = pipeline
         self.directory: Final = directory
+        self.bindings: Final = TenantBindings(pipeline, directory)
+        pipeline.bindings = self.bindings
 
     def enter(self, conn: Connection, xid: i64, op: i64, reader: Reader) -> bool:
         return True
@@ -36,7 +39,11 @@ class TenantGate(Gate):
         return encoded
 
     def on_applied(self, header: TxnHeader, applied: Applied) -> None:
-        pass
+        directory = self.directory
+        if directory.on_applied(self.pipeline.tree, applied):
+            self.bindings.on_documents()
+        if directory.newly_bound:
+            self.bindings.on_newly_bound()
 
     def on_sent(
         self, conn: Connection, pending: Pending | None, op: i64, error: i64, size: i64
@@ -44,13 +51,18 @@ class TenantGate(Gate):
         pass
 
     def on_opened(self, conn: Connection) -> None:
-        pass
+        self.bindings.on_opened(conn)
 
     def on_removed(self, conn: Connection) -> None:
-        pass
+        self.bindings.on_removed(conn)
 
     def on_serving(self) -> None:
-        pass
+        self.directory.load(self.pipeline.tree)
+        self.bindings.on_serving()
+
+    def on_tick(self, wall_ms: i64) -> None:
+        """Time has passed: what is valid until some instant may have ended."""
+        self.bindings.on_tick(wall_ms)
 
     def end_turn(self, now_us: i64) -> None:
         pass

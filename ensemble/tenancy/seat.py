@@ -12,6 +12,7 @@ from ensemble.tenancy.accounting import Account
 from ensemble.tenancy.namespace import View
 from ensemble.tenancy.spec import TenantSpec
 
+SEATS_MAX: Final = 4_096  # remembered of one tenant: its credentials, and operators within it
 NOBODY: Final = 0  # a seat's role besides those of `spec`: no credential was presented
 
 
@@ -22,7 +23,7 @@ class Tenant:
     `connections` and `watches` are those at this server; `sessions` those of the ensemble.
     """
 
-    __slots__ = ("account", "connections", "sessions", "spec", "view", "watches")
+    __slots__ = ("account", "connections", "seats", "sessions", "spec", "view", "watches")
 
     def __init__(self, spec: TenantSpec) -> None:
         self.spec = spec
@@ -31,12 +32,26 @@ class Tenant:
         self.connections: i64 = 0
         self.sessions: i64 = 0
         self.watches: i64 = 0
+        self.seats: Final[dict[str, Seat]] = {}
 
     def use(self, spec: TenantSpec) -> None:
         """A new document is in force."""
         if spec.root != self.spec.root:
             self.view = View(spec.root)
         self.spec = spec
+        self.seats.clear()
+
+    def seat_of(self, principal: str, role: i64) -> "Seat":
+        """The seat that all connections of a credential share; with role NOBODY that of who has
+        not presented one yet, on a session that is this tenant's.
+        """
+        seat = self.seats.get(principal)
+        if seat is None or seat.role != role:
+            seat = Seat(self, self.view, role, principal)
+            if len(self.seats) >= SEATS_MAX:
+                self.seats.clear()
+            self.seats[principal] = seat
+        return seat
 
 
 @final
