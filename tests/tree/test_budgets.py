@@ -8,13 +8,10 @@ from workbench import (
     OPEN,
     SESSION,
     Bench,
-    ahead,
     audit,
     created,
     deleted,
     malformed_acl,
-    recount,
-    used,
     written,
 )
 
@@ -22,6 +19,7 @@ from ensemble.errors import KeeperError
 from ensemble.tree.budget import STATS_BYTES_MAX, Budget, BudgetLimits
 from ensemble.tree.prepare import PrepareOptions
 from ensemble.wire import codes
+from tests.recount import ahead, recount, used
 
 ROOT = b"/t/pay"
 EMPTY = len(OPEN) + 2  # what a znode `/x` without data weighs

@@ -11,12 +11,9 @@ from workbench import (
     ANYONE,
     Bench,
     acl_bytes,
-    ahead,
     audit,
     created,
     deleted,
-    recount,
-    used,
     written,
 )
 
@@ -28,6 +25,7 @@ from ensemble.wire import codes
 from ensemble.wire.records import Acl, Id
 from ensemble.wire.requests import MultiItem
 from ensemble.wire.txns import MultiTxn, read_txn
+from tests.recount import ahead, recount, used
 
 ROOT = b"/t/pay"
 QUOTA = b"/zookeeper/quota/t/pay"

@@ -6,7 +6,6 @@ from librt.strings import BytesWriter
 
 from ensemble.tree.acl import AclSchemes, DigestScheme, IpScheme, WorldScheme
 from ensemble.tree.apply import Applied, apply
-from ensemble.tree.budget import Budget
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.digest import NO_SUMS, content_crc, is_counted, node_digest
 from ensemble.tree.paths import parent_of
@@ -30,6 +29,7 @@ from ensemble.wire.requests import (
     write_set_data,
 )
 from ensemble.wire.txns import read_txn
+from tests.recount import recount, used
 
 ALICE = Id("digest", "alice:V55/p2T0OpjQ+low3NVAH4aLvm0=")
 ADDRESS = Id("ip", "127.0.0.1")
@@ -293,32 +293,6 @@ def audit(tree: DataTree) -> None:
     assert len(tree.acls.by_entries) <= len(tree.acls.by_id)
     for budget in tree.budgets.by_name.values():
         assert used(budget) == recount(tree, budget), budget.name
-
-
-def recount(tree: DataTree, budget: Budget) -> tuple[int, int, int]:
-    """Znodes, bytes and ephemerals below a root, as docs/tenancy.md defines them."""
-    znodes = size = ephemerals = 0
-    for path, node in tree.nodes.items():
-        seen = path
-        if path.startswith(b"/zookeeper/quota/"):
-            seen = path[len(b"/zookeeper/quota") :]
-        if seen != budget.root and not seen.startswith(budget.root + b"/"):
-            continue
-        znodes += 1
-        size += len(path) - len(budget.root) or 1
-        stats = seen != path and path.endswith(b"/zookeeper_stats")
-        size += 128 if stats else len(node.data or b"")
-        size += len(acl_bytes(node.acl.entries))
-        ephemerals += kind_of_owner(node.owner, tree.extended_types) == EPHEMERAL
-    return znodes, size, ephemerals
-
-
-def used(budget: Budget) -> tuple[int, int, int]:
-    return budget.used_znodes, budget.used_bytes, budget.used_ephemerals
-
-
-def ahead(budget: Budget) -> tuple[int, int, int]:
-    return budget.ahead_znodes, budget.ahead_bytes, budget.ahead_ephemerals
 
 
 def contents(tree: DataTree, quota_data: bool = True) -> dict[str, object]:
