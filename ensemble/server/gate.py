@@ -12,7 +12,9 @@ from ensemble.server.bindings import TenantBindings
 from ensemble.server.connection import Connection, Pending
 from ensemble.server.contracts import Gate
 from ensemble.server.pipeline import Pipeline
+from ensemble.tenancy import budgeting
 from ensemble.tenancy.directory import Directory
+from ensemble.tenancy.spec import TenantSpec
 from ensemble.tree.apply import Applied
 from ensemble.wire.jute import Reader
 from ensemble.wire.txns import TxnHeader
@@ -66,3 +68,11 @@ class TenantGate(Gate):
 
     def end_turn(self, now_us: i64) -> None:
         pass
+
+    def apply_limits(self, spec: TenantSpec) -> None:
+        """A document is in force, or in force again over another tree: so are its size limits."""
+        budgeting.apply_limits(self.pipeline.tree.budgets, spec)
+
+    def drop_limits(self, slug: str) -> None:
+        """A tenant is gone."""
+        budgeting.drop_limits(self.pipeline.tree.budgets, slug)

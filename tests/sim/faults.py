@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tests.sim.budgeted import Allowance, allowances_of
 from tests.sim.client import Client
 from tests.sim.machine import Machine
 from tests.sim.network import Network, Pace
@@ -42,6 +43,7 @@ class Plan:
     reconfig_gap_us: int = 500_000
     local_sessions: bool = False  # sessions are their server's own until they own an ephemeral
     disk_diff_odds: float = 1.0  # how often the log files can prove a DIFF
+    allowances: tuple[Allowance, ...] = ()  # what subtrees may hold
 
     @property
     def servers(self) -> range:
@@ -113,6 +115,7 @@ def plan_of(seed: int, voters: int = 0) -> Plan:
     # Half of the kinds, each with a weight of its own: some runs know one kind of fault only.
     count = rng.choice((1, 2, 4, 8, len(KINDS)))
     plan.kinds = {kind: rng.randint(1, 5) for kind in rng.sample(KINDS, count)}
+    plan.allowances = allowances_of(seed)
     return plan
 
 

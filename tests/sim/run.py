@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ensemble.tree.datatree import DataTree
 from tests.sim import witness
+from tests.sim.budgeted import check_allowances, check_usage
 from tests.sim.client import Client
 from tests.sim.faults import Faults, Plan
 from tests.sim.history import Expired, History, Lost, Op
@@ -203,6 +204,7 @@ class Run:
         wrong += witness.check_replies(history)
         wrong += witness.check_syncs(history.ops)
         wrong += witness.check_ephemerals(model)
+        wrong += check_allowances(model, history.ops, self.plan.allowances)
         wrong += check_watches(model, history)
         wrong += check_linearizable(history, b"/k/")
         for sid in self.machines:
@@ -215,6 +217,7 @@ class Run:
                 for path, node in tree.nodes.items()
             }
             wrong += witness.check_tree(model, sid, seen)
+            wrong += check_usage(sid, tree)
             open_ones = {s for s in model.opened if s not in model.closed}
             if set(tree.sessions) != open_ones:
                 odd = {hex(s & (1 << 64) - 1) for s in set(tree.sessions) ^ open_ones}
