@@ -153,6 +153,7 @@ class Leader:
             # What it promised or stored stays true after it is gone, but it must be here to serve.
             self.synced.discard(sid)
             self.broadcast.forget(sid)
+            self.host.on_learner_left(learner.sid)
 
     def close(self, reason: str) -> None:
         """The role is over: every link ends."""
@@ -164,6 +165,11 @@ class Leader:
     def resign(self, reason: str) -> None:
         if not self.resigned:
             self.resigned = reason
+
+    def has_turns(self, sid: i64) -> bool:
+        """Whether a learner tells answers apart by session, so that they may overtake others."""
+        learner = self.by_sid.get(int(sid))
+        return learner is not None and learner.features & peers.TURNS != 0
 
     # Packets
 
@@ -507,13 +513,13 @@ class Leader:
 
     # Sync: only a leader that a quorum has confirmed since may answer (trust.md A22)
 
-    def sync(self, sid: i64) -> None:
+    def sync(self, sid: i64, session_id: i64) -> None:
         """A client of server `sid` wants everything that was written before now."""
         pings: dict[int, int] = {}
         for other in self.by_sid.values():
             if other.stage == FOLLOWING and not other.is_observer:
                 pings[int(other.sid)] = int(other.pings_sent) + 1
-        self.syncs.append(PendingSync(sid, self.broadcast.proposed(), pings))
+        self.syncs.append(PendingSync(sid, session_id, self.broadcast.proposed(), pings))
         self.syncs_waiting_for_ping = True
         if self.configuration.is_quorum({int(self.sid)}):
             self.answer_syncs()
@@ -522,11 +528,11 @@ class Leader:
         while self.syncs and self.is_confirmed(self.syncs[0]):
             sync = self.syncs.pop(0)
             if sync.sid == self.sid:
-                self.host.on_synced()
+                self.host.on_synced(sync.session_id)
             else:
                 learner = self.by_sid.get(int(sync.sid))
                 if learner is not None and learner.stage == FOLLOWING:
-                    write_packet(learner.link.out, peers.SYNC, 0)
+                    learner.send_synced(sync.session_id)
 
     def is_confirmed(self, sync: PendingSync) -> bool:
         if sync.zxid > self.broadcast.committed:

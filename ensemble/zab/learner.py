@@ -384,13 +384,18 @@ class Learner:
             self.log(packet.zxid, payload)
             self.commit_up_to(packet.zxid)
         elif type == peers.SYNC:
-            self.host.on_synced()
-        elif type == peers.REVALIDATE:
             data = packet.data
-            if data is None or len(data) < 9:
+            session_id: i64 = 0
+            if data is not None and len(data) == 8 and self.features & peers.TURNS != 0:
+                session_id = i64(int.from_bytes(data, "big", signed=True))
+            self.host.on_synced(session_id)
+        elif type == peers.REVALIDATE:
+            answer = packet.data
+            if answer is None or len(answer) < 9:
                 raise ProtocolError("an answer to REVALIDATE without a session")
-            session_id = i64(int.from_bytes(data[:8], "big", signed=True))
-            self.host.on_revalidated(session_id, data[8] != 0)
+            self.host.on_revalidated(
+                i64(int.from_bytes(answer[:8], "big", signed=True)), answer[8] != 0
+            )
         elif type == peers.COMMIT_AND_ACTIVATE:
             self.read_designated(packet)
             self.on_commit(packet.zxid)

@@ -67,6 +67,14 @@ class LearnerLink:
             return f"no acknowledgement within {timing.sync_ms()} ms"
         return ""
 
+    def send_synced(self, session_id: i64) -> None:
+        """A sync has happened; whose, for those that do not take the oldest."""
+        if self.features & peers.TURNS == 0:
+            write_packet(self.link.out, peers.SYNC, 0)
+        else:
+            data = int(session_id).to_bytes(8, "big", signed=True)
+            write_packet(self.link.out, peers.SYNC, 0, data)
+
     def send_activation(self, proposal: Proposal, leader: i64) -> None:
         """A reconfiguration is committed, and `leader` leads from here on."""
         designated = int(leader).to_bytes(8, "big")
@@ -82,12 +90,14 @@ class LearnerLink:
 class PendingSync:
     """A client's sync: answered when `zxid` is committed and a quorum has confirmed the leader.
 
-    `pings`: for each learner, how many PINGs it must have answered (all sent after the sync came).
+    `session_id`: the client's. `pings`: for each learner, how many PINGs it must have answered (all
+    sent after the sync came).
     """
 
-    __slots__ = ("pings", "sid", "zxid")
+    __slots__ = ("pings", "session_id", "sid", "zxid")
 
-    def __init__(self, sid: i64, zxid: i64, pings: dict[int, int]) -> None:
+    def __init__(self, sid: i64, session_id: i64, zxid: i64, pings: dict[int, int]) -> None:
         self.sid: Final = sid
+        self.session_id: Final = session_id
         self.zxid: Final = zxid
         self.pings: Final = pings

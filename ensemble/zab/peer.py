@@ -468,8 +468,8 @@ class Peer:
         assert leader is not None
         return leader.next_zxid()
 
-    def sync(self) -> None:
+    def sync(self, session_id: i64) -> None:
         """Leader: a client of this server asks for a sync; `Host.on_synced` follows."""
         leader = self.leader
         assert leader is not None
-        leader.sync(self.sid)
+        leader.sync(self.sid, session_id)

@@ -187,7 +187,7 @@ class FakeHost(Host):
     def take_touches(self) -> bytes:
         return bytes(12)
 
-    def on_synced(self) -> None:
+    def on_synced(self, session_id: int) -> None:
         self.note("synced")
 
     def propose_members(self, members: Members | None) -> None:

@@ -238,7 +238,7 @@ def test_a22_a_sync_waits_until_a_quorum_has_confirmed_the_leader() -> None:
     """A leader that was paused may have been replaced meanwhile."""
     scene = Scene()
     two, three = scene.serve()
-    scene.leader.sync(1)
+    scene.leader.sync(1, 7)
     scene.leader.end_turn()
     assert two.said() == three.said() == ["PING 2:0"]
     assert "synced" not in scene.host.read()
@@ -250,7 +250,7 @@ def test_a_sync_also_waits_for_what_was_proposed_before_it() -> None:
     scene = Scene()
     two, _ = scene.serve()
     scene.propose(1)
-    scene.leader.sync(2)
+    scene.leader.sync(2, 7)
     scene.leader.end_turn()
     scene.send(two, packet(peers.PING, zxid(2, 0), b""))
     assert "SYNC 0:0" not in two.said()
@@ -263,7 +263,7 @@ def test_a_sync_ends_with_the_connection_that_asked_for_it() -> None:
     """Its answer on the next connection would be taken for that of a later sync (A5)."""
     scene = Scene()
     two, three = scene.serve()
-    scene.leader.sync(2)
+    scene.leader.sync(2, 7)
     scene.leader.end_turn()
     scene.leader.on_link_closed(two, scene.now_ms)
     again = scene.join(info(2, 2))
