@@ -25,6 +25,7 @@ from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Host, Link, Proposal
 from ensemble.zab.members import Members, parse_members
 from ensemble.zab.reconfiguration import remains_leader
+from ensemble.zab.synchronization import UNKNOWN_ZXID
 from ensemble.zab.timing import Timing
 
 CONNECTING: Final = 0
@@ -181,7 +182,7 @@ class Learner:
         else:
             self.host.save_accepted_epoch(self.epoch)
             self.accepted_epoch = self.epoch
-        zxid = -1 if self.needs_snapshot else self.last_zxid
+        zxid = UNKNOWN_ZXID if self.needs_snapshot else self.last_zxid
         link = self.link
         assert link is not None
         write_packet(link.out, peers.ACK_EPOCH, zxid, int(epoch & 0xFFFFFFFF).to_bytes(4, "big"))
