@@ -275,10 +275,24 @@ class Leader:
                     f"its history ({epoch}, {format_zxid(packet.zxid)}) is ahead of this one "
                     f"({self.own_epoch}, {format_zxid(self.own_zxid)})"
                 )
-            if self.configuration.is_voter(learner.sid) and packet.zxid != UNKNOWN_ZXID:
+            if self.may_have_forgotten(epoch, packet.zxid):
+                self.host.report(
+                    f"server {learner.sid} is empty and this one is not: its data may be lost, it "
+                    "does not count before it has copied the ensemble's"
+                )
+            elif self.configuration.is_voter(learner.sid) and packet.zxid != UNKNOWN_ZXID:
                 self.promised.add(int(learner.sid))
         if self.configuration.is_quorum(self.promised):
             self.establish(now_ms)
+
+    def may_have_forgotten(self, epoch: i64, zxid: i64) -> bool:
+        """Whether a server that is empty may once have stored what is missing here (trust.md F8).
+
+        There are transactions of an ensemble's epoch, so a quorum has stored its epoch: of those
+        servers each that still has its data is none of the empty ones. Without such a transaction
+        the ensemble may be a new one, around the data of a server that stood alone.
+        """
+        return epoch == 0 and zxid == 0 and self.own_zxid >> 32 > 0
 
     def establish(self, now_ms: i64) -> None:
         """A quorum follows nobody older than this epoch any more."""

@@ -9,7 +9,8 @@ from ensemble.wire.peers import FEATURES
 from ensemble.zab.learner import PROMISED, SERVING
 from ensemble.zab.members import parse_members
 from ensemble.zab.timing import Timing
-from tests.sim.faults import Plan, plan_of, plan_of_local, plan_of_point
+from tests.sim.decay import DECAYS, Decay
+from tests.sim.faults import Faults, Plan, plan_of, plan_of_decay, plan_of_local, plan_of_point
 from tests.sim.machine import LAYOUT, Machine, Program
 from tests.sim.member import Member
 from tests.sim.run import Outcome, Run
@@ -83,6 +84,25 @@ class EnsembleRun(Run):
         if replica is None or replica.peer is None or replica.peer.learner is None:
             return None
         return int(replica.peer.learner.leader_sid)
+
+
+class DecayRun(EnsembleRun):
+    """A run whose disks forget and change things."""
+
+    def make_faults(self) -> Faults:
+        decay = Decay(self.plan, self.machines, self.network, self.clients)
+        decay.arm(self.plan.voters, self.serves)
+        decay.counts = self.tap.counts
+        return decay
+
+    def serves(self, sid: int) -> bool:
+        replica = self.replica(sid)
+        return replica is not None and replica.state != peers.LOOKING
+
+
+def run_decay(seed: int, verbose: bool = False) -> Outcome:
+    """One seed with disks that forget."""
+    return DecayRun(plan_of_decay(seed, DECAYS), verbose).go()
 
 
 def run_ensemble(seed: int, verbose: bool = False) -> Outcome:

@@ -172,6 +172,21 @@ def plan_of_local(seed: int) -> Plan:
     return plan
 
 
+def plan_of_decay(seed: int, kinds: tuple[str, ...]) -> Plan:
+    """Disks that forget, at a minority of the voters at a time, among all the faults of others."""
+    plan = plan_of(seed)
+    rng = random.Random(f"{seed}/decay")
+    plan.faults_us = max(plan.faults_us, 6_000_000)
+    plan.think_us = min(plan.think_us, 10_000)
+    plan.ops = max(plan.ops, 300)
+    if rng.random() < 0.3:
+        plan.kinds = {}
+    total = max(4, sum(plan.kinds.values()))
+    for kind in rng.sample(kinds, rng.choice((1, 2, len(kinds)))):
+        plan.kinds[kind] = max(1, total // 2)
+    return plan
+
+
 class Faults:
     """Begins faults at random times, and ends all of them at once when it is told to."""
 

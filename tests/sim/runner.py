@@ -19,7 +19,7 @@ from typing import IO
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 4  # seeds that a worker is given at a time
 WORKER_TIMEOUT_S = 600.0
-KINDS = ("ensemble", "core", "solo", "points", "reconfig", "local")
+KINDS = ("ensemble", "core", "solo", "points", "reconfig", "local", "decay")
 # The same order of everything on every machine. Bugs can be put back into sources only.
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "ENSEMBLE_PURE": "1"}
 COMPILED = {"PYTHONHASHSEED": "0", "ENSEMBLE_PURE": "0"}
@@ -31,7 +31,7 @@ def run_one(kind: str, seed: int, verbose: bool = False) -> dict[str, object]:
     # Imported here: the parent process starts workers and needs none of it.
     from tests.sim.bugs import BUGS, put_back
     from tests.sim.corerun import run_core
-    from tests.sim.ensemble import run_ensemble, run_local, run_point
+    from tests.sim.ensemble import run_decay, run_ensemble, run_local, run_point
     from tests.sim.reconfigured import run_reconfigured
     from tests.sim.solo import run_solo
 
@@ -42,6 +42,7 @@ def run_one(kind: str, seed: int, verbose: bool = False) -> dict[str, object]:
         "solo": run_solo,
         "points": run_point,
         "local": run_local,
+        "decay": run_decay,
         "reconfig": run_reconfigured,
     }
     run = runs[kind]

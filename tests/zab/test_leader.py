@@ -147,6 +147,31 @@ def test_a_promise_made_before_is_no_vote_but_is_served() -> None:
     assert link.said()[-1] == "NEWLEADER 2:0"
 
 
+def test_an_empty_server_does_not_count_where_there_is_history_f8() -> None:
+    """It may have lost what it had acknowledged (I9), however often it has promised since."""
+    scene = Scene()
+    for accepted in (0, 1):
+        empty = scene.join(info(2, accepted))
+        scene.send(empty, ack_epoch(0, 0))
+        assert scene.leader.phase == leaders.EPOCH_FIXED
+    other = scene.join(info(3, 1))
+    scene.send(other, ack_epoch(OLD[0], 1))
+    assert scene.leader.phase == leaders.ESTABLISHED
+    # It gets everything like any other, and counts once it has stored that.
+    assert empty.said() == ["LEADERINFO 2:0", "SNAP 1:2", "NEWLEADER 2:0"]
+    scene.ack(empty, 0)
+    assert scene.leader.phase == leaders.SERVING
+
+
+def test_empty_servers_count_in_a_new_ensemble() -> None:
+    """Also around the data of a server that stood alone: no epoch has a transaction yet."""
+    for history in ([], [zxid(0, 7)]):
+        for current in (0, 1):  # a leader that fell before anybody had stored its epoch
+            scene = Scene(history, accepted=current, current=current)
+            scene.send(scene.join(info(2, 0)), ack_epoch(0, 0))
+            assert scene.leader.phase == leaders.ESTABLISHED
+
+
 def test_nobody_is_served_before_a_quorum_has_stored_the_history() -> None:
     """Zab.md 4.6: UPTODATE goes to all who wait, once the leader serves."""
     scene = Scene(voters=5)
