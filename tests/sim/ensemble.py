@@ -10,7 +10,15 @@ from ensemble.zab.learner import PROMISED, SERVING
 from ensemble.zab.members import parse_members
 from ensemble.zab.timing import Timing
 from tests.sim.decay import DECAYS, Decay
-from tests.sim.faults import Faults, Plan, plan_of, plan_of_decay, plan_of_local, plan_of_point
+from tests.sim.faults import (
+    Faults,
+    Plan,
+    plan_of,
+    plan_of_decay,
+    plan_of_local,
+    plan_of_point,
+    with_groups,
+)
 from tests.sim.machine import LAYOUT, Machine, Program
 from tests.sim.member import Member
 from tests.sim.run import Outcome, Run
@@ -22,7 +30,7 @@ def members_text(plan: Plan) -> bytes:
     for sid in plan.servers:
         role = "observer" if sid > plan.voters else "participant"
         lines.append(f"server.{sid}=10.0.0.{sid}:2888:3888:{role}")
-    return "\n".join([*lines, "version=0"]).encode()
+    return "\n".join([*lines, *plan.groups, "version=0"]).encode()
 
 
 def make(machine: Machine, run: Run) -> Program:
@@ -108,6 +116,11 @@ def run_decay(seed: int, verbose: bool = False) -> Outcome:
 def run_ensemble(seed: int, verbose: bool = False) -> Outcome:
     """One seed, from its beginning to its verdict."""
     return EnsembleRun(plan_of(seed), verbose).go()
+
+
+def run_groups(seed: int, verbose: bool = False) -> Outcome:
+    """One seed with a quorum of quorums."""
+    return EnsembleRun(with_groups(plan_of(seed)), verbose).go()
 
 
 def run_local(seed: int, verbose: bool = False) -> Outcome:

@@ -43,6 +43,8 @@ class Plan:
     local_sessions: bool = False  # sessions are their server's own until they own an ephemeral
     disk_diff_odds: float = 1.0  # how often the log files can prove a DIFF
 
+    groups: list[str] = field(default_factory=list)  # lines of zoo.cfg: a quorum of quorums
+
     @property
     def servers(self) -> range:
         return range(1, self.voters + self.observers + 1)
@@ -169,6 +171,25 @@ def plan_of_local(seed: int) -> Plan:
     plan.local_sessions = True
     plan.first_counter = 0
     plan.kinds["client_cut"] = rng.randint(1, 5)
+    return plan
+
+
+def with_groups(plan: Plan) -> Plan:
+    """The same among voters in groups, each with a weight: some have none (election.md 5)."""
+    rng = random.Random(f"{plan.seed}/groups")
+    plan.voters = rng.choice((4, 5, 6, 7))
+    sids = list(range(1, plan.voters + 1))
+    rng.shuffle(sids)
+    count = rng.choice((1, 2, 3, 3))
+    groups = [sids[at::count] for at in range(count)]
+    plan.groups = [
+        f"group.{at}={':'.join(str(sid) for sid in group)}" for at, group in enumerate(groups, 1)
+    ]
+    weights = {sid: rng.choice((0, 1, 1, 1, 2, 3)) for sid in sids}
+    if not any(weights.values()):
+        weights[sids[0]] = 1
+    if rng.random() < 0.7:  # else every weight is 1, by default
+        plan.groups += [f"weight.{sid}={weights[sid]}" for sid in sids]
     return plan
 
 
