@@ -114,8 +114,8 @@ class Leader:
         if learner is None:
             return
         learner.heard_ms = now_ms
-        learner.packets.feed(data)
         try:
+            learner.feed(data)
             while not self.resigned and int(link.id) in self.learners:
                 packet = learner.packets.next_packet()
                 if packet is None:
@@ -203,7 +203,7 @@ class Leader:
         """FOLLOWERINFO or OBSERVERINFO, the first packet."""
         if packet.type != peers.FOLLOWER_INFO and packet.type != peers.OBSERVER_INFO:
             raise ProtocolError(f"{peers.name_of(packet.type)} as the first packet")
-        info = read_learner_info(packet.data)
+        info = read_learner_info(packet.data, packet.zxid)
         version = self.configuration.latest().version
         if info.members_version > version:
             raise ProtocolError(
@@ -254,8 +254,9 @@ class Leader:
             self.establish(now_ms)
 
     def send_leader_info(self, learner: LearnerLink) -> None:
-        data = encode_leader_info(learner.features)
+        data = encode_leader_info(learner.features, self.epoch << 32)
         write_packet(learner.link.out, peers.LEADER_INFO, self.epoch << 32, data)
+        learner.seal()
 
     def on_ack_epoch(self, learner: LearnerLink, packet: Packet, now_ms: i64) -> None:
         """A learner has promised this epoch, and says where its history ends."""
@@ -275,7 +276,7 @@ class Leader:
                     f"its history ({epoch}, {format_zxid(packet.zxid)}) is ahead of this one "
                     f"({self.own_epoch}, {format_zxid(self.own_zxid)})"
                 )
-            if self.may_have_forgotten(epoch, packet.zxid):
+            if learner.may_have_forgotten(self.own_zxid):
                 self.host.report(
                     f"server {learner.sid} is empty and this one is not: its data may be lost, it "
                     "does not count before it has copied the ensemble's"
@@ -284,15 +285,6 @@ class Leader:
                 self.promised.add(int(learner.sid))
         if self.configuration.is_quorum(self.promised):
             self.establish(now_ms)
-
-    def may_have_forgotten(self, epoch: i64, zxid: i64) -> bool:
-        """Whether a server that is empty may once have stored what is missing here (trust.md F8).
-
-        There are transactions of an ensemble's epoch, so a quorum has stored its epoch: of those
-        servers each that still has its data is none of the empty ones. Without such a transaction
-        the ensemble may be a new one, around the data of a server that stood alone.
-        """
-        return epoch == 0 and zxid == 0 and self.own_zxid >> 32 > 0
 
     def establish(self, now_ms: i64) -> None:
         """A quorum follows nobody older than this epoch any more."""

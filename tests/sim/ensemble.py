@@ -17,6 +17,7 @@ from tests.sim.faults import (
     plan_of_decay,
     plan_of_local,
     plan_of_point,
+    plan_of_wire,
     with_groups,
 )
 from tests.sim.machine import LAYOUT, Machine, Program
@@ -121,6 +122,14 @@ def run_ensemble(seed: int, verbose: bool = False) -> Outcome:
 def run_groups(seed: int, verbose: bool = False) -> Outcome:
     """One seed with a quorum of quorums."""
     return EnsembleRun(with_groups(plan_of(seed)), verbose).go()
+
+
+def run_wire(seed: int, verbose: bool = False) -> Outcome:
+    """One seed with bits that change on the way."""
+    run = EnsembleRun(plan_of_wire(seed), verbose)
+    outcome = run.go()
+    outcome.counts["bits flipped"] = run.network.flips
+    return outcome
 
 
 def run_local(seed: int, verbose: bool = False) -> Outcome:

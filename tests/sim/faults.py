@@ -164,6 +164,20 @@ def plan_of_reconfig(seed: int) -> Plan:
     return plan
 
 
+def plan_of_wire(seed: int) -> Plan:
+    """Bits change on the way between servers of ours, among all the faults of other runs."""
+    plan = plan_of(seed)
+    rng = random.Random(f"{seed}/wire")
+    plan.cumulative = True  # Apache's servers have no sums to compare
+    plan.ops = max(plan.ops, 150)
+    if rng.random() < 0.3:
+        plan.kinds = {}
+    total = max(4, sum(plan.kinds.values()))
+    plan.kinds["flipped_bit"] = total
+    plan.kinds["flipped_vote"] = max(1, total // 4)
+    return plan
+
+
 def plan_of_local(seed: int) -> Plan:
     """Local sessions that become everybody's, and connections that end meanwhile."""
     plan = plan_of(seed)
@@ -248,8 +262,10 @@ class Faults:
         self.world.note("peace")
         self.network.free_all()
         self.network.pace = Pace()
+        self.network.elections.to_flip = 0
         for end in self.network.ends:
             end.cut_after = -1
+            end.flip_after = -1
         for machine in self.machines.values():
             self.heal(machine)
             machine.resume()
@@ -488,6 +504,20 @@ class Faults:
         ends = [end for end in self.network.ends if isinstance(end.there, int)]
         for end in self.rng.sample(ends, min(len(ends), 3)):
             end.cut_after = self.a_while(1, 20_000)
+
+    def flipped_bit(self) -> None:
+        """Bits change on connections between two servers (F24)."""
+        ends = [
+            end
+            for end in self.network.ends
+            if isinstance(end.there, int) and isinstance(end.here, int)
+        ]
+        for end in self.rng.sample(ends, min(len(ends), 3)):
+            end.flip_after = self.a_while(1, 20_000)
+
+    def flipped_vote(self) -> None:
+        """The next messages of the election ports arrive changed."""
+        self.network.elections.to_flip = self.rng.randint(1, 5)
 
     def slow_network(self) -> None:
         place = self.some_machine().sid

@@ -29,6 +29,7 @@ KINDS = (
     "decay",
     "groups",
     "core-groups",
+    "wire",
 )
 # The same order of everything on every machine. Bugs can be put back into sources only.
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "ENSEMBLE_PURE": "1"}
@@ -41,7 +42,14 @@ def run_one(kind: str, seed: int, verbose: bool = False) -> dict[str, object]:
     # Imported here: the parent process starts workers and needs none of it.
     from tests.sim.bugs import BUGS, put_back
     from tests.sim.corerun import run_core, run_core_groups
-    from tests.sim.ensemble import run_decay, run_ensemble, run_groups, run_local, run_point
+    from tests.sim.ensemble import (
+        run_decay,
+        run_ensemble,
+        run_groups,
+        run_local,
+        run_point,
+        run_wire,
+    )
     from tests.sim.reconfigured import run_reconfigured
     from tests.sim.solo import run_solo
 
@@ -53,6 +61,7 @@ def run_one(kind: str, seed: int, verbose: bool = False) -> dict[str, object]:
         "points": run_point,
         "local": run_local,
         "decay": run_decay,
+        "wire": run_wire,
         "groups": run_groups,
         "core-groups": run_core_groups,
         "reconfig": run_reconfigured,

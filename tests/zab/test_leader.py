@@ -1,7 +1,8 @@
 """A leader, from the first learner to broadcast (zab.md 3 to 6)."""
 
 from ensemble.wire import peers
-from ensemble.wire.peers import FEATURES
+from ensemble.wire.peers import CUMULATIVE, SEALED
+from ensemble.wire.sealing import seal
 from ensemble.zab import leader as leaders
 from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Proposal
@@ -231,7 +232,7 @@ def test_3104_who_joins_in_the_middle_gets_everything_in_order_a10() -> None:
 
 
 def test_commits_go_out_one_by_one_to_apaches_servers_and_in_one_to_ours() -> None:
-    for features, said in ((0, ["COMMIT 2:1", "COMMIT 2:2"]), (FEATURES, ["COMMIT 2:2"])):
+    for features, said in ((0, ["COMMIT 2:1", "COMMIT 2:2"]), (CUMULATIVE, ["COMMIT 2:2"])):
         scene = Scene()
         two, three = scene.serve(features)
         for counter in (1, 2):
@@ -381,3 +382,26 @@ def test_a_connection_replaces_the_one_before_it_f15() -> None:
 
 def test_a_learner_that_says_it_is_the_leader_is_refused() -> None:
     assert "is 1, too" in Scene().join(info(1, 1)).closed
+
+
+def test_a_learner_whose_bytes_were_changed_on_the_way_is_cut_f24() -> None:
+    """Sealed behind LEADERINFO: nothing of a piece with another sum is used."""
+    scene = Scene()
+    link = scene.join(info(2, 1, features=SEALED))
+    assert link.sealed_from == len(link.out) > 0
+    promise = seal(ack_epoch(OLD[-1], 1))
+    scene.send(link, promise[:-1] + b"\7")
+    assert "changed on the way" in link.closed
+    assert scene.leader.phase == leaders.EPOCH_FIXED
+    again = scene.join(info(2, 1, features=SEALED))
+    scene.send(again, promise[:9])
+    scene.send(again, promise[9:])
+    assert scene.leader.phase == leaders.ESTABLISHED
+
+
+def test_apaches_learners_speak_in_the_open() -> None:
+    scene = Scene()
+    link = scene.join(info(2, 1))
+    assert link.sealed_from < 0
+    scene.send(link, ack_epoch(OLD[-1], 1))
+    assert scene.leader.phase == leaders.ESTABLISHED
