@@ -17,7 +17,6 @@ from ensemble.tenancy import budgeting
 from ensemble.tenancy.accounting import Account, Meter
 from ensemble.tenancy.directory import Directory
 from ensemble.tenancy.seat import Seat
-from ensemble.tenancy.spec import TenantSpec
 from ensemble.tree.apply import Applied
 from ensemble.wire import codes
 from ensemble.wire.framing import LENGTH_BYTES
@@ -63,6 +62,7 @@ class TenantGate(Gate):
     def on_applied(self, header: TxnHeader, applied: Applied) -> None:
         directory = self.directory
         if directory.on_applied(self.pipeline.tree, applied):
+            self.apply_limits()
             self.bindings.on_documents()
         if directory.newly_bound:
             self.bindings.on_newly_bound()
@@ -95,6 +95,7 @@ class TenantGate(Gate):
 
     def on_serving(self) -> None:
         self.directory.load(self.pipeline.tree)
+        self.apply_limits()
         self.bindings.on_serving()
 
     def on_tick(self, wall_ms: i64) -> None:
@@ -108,10 +109,13 @@ class TenantGate(Gate):
             self.slow.end_turn(turn_us, now_us, self.meter.units)
         self.meter.end_turn(turn_us, now_us)
 
-    def apply_limits(self, spec: TenantSpec) -> None:
-        """A document is in force, or in force again over another tree: so are its size limits."""
-        budgeting.apply_limits(self.pipeline.tree.budgets, spec)
-
-    def drop_limits(self, slug: str) -> None:
-        """A tenant is gone."""
-        budgeting.drop_limits(self.pipeline.tree.budgets, slug)
+    def apply_limits(self) -> None:
+        """Documents have changed, or the tree is another one: so are the size limits."""
+        budgets = self.pipeline.tree.budgets
+        tenants = self.directory.by_slug
+        for slug, budget in list(budgets.by_name.items()):
+            known = tenants.get(slug)
+            if known is None or known.spec.root != budget.root:  # two may have changed places
+                budgeting.drop_limits(budgets, slug)
+        for tenant in tenants.values():
+            budgeting.apply_limits(budgets, tenant.spec)
