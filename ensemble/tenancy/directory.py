@@ -6,16 +6,18 @@ from mypy_extensions import i64
 
 from ensemble.tenancy.seat import Tenant
 from ensemble.tenancy.spec import ENFORCE, TenantSpec
+from ensemble.tree.paths import parent_of
 
 
 @final
 class Directory:
     """Every tenant in force. Roots do not lie within one another.
 
-    `is_empty` is what the hot path asks first. `enforcing`: tenants in mode enforce.
+    `is_empty` is what the hot path asks first. `enforcing`: tenants in mode enforce; `walled_below`:
+    their roots by parent.
     """
 
-    __slots__ = ("by_root", "by_slug", "depths", "enforcing", "is_empty")
+    __slots__ = ("by_root", "by_slug", "depths", "enforcing", "is_empty", "walled_below")
 
     def __init__(self) -> None:
         self.by_slug: Final[dict[str, Tenant]] = {}
@@ -23,6 +25,7 @@ class Directory:
         self.depths: list[int] = []  # the numbers of names that roots have, ascending
         self.enforcing: i64 = 0
         self.is_empty = True
+        self.walled_below: dict[bytes, list[bytes]] = {}
 
     def put(self, spec: TenantSpec) -> Tenant:
         """A new document of a tenant, known or not; what was counted goes on being counted."""
@@ -69,9 +72,12 @@ class Directory:
     def _count(self) -> None:
         self.is_empty = not self.by_slug
         self.enforcing = 0
+        self.walled_below = {}
         depths: set[int] = set()
         for tenant in self.by_slug.values():
-            depths.add(tenant.spec.root.count(b"/"))
+            root = tenant.spec.root
+            depths.add(root.count(b"/"))
             if tenant.spec.mode == ENFORCE:
                 self.enforcing += 1
+                self.walled_below.setdefault(parent_of(root), []).append(root)
         self.depths = sorted(depths)

@@ -20,9 +20,10 @@ class Tenant:
     """A tenant at this server. `spec` is the document in force.
 
     `connections` and `watches` are those at this server; `sessions` those of the ensemble.
+    `visitor`: the seat of a request from outside into the root, where the mode lets it in.
     """
 
-    __slots__ = ("account", "connections", "sessions", "spec", "view", "watches")
+    __slots__ = ("account", "connections", "sessions", "spec", "view", "visitor", "watches")
 
     def __init__(self, spec: TenantSpec) -> None:
         self.spec = spec
@@ -31,6 +32,7 @@ class Tenant:
         self.connections: i64 = 0
         self.sessions: i64 = 0
         self.watches: i64 = 0
+        self.visitor: Final = Seat(self, None, NOBODY, "")
 
     def use(self, spec: TenantSpec) -> None:
         """A new document is in force."""
