@@ -10,6 +10,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from ensemble.tenancy.directory import Directory
+from ensemble.tenancy.registry import TENANTS
 from ensemble.tenancy.seat import Seat, Tenant
 from ensemble.tenancy.spec import ENFORCE
 from ensemble.tree.acl import SUPER
@@ -17,8 +18,6 @@ from ensemble.tree.datatree import DataTree
 from ensemble.tree.paths import QUOTA, ROOT, ZOOKEEPER_PREFIX, is_within
 from ensemble.tree.quota import LIMITS_SUFFIX, STATS_SUFFIX
 from ensemble.wire.records import Id
-
-REGISTRY: Final = b"/zookeeper/tenants"
 
 
 def sees_all(seat: Seat, ids: list[Id]) -> bool:
@@ -57,7 +56,7 @@ class Sight:
         if self.directory.is_empty:
             return False
         if path.startswith(ZOOKEEPER_PREFIX):
-            if is_within(path, REGISTRY):
+            if is_within(path, TENANTS):
                 return True
             if path.endswith(LIMITS_SUFFIX):
                 return self.is_above(path[len(QUOTA) : -len(LIMITS_SUFFIX)])
