@@ -13,6 +13,7 @@ from typing import Final
 
 from ensemble.errors import ConfigError
 from ensemble.server import ignored_keys
+from ensemble.server.audit_config import AuditOptions, read_audit
 from ensemble.server.ignored_keys import TUNING
 from ensemble.server.keys import SECRET_KEY, Keys, shown
 from ensemble.server.properties import logical_lines, parse_properties, split_key, unescape
@@ -188,6 +189,7 @@ class Config:
     auth: AuthOptions
     tls: TlsOptions
     admin: AdminOptions
+    audit: AuditOptions
     quorum: QuorumOptions | None = None  # None: this server stands alone
     quorum_tls: TlsOptions | None = None
     text: str = ""
@@ -255,6 +257,7 @@ def build(keys: Keys, text: str, properties: dict[str, str], path: str = "") -> 
         auth=auth(keys, quorum is not None),
         tls=tls(keys, "ssl."),
         admin=admin(keys),
+        audit=read_audit(keys, data_dir),
         quorum=quorum,
         quorum_tls=quorum_tls if quorum is not None and quorum.tls_wanted else None,
         text=text,

@@ -110,6 +110,9 @@ class Connection:
     """
 
     __slots__ = (
+        "actor",
+        "actor_ids",
+        "actor_seat",
         "close_reason",
         "connect_timeout_ms",
         "connected_ms",
@@ -162,6 +165,10 @@ class Connection:
         self.dirty = False
         self.unsent_bytes: i64 = 0  # what the kernel did not take yet
         self.close_reason = ""
+        # Who asks, as the audit journal has it, and of whom that was made.
+        self.actor = b""
+        self.actor_ids: list[Id] | None = None
+        self.actor_seat: Seat | None = None
         self.sasl: object | None = None  # the server's half of a SASL exchange, while one runs
 
     def backlog_bytes(self) -> i64:

@@ -9,10 +9,12 @@ from typing import Final, Protocol, final
 from mypy_extensions import i64, trait
 
 from ensemble.server.connection import Connection, Pending
+from ensemble.tenancy.seat import Seat
 from ensemble.tree.apply import Applied
 from ensemble.tree.prepare import WriteRequest
 from ensemble.tree.sessions import Session
 from ensemble.wire.jute import Reader
+from ensemble.wire.records import Id
 from ensemble.wire.txns import Txn, TxnHeader
 
 
@@ -39,6 +41,10 @@ class Authority:
 
         True: it does already. False: its answer waits as SYNCING until `Pipeline.on_synced`.
         """
+        raise NotImplementedError
+
+    def is_leading(self) -> bool:
+        """Whether this server orders writes: it alone lets sessions expire and sweeps."""
         raise NotImplementedError
 
     def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
@@ -170,6 +176,60 @@ class Gate:
 
     def end_turn(self, now_us: i64) -> None:
         """Replies of this turn have gone out."""
+        raise NotImplementedError
+
+
+@trait
+class Audit:
+    """What the audit journal wants to hear of; `audit_tap.AuditTap` is the real one.
+
+    A server without a journal has none, so that it costs one question.
+    """
+
+    def on_committed(
+        self, conn: Connection, pending: Pending, header: TxnHeader, error: i64, applied: Applied
+    ) -> None:
+        """A write of a client that is here, whatever came of it. Before its reply is written."""
+        raise NotImplementedError
+
+    def on_unasked(self, header: TxnHeader, error: i64, applied: Applied) -> None:
+        """A transaction that no connection here waits for. Its client may just have gone."""
+        raise NotImplementedError
+
+    def on_session_opened(self, conn: Connection, header: TxnHeader) -> None:
+        """A createSession that was asked for here."""
+        raise NotImplementedError
+
+    def on_session_closed(
+        self, conn: Connection | None, header: TxnHeader, applied: Applied
+    ) -> None:
+        """A closeSession; `conn` is the session's connection, if it is here."""
+        raise NotImplementedError
+
+    def on_left(self, conn: Connection) -> None:
+        """A connection goes, and what it waits for still stands in `conn.pending`."""
+        raise NotImplementedError
+
+    def on_serving(self) -> None:
+        """Clients are taken (again): nothing from before is under way any more."""
+        raise NotImplementedError
+
+    def on_read(
+        self, conn: Connection, op: i64, error: i64, body: Reader, seat: Seat, ids: list[Id]
+    ) -> None:
+        """A read is answered; `body` stands at its beginning."""
+        raise NotImplementedError
+
+    def on_refused(self, conn: Connection, op: i64, error: i64, body: Reader | None) -> None:
+        """A request that was refused before it was looked at."""
+        raise NotImplementedError
+
+    def on_auth(self, conn: Connection, op: i64, scheme: bytes, error: i64) -> None:
+        """An identity was presented: taken (0) or refused."""
+        raise NotImplementedError
+
+    def on_reattach_refused(self, conn: Connection, session_id: i64) -> None:
+        """A client came back to a session with a wrong password."""
         raise NotImplementedError
 
 
