@@ -50,6 +50,8 @@ COMPILED = [
     "ensemble/server/contracts.py",
     "ensemble/server/shell.py",
     "ensemble/server/standalone.py",
+    "ensemble/server/turns.py",
+    "ensemble/server/ordering.py",
     "ensemble/server/replica.py",
     "ensemble/server/forwarding.py",
     "ensemble/server/digest_guard.py",

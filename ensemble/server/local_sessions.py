@@ -16,7 +16,7 @@ from librt.strings import BytesWriter
 from mypy_extensions import i64
 
 from ensemble.errors import ProtocolError
-from ensemble.server.connection import WAITING, Connection, Pending
+from ensemble.server.connection import WAITING, Connection
 from ensemble.server.contracts import LocalSessions
 from ensemble.server.operations import is_write
 from ensemble.server.pipeline import Pipeline
@@ -123,9 +123,7 @@ class LocalTable(LocalSessions):
             self.tracker.set_closing(session)
             self.forget(session.id)
             pipeline.outstanding += 1
-            conn.pending.append(
-                Pending(xid, op, 0, None, None, conn.ids, conn.seat, pipeline.now_us)
-            )
+            conn.pending.append(pipeline.pending_of(conn, xid, op, 0, None, None))
             pipeline.go_on(conn)
             pipeline.touch_dirty(conn)
             return True

@@ -37,6 +37,7 @@ from ensemble.server.quorum_config import QuorumOptions
 from ensemble.server.refusals import RefusalLog
 from ensemble.server.replica import Replica
 from ensemble.server.shell import ReplicaOptions
+from ensemble.server.slow import SlowLog
 from ensemble.server.standalone import StandaloneAuthority
 from ensemble.server.stats import ServerStats
 from ensemble.server.throttle import ConnectionThrottle
@@ -194,7 +195,9 @@ class Node:
             rules,
             self.stats,
         )
-        self.gate = TenantGate(self.pipeline, self.directory)
+        observe = config.observe
+        self.slow = SlowLog(observe.slow_ms * 1_000, observe.slow_max)
+        self.gate = TenantGate(self.pipeline, self.directory, self.slow)
         self.pipeline.gate = self.gate
         authority.pipeline = self.pipeline
         if config.quorum is not None:
@@ -542,6 +545,7 @@ class Node:
             self.upkeep.on_tick(int(now_ms), self.serving and self.authority.is_leading())
             self.end_turn()
             self.port.flush()
+            self.gate.end_turn(monotonic_us())
             if self.stores is not None and now_ms >= self._next_stores_ms:
                 self._next_stores_ms = now_ms + STORES_LOOKED_AT_EVERY_MS
                 self.renew_certificates(self.stores)

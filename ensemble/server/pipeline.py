@@ -90,9 +90,7 @@ class Pipeline(SessionDesk):
         elif is_read(op):
             if op == codes.OP_SYNC and not self.authority.sync(conn, xid, reader):
                 self.outstanding += 1
-                conn.pending.append(
-                    Pending(xid, op, SYNCING, None, reader, conn.ids, conn.seat, self.now_us)
-                )
+                conn.pending.append(self.pending_of(conn, xid, op, SYNCING, None, reader))
             elif conn.pending.count == 0:
                 begin = len(conn.out)
                 error = self.answers.answer(conn, xid, op, reader, conn.ids, conn.seat)
@@ -100,9 +98,7 @@ class Pipeline(SessionDesk):
                 self.touch_dirty(conn)
             else:
                 self.outstanding += 1
-                conn.pending.append(
-                    Pending(xid, op, 0, None, reader, conn.ids, conn.seat, self.now_us)
-                )
+                conn.pending.append(self.pending_of(conn, xid, op, 0, None, reader))
         elif op == codes.OP_AUTH:
             self.auth(conn, xid, reader)
         elif op == codes.OP_SASL:
@@ -133,18 +129,33 @@ class Pipeline(SessionDesk):
         self.refuse(conn, xid, op, self.tree.last_zxid, codes.THROTTLED_OP)
         return True
 
+    def pending_of(
+        self,
+        conn: Connection,
+        xid: i64,
+        op: i64,
+        zxid: i64,
+        reply: bytes | None,
+        reader: Reader | None,
+    ) -> Pending:
+        """A request that has to wait, as of now."""
+        arrived_us = conn.frames.arrived_us
+        if arrived_us == 0:
+            arrived_us = self.now_us  # nobody noted it: a connection without a socket
+        return Pending(xid, op, zxid, reply, reader, conn.ids, conn.seat, arrived_us, self.now_us)
+
     def write(self, conn: Connection, xid: i64, op: i64, reader: Reader) -> None:
         request = WriteRequest(conn.session_id, xid, op, reader, conn.ids)
-        body_at = reader.at
+        body = Reader(reader.buf, reader.at, reader.end)
         try:
             zxid = self.authority.submit(request)
         except MarshallingError:
             self.refuse(conn, xid, op, self.authority.last_proposed(), codes.MARSHALLING_ERROR)
             return
         if zxid != FORWARDED:  # else the replica does so once the leader has given it one
-            self.on_ordered(conn, op, zxid, Reader(reader.buf, body_at, reader.end))
+            self.on_ordered(conn, op, zxid, body)
         self.outstanding += 1
-        conn.pending.append(Pending(xid, op, zxid, None, None, conn.ids, conn.seat, self.now_us))
+        conn.pending.append(self.pending_of(conn, xid, op, zxid, None, body))
         if op == codes.OP_CLOSE_SESSION:
             session = conn.session
             if session is not None:
@@ -168,7 +179,7 @@ class Pipeline(SessionDesk):
     def reply_in_turn(self, conn: Connection, xid: i64, op: i64, reply: bytes) -> None:
         if conn.pending.count > 0:
             self.outstanding += 1
-            conn.pending.append(Pending(xid, op, 0, reply, None, conn.ids, conn.seat, self.now_us))
+            conn.pending.append(self.pending_of(conn, xid, op, 0, reply, None))
         else:
             conn.out.write(reply)
             self.sent(conn, op, error_in(reply), len(reply))
