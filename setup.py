@@ -50,6 +50,7 @@ COMPILED = [
     "ensemble/server/shell.py",
     "ensemble/server/standalone.py",
     "ensemble/server/replica.py",
+    "ensemble/server/edge_limits.py",
     "ensemble/server/forwarding.py",
     "ensemble/server/digest_guard.py",
     "ensemble/storage/txnlog.py",

@@ -13,6 +13,7 @@ from librt.strings import BytesWriter, write_i32_be, write_i64_be
 from mypy_extensions import i64, mypyc_attr
 
 from ensemble.errors import ProtocolError
+from ensemble.server.edge_limits import Claim
 from ensemble.tree.prepare import WriteRequest
 from ensemble.tree.sessions import Session
 from ensemble.wire.jute import Reader
@@ -25,18 +26,28 @@ TOUCH_BYTES: Final = 12  # session, timeout
 @final
 @mypyc_attr(acyclic=True, free_list_len=1)
 class Forwarded:
-    """One request that went to the leader; `connection_id` 0 where no connection waits for it."""
+    """One request that went to the leader; `connection_id` 0 where no connection waits for it.
 
-    __slots__ = ("body", "connection_id", "cxid", "op", "session_id")
+    `claim`: what it may add to budgets that the leader does not know.
+    """
+
+    __slots__ = ("body", "claim", "connection_id", "cxid", "op", "session_id")
 
     def __init__(
-        self, session_id: i64, cxid: i64, op: i64, connection_id: i64, body: Reader
+        self,
+        session_id: i64,
+        cxid: i64,
+        op: i64,
+        connection_id: i64,
+        body: Reader,
+        claim: Claim | None,
     ) -> None:
         self.op: Final = op
         self.body: Final = body
         self.session_id: Final = session_id
         self.cxid: Final = cxid
         self.connection_id: Final = connection_id
+        self.claim: Final = claim
 
 
 @final

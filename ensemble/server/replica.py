@@ -18,6 +18,7 @@ from ensemble.server.connection import FORWARDED, OPEN, WAITING, Connection
 from ensemble.server.contracts import Authority
 from ensemble.server.decoding import decode
 from ensemble.server.digest_guard import DigestGuard
+from ensemble.server.edge_limits import Claim, EdgeLimits
 from ensemble.server.forwarding import (
     Forwarded,
     ForwardedQueue,
@@ -98,6 +99,7 @@ class Replica(Host, Authority):
         self.receiver: StreamReader | None = None
         self.receiving_zxid: i64 = 0
         self.forwarded: Final = ForwardedQueue()
+        self.edge: Final = EdgeLimits(schemes)  # where the leader knows no budgets
         self.syncs: Final[deque[int]] = deque()  # connections that wait for a sync, in order
         self.revalidating: Final[deque[Connection]] = deque()
         self.owners: Final = Owners(sid, options.local_sessions)  # leader
@@ -334,7 +336,11 @@ class Replica(Host, Authority):
     def find_asker(self, header: TxnHeader) -> None:
         """Give the request that this transaction answers its zxid, if it was asked here."""
         forwarded = self.forwarded.match(header.session_id, header.cxid)
-        if forwarded is None or forwarded.connection_id == 0:
+        if forwarded is None:
+            return
+        if forwarded.claim is not None:
+            self.edge.release(forwarded.claim)
+        if forwarded.connection_id == 0:
             return
         pipeline = self.get_pipeline()
         conn = pipeline.connections.get(int(forwarded.connection_id))
@@ -377,6 +383,8 @@ class Replica(Host, Authority):
         show_members(self.tree, self.membership.configuration.members, self.wall_ms)
         self.preparer.discard()
         self.forget_clients()
+        learner = self.get_peer().learner
+        self.edge.is_due = learner is not None and learner.features & peers.BUDGETS == 0
         # The leader is told only of sessions whose clients were heard: a learner that comes and
         # goes must not keep alive those whose clients are gone.
         pipeline.tracker.gathers = False
@@ -409,6 +417,7 @@ class Replica(Host, Authority):
 
     def forget_clients(self) -> None:
         self.forwarded.clear()
+        self.edge.clear()
         self.syncs.clear()
         self.revalidating.clear()
         self.owners.clear()
@@ -543,7 +552,10 @@ class Replica(Host, Authority):
         body = request.body
         op = request.op
         kept = Reader(body.buf, body.at, body.end)
-        self.forwarded.append(Forwarded(session_id, request.cxid, op, connection_id, kept))
+        claim: Claim | None = None
+        if self.edge.is_due and not self.tree.budgets.is_empty:
+            claim = self.edge.claim(self.tree, request)
+        self.forwarded.append(Forwarded(session_id, request.cxid, op, connection_id, kept, claim))
         data = encode_forwarded(session_id, request.cxid, op, body)
         ids = None if request.op == codes.OP_CREATE_SESSION else request.ids
         self.forward(data, encode_ids(ids))

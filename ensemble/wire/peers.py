@@ -67,7 +67,8 @@ HELLO_TEXT_BYTES_MAX: Final = 2_048
 FEATURES_MARK: Final = 0x456E7362  # "Ensb"
 CUMULATIVE: Final = 1  # one ACK, one COMMIT stands for all zxids up to it
 EXACT_TRUNC: Final = 2  # refuses a TRUNC to a zxid that its log does not hold
-FEATURES: Final = CUMULATIVE | EXACT_TRUNC
+BUDGETS: Final = 16  # the leader refuses what does not fit into a subtree's budget
+FEATURES: Final = CUMULATIVE | EXACT_TRUNC | BUDGETS
 
 
 @final
