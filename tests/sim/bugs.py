@@ -228,8 +228,8 @@ def sync_without_confirmation() -> Patches:
     """A leader answers a sync without asking whether it still leads (trust.md A22)."""
     right = leader.Leader.sync
 
-    def sync(self: Any, sid: int) -> None:
-        right(self, sid)
+    def sync(self: Any, sid: int, session_id: int) -> None:
+        right(self, sid, session_id)
         self.answer_syncs()
 
     def is_confirmed(self: Any, sync: Any) -> bool:

@@ -120,7 +120,8 @@ class Member(Peered, Shell):
         )
         self.replica.recover()
         tree = self.replica.tree
-        machine.durable_zxid = int(tree.last_zxid)
+        if not machine.forgetful:  # what it had acknowledged was there once
+            machine.durable_zxid = int(tree.last_zxid)
         self.tracker = SessionTracker(plan.tick_ms)
         watches = WatchTable()
         # As `node.first_session_id`: the clock makes ids of two lives of a server differ.

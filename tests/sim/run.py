@@ -73,7 +73,10 @@ class Run:
             for number in range(plan.clients)
         ]
         self.workload = Workload(self.clients, plan.think_us, plan.ops)
-        self.faults = Faults(plan, self.machines, self.network, self.clients)
+        self.faults = self.make_faults()
+
+    def make_faults(self) -> Faults:
+        return Faults(self.plan, self.machines, self.network, self.clients)
 
     def go(self) -> Outcome:
         try:
