@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ensemble.server import pipeline, replica
+from ensemble.server import pipeline, replica, turns
 from ensemble.wire import peers, requests
 from ensemble.wire.peers import write_packet
 from ensemble.zab import broadcast, configuration, leader, learner, peer
@@ -268,6 +268,27 @@ def events_after_the_reply() -> Patches:
     return [(pipeline.Pipeline, "on_committed", on_committed)]
 
 
+def turns_break_a_sessions_order() -> Patches:
+    """Some requests are ordered at once, though earlier ones of their sessions wait."""
+    right = turns.LeaderTurns.admit
+
+    def admit(self: Any, request: Any, sid: int, in_order: bool, now_us: int) -> Any:
+        if int(request.session_id) in self.by_session and request.cxid % 2:
+            return self.flow_of(request.ids)
+        return right(self, request, sid, in_order, now_us)
+
+    return [(turns.LeaderTurns, "admit", admit)]
+
+
+def requests_of_a_lost_link_wait_on() -> Patches:
+    """What a learner's link brought is ordered though the link has ended meanwhile."""
+
+    def forget(self: Any, sid: int) -> None:
+        pass
+
+    return [(turns.LeaderTurns, "forget", forget)]
+
+
 def zxid_of_the_client_ignored() -> Patches:
     """A client that has seen more is taken, and the leader is not asked (trust.md C12)."""
     right = requests.read_connect_request
@@ -393,6 +414,18 @@ CLIENT_BUGS = [
         "trust.md I14",
         "a reply shows a change before its event comes",
         events_after_the_reply,
+    ),
+    Bug(
+        "turns within a session",
+        "trust.md I15",
+        "a session's later request overtakes one that waits for its tenant's turn",
+        turns_break_a_sessions_order,
+    ),
+    Bug(
+        "turns after the link",
+        "trust.md I15",
+        "a request that a lost link brought passes for one of the next",
+        requests_of_a_lost_link_wait_on,
     ),
     Bug(
         "going back in time",
