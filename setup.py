@@ -34,6 +34,7 @@ COMPILED = [
     *sorted(p for p in glob.glob("ensemble/tenancy/*.py", root_dir=ROOT) if "__init__" not in p),
     "ensemble/server/connections.py",
     "ensemble/server/committing.py",
+    "ensemble/server/bindings.py",
     "ensemble/server/gate.py",
     "ensemble/server/session_desk.py",
     "ensemble/server/pipeline.py",

@@ -26,6 +26,10 @@ class Link:
         self.id: i64 = id
         self.out: BytesWriter = BytesWriter()
 
+    def seal(self) -> None:
+        """What is written from here on leaves in sealed pieces (`wire.sealing`)."""
+        raise NotImplementedError
+
     def close(self, reason: str) -> None:
         """End it; `Peer.on_link_closed` is not called for it any more."""
         raise NotImplementedError

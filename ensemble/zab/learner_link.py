@@ -6,6 +6,7 @@ from mypy_extensions import i64
 
 from ensemble.wire import peers
 from ensemble.wire.peers import PacketBuffer, write_packet
+from ensemble.wire.sealing import Unsealer
 from ensemble.zab.host import Link, Proposal
 from ensemble.zab.timing import Timing
 
@@ -36,11 +37,13 @@ class LearnerLink:
         "sent",
         "sid",
         "stage",
+        "unsealer",
     )
 
     def __init__(self, link: Link, data_bytes_max: int, now_ms: i64) -> None:
         self.link: Final = link
         self.packets: Final = PacketBuffer(data_bytes_max)
+        self.unsealer: Unsealer | None = None
         self.stage: i64 = CONNECTED
         self.sid: i64 = -1
         self.is_observer = False
@@ -54,9 +57,33 @@ class LearnerLink:
         self.pings_sent: i64 = 0
         self.pings_answered: i64 = 0
 
+    def feed(self, data: bytes) -> None:
+        """Bytes that it has sent.
+
+        Raises:
+            ProtocolError: they were changed on the way.
+        """
+        unsealer = self.unsealer
+        self.packets.feed(data if unsealer is None else unsealer.feed(data))
+
+    def seal(self) -> None:
+        """From here on, both ways: LEADERINFO is the last packet in the open."""
+        if self.features & peers.SEALED != 0:
+            self.link.seal()
+            self.unsealer = Unsealer()
+
     def is_live(self) -> bool:
         """Whether it takes part in broadcast: proposals and commits go to it."""
         return self.stage >= SYNCING
+
+    def may_have_forgotten(self, leaders_zxid: i64) -> bool:
+        """Whether it is empty, but may once have stored what its leader lacks (trust.md F8).
+
+        There is a transaction of an ensemble's epoch, so a quorum has stored that epoch, and none
+        of it is empty that still has its data. Without such a transaction the ensemble may be a new
+        one, perhaps around the data of a server that stood alone.
+        """
+        return self.epoch == 0 and self.last_zxid == 0 and leaders_zxid >> 32 > 0
 
     def overdue(self, now_ms: i64, timing: Timing, serving: bool) -> str:
         """Why it has to be cut, for its silence or a missing acknowledgement; empty: it has not."""

@@ -11,7 +11,7 @@ from mypy_extensions import i64
 
 from ensemble.wire import peers
 from ensemble.wire.jute import MarshallingError
-from ensemble.wire.peers import Notification, notification_frame, read_notification
+from ensemble.wire.peers import Notification, read_notification, sealed_frame
 from ensemble.wire.zxid import format_zxid
 from ensemble.zab import leader as leaders
 from ensemble.zab import learner as learners
@@ -225,7 +225,7 @@ class Peer:
         elected: Vote | None = None
         for effect in effects:
             if isinstance(effect, Send):
-                self.host.send_notification(effect.sid, notification_frame(effect.notification))
+                self.host.send_notification(effect.sid, sealed_frame(effect.notification))
             elif isinstance(effect, Elected):
                 elected = effect.vote
             elif isinstance(effect, Adopt):

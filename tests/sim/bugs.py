@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ensemble.server import pipeline, replica, turns
+from ensemble.server import pipeline, replica
+from ensemble.tree import budget, budgets
 from ensemble.wire import peers, requests
 from ensemble.wire.peers import write_packet
 from ensemble.zab import broadcast, configuration, leader, learner, peer
@@ -268,27 +269,6 @@ def events_after_the_reply() -> Patches:
     return [(pipeline.Pipeline, "on_committed", on_committed)]
 
 
-def turns_break_a_sessions_order() -> Patches:
-    """Some requests are ordered at once, though earlier ones of their sessions wait."""
-    right = turns.LeaderTurns.admit
-
-    def admit(self: Any, request: Any, sid: int, in_order: bool, now_us: int) -> Any:
-        if int(request.session_id) in self.by_session and request.cxid % 2:
-            return self.flow_of(request.ids)
-        return right(self, request, sid, in_order, now_us)
-
-    return [(turns.LeaderTurns, "admit", admit)]
-
-
-def requests_of_a_lost_link_wait_on() -> Patches:
-    """What a learner's link brought is ordered though the link has ended meanwhile."""
-
-    def forget(self: Any, sid: int) -> None:
-        pass
-
-    return [(turns.LeaderTurns, "forget", forget)]
-
-
 def zxid_of_the_client_ignored() -> Patches:
     """A client that has seen more is taken, and the leader is not asked (trust.md C12)."""
     right = requests.read_connect_request
@@ -320,6 +300,31 @@ def old_members_are_enough() -> Patches:
             lambda self, sids: self.members.is_quorum(sids),
         ),
     ]
+
+
+def limits_forget_proposals() -> Patches:
+    """What is proposed and not applied is not counted: ZooKeeper's own quotas (quotas.md 5)."""
+    right = budget.Budget.check_create
+
+    def check_create(self: Any, weight: int, ephemerals: int) -> None:
+        kept = (self.ahead_znodes, self.ahead_bytes, self.ahead_ephemerals)
+        self.look_back()
+        try:
+            right(self, weight, ephemerals)
+        finally:
+            self.ahead_znodes, self.ahead_bytes, self.ahead_ephemerals = kept
+
+    return [(budget.Budget, "check_create", check_create)]
+
+
+def ephemerals_do_not_leave() -> Patches:
+    """A session's end gives nothing back where it is prepared."""
+    right = budgets.Budgets.give_back
+
+    def give_back(self: Any, path: bytes, data: Any, acl_bytes: int, ephemeral: bool) -> None:
+        right(self, path, data, acl_bytes, False)
+
+    return [(budgets.Budgets, "give_back", give_back)]
 
 
 CORE_BUGS = [
@@ -416,22 +421,24 @@ CLIENT_BUGS = [
         events_after_the_reply,
     ),
     Bug(
-        "turns within a session",
-        "trust.md I15",
-        "a session's later request overtakes one that waits for its tenant's turn",
-        turns_break_a_sessions_order,
-    ),
-    Bug(
-        "turns after the link",
-        "trust.md I15",
-        "a request that a lost link brought passes for one of the next",
-        requests_of_a_lost_link_wait_on,
-    ),
-    Bug(
         "going back in time",
         "trust.md C12, I11",
         "a server that is behind takes a client that is not",
         zxid_of_the_client_ignored,
+    ),
+]
+BUDGET_BUGS = [
+    Bug(
+        "limits forget what is proposed",
+        "trust.md I18",
+        "pipelined requests each see the same old usage",
+        limits_forget_proposals,
+    ),
+    Bug(
+        "ephemerals do not leave",
+        "trust.md I18",
+        "what a session had is counted on after its end",
+        ephemerals_do_not_leave,
     ),
 ]
 RECONFIG_BUGS = [
@@ -442,7 +449,7 @@ RECONFIG_BUGS = [
         old_members_are_enough,
     ),
 ]
-BUGS = CORE_BUGS + CLIENT_BUGS + RECONFIG_BUGS
+BUGS = CORE_BUGS + CLIENT_BUGS + BUDGET_BUGS + RECONFIG_BUGS
 
 
 def kind_of(bug: Bug) -> str:
