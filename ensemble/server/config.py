@@ -138,6 +138,7 @@ class AuthOptions:
     allow_failed_sasl: bool = False
     session_password: str = "secret"
     ensemble_names: tuple[str, ...] = ()
+    operator_keys: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -411,6 +412,7 @@ def auth(keys: Keys, member: bool) -> AuthOptions:
             "ensemble.sessionPassword", "apache" if member else "secret", ("secret", "apache")
         ),
         ensemble_names=keys.listed("ensembleAuthName"),
+        operator_keys=keys.text("ensemble.operator.keys"),
     )
 
 

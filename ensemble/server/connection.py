@@ -6,6 +6,7 @@ from librt.strings import BytesWriter
 from mypy_extensions import i64, mypyc_attr
 
 from ensemble.server.stats import ConnectionStats
+from ensemble.tenancy.identity import Grant
 from ensemble.tenancy.seat import OUTSIDE, Seat
 from ensemble.tree.sessions import Session
 from ensemble.wire.framing import FrameBuffer
@@ -123,8 +124,9 @@ class Connection:
     """State of one client connection.
 
     `ids` is replaced, never changed, when an identity is added: requests that were read earlier
-    keep the list they came with. `dirty` is true while the connection stands in the list of those
-    to flush.
+    keep the list they came with. `grant`: the credential of a tenant or operator that it has
+    proved; `wanted`: one that has been proved and is not in force yet. `dirty` is true while the
+    connection stands in the list of those to flush.
     """
 
     __slots__ = (
@@ -133,6 +135,7 @@ class Connection:
         "connected_ms",
         "dirty",
         "frames",
+        "grant",
         "id",
         "ids",
         "out",
@@ -150,6 +153,7 @@ class Connection:
         "state",
         "stats",
         "unsent_bytes",
+        "wanted",
     )
 
     def __init__(
@@ -174,6 +178,8 @@ class Connection:
         self.connected_ms: Final = now_ms
         self.ids: list[Id] = ids
         self.seat: Seat = OUTSIDE
+        self.grant: Grant | None = None
+        self.wanted: Grant | None = None
         self.state: i64 = NEW
         self.session: Session | None = None
         self.session_id: i64 = 0

@@ -8,10 +8,12 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
+from ensemble.server.bindings import TenantBindings
 from ensemble.server.connection import Connection, Pending
 from ensemble.server.contracts import Gate
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.slow import SlowLog
+from ensemble.tenancy import budgeting
 from ensemble.tenancy.accounting import Account, Meter
 from ensemble.tenancy.directory import Directory
 from ensemble.tenancy.seat import Seat
@@ -29,11 +31,13 @@ OVERHEAD_BYTES: Final = HEADER_BYTES + LENGTH_BYTES  # of a request, beside its 
 class TenantGate(Gate):
     """The gate of one server; see `contracts.Gate`."""
 
-    __slots__ = ("directory", "meter", "noted", "pipeline", "slow", "slow_us")
+    __slots__ = ("bindings", "directory", "meter", "noted", "pipeline", "slow", "slow_us")
 
     def __init__(self, pipeline: Pipeline, directory: Directory, slow: SlowLog) -> None:
         self.pipeline: Final = pipeline
         self.directory: Final = directory
+        self.bindings: Final = TenantBindings(pipeline, directory)
+        pipeline.bindings = self.bindings
         self.meter: Final = Meter()
         self.slow: Final = slow
         self.slow_us: Final[i64] = slow.threshold_us
@@ -56,7 +60,12 @@ class TenantGate(Gate):
         return encoded
 
     def on_applied(self, header: TxnHeader, applied: Applied) -> None:
-        pass
+        directory = self.directory
+        if directory.on_applied(self.pipeline.tree, applied):
+            self.apply_limits()
+            self.bindings.on_documents()
+        if directory.newly_bound:
+            self.bindings.on_newly_bound()
 
     def on_sent(
         self, conn: Connection, pending: Pending | None, op: i64, error: i64, size: i64
@@ -78,13 +87,20 @@ class TenantGate(Gate):
                 self.noted = True
 
     def on_opened(self, conn: Connection) -> None:
+        self.bindings.on_opened(conn)
         self.account_of(conn.seat).opened += 1
 
     def on_removed(self, conn: Connection) -> None:
-        pass
+        self.bindings.on_removed(conn)
 
     def on_serving(self) -> None:
-        pass
+        self.directory.load(self.pipeline.tree)
+        self.apply_limits()
+        self.bindings.on_serving()
+
+    def on_tick(self, wall_ms: i64) -> None:
+        """Time has passed: what is valid until some instant may have ended."""
+        self.bindings.on_tick(wall_ms)
 
     def end_turn(self, now_us: i64) -> None:
         turn_us = self.pipeline.now_us
@@ -92,3 +108,14 @@ class TenantGate(Gate):
             self.noted = False
             self.slow.end_turn(turn_us, now_us, self.meter.units)
         self.meter.end_turn(turn_us, now_us)
+
+    def apply_limits(self) -> None:
+        """Documents have changed, or the tree is another one: so are the size limits."""
+        budgets = self.pipeline.tree.budgets
+        tenants = self.directory.by_slug
+        for slug, budget in list(budgets.by_name.items()):
+            known = tenants.get(slug)
+            if known is None or known.spec.root != budget.root:  # two may have changed places
+                budgeting.drop_limits(budgets, slug)
+        for tenant in tenants.values():
+            budgeting.apply_limits(budgets, tenant.spec)

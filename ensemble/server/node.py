@@ -139,7 +139,8 @@ class Node:
         if config.auth.session_password == "secret":
             passwords = SecretPasswords(load_secret(storage.data_dir))
         with_tls = config.ports.secure_port >= 0 or config.ports.unified
-        self.door = Door(config.auth, passwords, self.stats, with_tls)
+        self.directory = Directory()
+        self.door = Door(config.auth, passwords, self.stats, with_tls, self.directory)
         self.schemes = AclSchemes(self.door.schemes, config.tree.skip_acl)
         prepare = PrepareOptions(
             config.tree.extended_types,
@@ -194,7 +195,6 @@ class Node:
             rules,
             self.stats,
         )
-        self.directory = Directory()
         observe = config.observe
         self.slow = SlowLog(observe.slow_ms * 1_000, observe.slow_max)
         self.gate = TenantGate(self.pipeline, self.directory, self.slow)
@@ -301,6 +301,7 @@ class Node:
         now_ms = self.pipeline.now_ms
         for session_id, timeout_ms in self.tree.sessions.items():
             self.tracker.add(session_id, timeout_ms, now_ms)
+        self.gate.on_serving()
         orphans = self.pipeline.close_orphans()
         if orphans:
             log.warning("closing %d sessions, of which only ephemerals are left", orphans)
@@ -540,6 +541,7 @@ class Node:
             if self.peering is not None:
                 self.peering.on_tick()
             self.port.close_idle(now_ms)
+            self.gate.on_tick(self.authority.wall_ms)
             self.upkeep.on_tick(int(now_ms), self.serving and self.authority.is_leading())
             self.end_turn()
             self.port.flush()

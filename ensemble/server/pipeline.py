@@ -196,6 +196,13 @@ class Pipeline(SessionDesk):
             err = self.door.on_auth(conn, reader)
         except MarshallingError as error:
             raise ProtocolError(f"an auth packet that cannot be decoded: {error}") from None
+        grant = conn.wanted
+        if grant is not None and self.bindings is not None:
+            conn.wanted = None
+            reply = BytesWriter()
+            write_header_only(reply, xid, 0, 0)
+            self.bindings.take(conn, grant, xid, codes.OP_AUTH, reply.getvalue())
+            return
         self.refuse(conn, xid, codes.OP_AUTH, 0, err)
         if err != 0:
             self.drain_after_pending(conn, "authentication failed")
@@ -209,6 +216,11 @@ class Pipeline(SessionDesk):
         start = begin_reply(reply, xid, 0, err)
         write_buffer(reply, token)
         end_frame(reply, start)
+        grant = conn.wanted
+        if grant is not None and self.bindings is not None:
+            conn.wanted = None
+            self.bindings.take(conn, grant, xid, codes.OP_SASL, reply.getvalue())
+            return
         self.reply_in_turn(conn, xid, codes.OP_SASL, reply.getvalue())
         if close:
             self.drain_after_pending(conn, "SASL authentication failed")
@@ -242,6 +254,11 @@ class Pipeline(SessionDesk):
             return
         pending = conn.pending.pop()
         self.outstanding -= 1
+        if not is_write(pending.op):
+            assert self.bindings is not None
+            self.bindings.on_bound(conn, pending, error)
+            self.go_on(conn)
+            return
         begin = len(conn.out)
         write_write_reply(conn.out, pending, header.zxid, error, applied)
         if error == 0:
