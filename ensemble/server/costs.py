@@ -85,7 +85,16 @@ def usage_of(node: "Node", tenant: Tenant) -> dict[str, int]:
 
     `connections` and `watches` are those at this server, the others the whole ensemble's.
     """
+    budget = node.tree.budgets.by_name.get(tenant.spec.slug)
+    size = {}
+    if budget is not None:
+        size = {
+            "znodes": int(budget.used_znodes),
+            "bytes": int(budget.used_bytes),
+            "ephemerals": int(budget.used_ephemerals),
+        }
     return {
+        **size,
         "sessions": int(tenant.sessions),
         "connections": int(tenant.connections),
         "watches": int(tenant.watches),

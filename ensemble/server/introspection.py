@@ -34,10 +34,8 @@ if TYPE_CHECKING:
     from ensemble.server.admin_port import AdminPort
     from ensemble.server.node import Node
 
-TENANTS: Final = b"/zookeeper/tenants"  # the registry (docs/tenancy.md)
 CONTENDERS_MAX: Final = 10_000  # of one lock, to tell who is first
 LISTED_MAX: Final = 100  # of watchers of one path, of contenders of one lock
-EPHEMERALS_LOOKED_AT_MAX: Final = 64  # of a session, for the one that says whose it is
 KINDS: Final = ((STANDARD, "once"), (PERSISTENT, "persistent"), (RECURSIVE, "recursive"))
 """The three ways to watch, by their bits in the table."""
 
@@ -84,30 +82,27 @@ def tenant_of_path(node: "Node", path: bytes) -> str | None:
 
 
 def tenant_of_session(node: "Node", session_id: int, conn: Connection | None) -> str | None:
-    """By its connection, else by the ephemeral that binds it."""
-    if conn is not None:
-        return None if conn.seat.tenant is None else conn.seat.tenant.spec.slug
-    for at, path in enumerate(node.tree.ephemerals.get(session_id, ())):
-        if at >= EPHEMERALS_LOOKED_AT_MAX:
-            break
-        if path.startswith(TENANTS + b"/"):
-            return path.split(b"/")[3].decode("ascii", "replace")
+    """By the ephemeral that binds it; a local session by its connection."""
+    bound = node.directory.bindings.get(session_id)
+    if bound is not None:
+        return bound.slug
+    if conn is not None and conn.seat.tenant is not None:
+        return conn.seat.tenant.spec.slug
     return None
 
 
-def sessions_of(node: "Node", slug: str) -> list[int]:
-    """The sessions that are bound to a tenant, and those of its connections here."""
-    found: set[int] = set()
-    bound = node.tree.nodes.get(TENANTS + b"/" + slug.encode())
-    for path in () if bound is None or bound.children is None else bound.children:
-        name = path.rpartition(b"/")[2]
-        if len(name) == 16:
-            value = int(name, 16)
-            found.add(value - (1 << 64) if value >= 1 << 63 else value)
-    for session_id, conn in node.pipeline.session_connections.items():
-        if conn.seat.tenant is not None and conn.seat.tenant.spec.slug == slug:
-            found.add(session_id)
-    return list(found)
+async def sessions_of(node: "Node", slug: str) -> list[int]:
+    """The sessions that are bound to a tenant, and local ones of its connections here."""
+    found: list[int] = []
+    bindings = node.directory.bindings
+    everybody = list({**bindings, **node.pipeline.session_connections})
+    for begin in range(0, len(everybody), SLICE):
+        for id in everybody[begin : begin + SLICE]:
+            conn = node.pipeline.session_connections.get(id)
+            if tenant_of_session(node, id, conn) == slug:
+                found.append(id)
+        await asyncio.sleep(0)
+    return found
 
 
 # Sessions
@@ -121,7 +116,7 @@ async def sessions(port: "AdminPort", request: web.Request) -> JsonObject:
     slug = request.query.get("tenant")
     known: Iterable[int]
     if slug is not None:
-        known = sessions_of(node, slug)
+        known = await sessions_of(node, slug)
     else:
         known = node.tree.sessions
         if node.local_sessions is not None:

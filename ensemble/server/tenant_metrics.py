@@ -171,4 +171,10 @@ async def tenant_series(node: "Node", named: Named) -> str:
                 await asyncio.sleep(0)
         series.add_account(OTHER, rest)
         series.add_amounts("usage", OTHER, usage)
-    return series.text()
+    return series.text() + (
+        "# HELP ensemble_tenants Tenants in force\n# TYPE ensemble_tenants gauge\n"
+        f"ensemble_tenants {len(directory.by_slug)}\n"
+        "# HELP ensemble_tenant_documents_rejected Documents of the registry not in force\n"
+        "# TYPE ensemble_tenant_documents_rejected gauge\n"
+        f"ensemble_tenant_documents_rejected {len(directory.errors)}\n"
+    )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ensemble.server.admin_port import AdminPort
     from ensemble.server.node import Node
 
+ERRORS_MAX: Final = 100  # of documents that are not in force, as they are listed
 QUANTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999))
 MODES: Final = ("observe", "permissive", "enforce")
 STATES: Final = ("active", "suspended", "draining")
@@ -102,6 +103,7 @@ def tenant_fields(node: "Node", tenant: Tenant) -> JsonObject:
         "version": int(spec.version),
         "usage": usage_of(node, tenant),
         "limits": limits_of(tenant),
+        "error": node.directory.errors.get(spec.slug),
     }
 
 
@@ -139,6 +141,8 @@ async def tenants(port: "AdminPort", request: web.Request) -> JsonObject:
         "window_ms": node.upkeep.window.length_ms,
         "tenants": entries,
         "outside": account_fields(node.gate.meter.outside, whole),
+        "not_in_force": len(node.directory.errors),
+        "errors": dict(sorted(node.directory.errors.items())[:ERRORS_MAX]),
         "next": slugs[-1].decode() if more else None,
     }
 
