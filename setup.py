@@ -36,6 +36,7 @@ COMPILED = [
     "ensemble/server/committing.py",
     "ensemble/server/bindings.py",
     "ensemble/server/gate.py",
+    "ensemble/server/wall.py",
     "ensemble/server/session_desk.py",
     "ensemble/server/pipeline.py",
     "ensemble/server/local_sessions.py",
