@@ -8,6 +8,7 @@
  * `window` requests outstanding. Every reply is checked: its xid must be the next one of its
  * connection, its error 0. "echo" sends frames of a get's size and expects as many bytes back, without
  * any protocol: the floor of the machine and of the kernel.
+ * With LOAD_AUTH="scheme auth" in the environment every connection authenticates first.
  *
  * Each thread owns its connections, its epoll and its histogram; nothing is shared while measuring.
  */
@@ -25,7 +26,7 @@
 #include <unistd.h>
 
 enum op { GET, SET, CREATE, MIXED, ECHO };
-enum { PING_XID = -2, OP_CREATE = 1, OP_GET = 4, OP_SET = 5, OP_PING = 11, OP_CLOSE = -11 };
+enum { AUTH_XID = -4, OP_AUTH = 100, PING_XID = -2, OP_CREATE = 1, OP_GET = 4, OP_SET = 5, OP_PING = 11, OP_CLOSE = -11 };
 enum { BUFFER = 1 << 20, WINDOW_MAX = 1024, SUB_BITS = 5, BUCKETS = 64 << SUB_BITS, PORTS_MAX = 16 };
 #define ECHO_BYTES 61
 
@@ -194,6 +195,34 @@ static int replies(struct worker *w, struct connection *c, int any_error) {
   return count;
 }
 
+static void receive_all(int fd, char *into, ssize_t size, const char *what) {
+  for (ssize_t got = 0; got < size;) {
+    ssize_t n = recv(fd, into + got, (size_t)(size - got), 0);
+    if (n <= 0) die(what);
+    got += n;
+  }
+}
+
+/* LOAD_AUTH: an auth packet, and its reply, which is a header alone. */
+static void authenticate(int fd) {
+  const char *text = getenv("LOAD_AUTH");
+  if (!text) return;
+  const char *blank = strchr(text, ' ');
+  if (!blank || strlen(text) > 400) die("LOAD_AUTH is no `scheme auth`");
+  char packet[512], *at = packet + 4, answer[20];
+  uint32_t error;
+  at = put32(at, (uint32_t)AUTH_XID);
+  at = put32(at, OP_AUTH);
+  at = put32(at, 0);
+  at = put_text(at, text, (int)(blank - text));
+  at = put_text(at, blank + 1, (int)strlen(blank + 1));
+  put32(packet, (uint32_t)(at - packet - 4));
+  if (send(fd, packet, (size_t)(at - packet), 0) != at - packet) die("send");
+  receive_all(fd, answer, sizeof answer, "the credential was not taken");
+  memcpy(&error, answer + 16, 4);
+  if (error) { errno = 0; die("the credential was refused"); }
+}
+
 static void open_connection(struct connection *c) {
   int port = ports[opened++ % port_count];
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
@@ -212,13 +241,9 @@ static void open_connection(struct connection *c) {
   put32(hello + 4 + 12, 30000);
   put32(hello + 4 + 24, 16);
   if (send(c->fd, hello, sizeof hello, 0) != sizeof hello) die("send");
-  char answer[64];
-  ssize_t got = 0;
-  while (got < 41) {
-    ssize_t n = recv(c->fd, answer + got, (size_t)(41 - got), 0);
-    if (n <= 0) die("no session");
-    got += n;
-  }
+  char answer[41];
+  receive_all(c->fd, answer, sizeof answer, "no session");
+  authenticate(c->fd);
 }
 
 static void *work(void *argument) {

@@ -39,8 +39,11 @@ class Load:
         seconds: float,
         warmup_s: float,
         keys: int = KEYS,
+        auth: str = "",
     ) -> Seen:
         """Connections take the ports in turn, each with `window` requests outstanding.
+
+        `auth`: "scheme credential", which every connection presents first.
 
         Raises:
             RuntimeError: the generator's message: a lost connection, an error in a reply.
@@ -53,6 +56,7 @@ class Load:
             capture_output=True,
             text=True,
             timeout=seconds + warmup_s + CONNECT_TIMEOUT_S,
+            env={**os.environ, "LOAD_AUTH": auth} if auth else None,
         )
         if done.returncode != 0:
             raise RuntimeError(f"{op} on {ports}: {done.stderr}")

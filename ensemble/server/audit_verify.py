@@ -71,7 +71,7 @@ class Verifier:
             self.problem(
                 found[0],
                 0,
-                f"segments {self.oldest} to {found[0] - 1} before it are gone: the server kept them",
+                f"segments {self.oldest} to {found[0] - 1} are gone, and the server kept them",
             )
 
     def check_segment(self, number: int, newest: bool) -> None:

@@ -332,7 +332,7 @@ class ClientPort:
             return
         conn = client.conn
         self.pipeline.stats.bytes_received += len(data)
-        conn.frames.feed(data)
+        conn.frames.feed(data, self.pipeline.now_us)
         if client.conn.secure:
             self.drain_tls(client)
         self.take_frames(client)
@@ -375,7 +375,7 @@ class ClientPort:
             if not data:
                 return
             self.pipeline.stats.bytes_received += len(data)
-            client.conn.frames.feed(data)
+            client.conn.frames.feed(data, self.pipeline.now_us)
 
     def shake_hands(self, client: ClientSocket) -> bool:
         """Go on with a TLS handshake. True: it is complete."""

@@ -22,6 +22,7 @@ from ensemble.server.connection import (
 from ensemble.server.contracts import (
     Audit,
     Authority,
+    Bindings,
     Door,
     Gate,
     Journal,
@@ -52,6 +53,7 @@ class ConnectionTable:
         "asked",
         "audit",
         "authority",
+        "bindings",
         "connections",
         "dirty",
         "door",
@@ -111,6 +113,7 @@ class ConnectionTable:
         self.gate: Gate | None = None
         self.audit: Audit | None = None
         self.asked: Reader | None = None  # the request that is looked at, as the client wrote it
+        self.bindings: Bindings | None = None
         self.journal: Journal | None = None
         self.throttle: Throttle | None = None
         self.locals: LocalSessions = NoLocalSessions()
@@ -173,10 +176,11 @@ class ConnectionTable:
         """Whether the next request of this connection may be looked at now (back-pressure).
 
         Behind a sync nothing is: its answer takes a round trip to a quorum, and a write that is
-        committed meanwhile would have to wait for its reply with a zxid of the past.
+        committed meanwhile would have to wait for its reply with a zxid of the past. Nor behind a
+        credential whose binding is being written: it decides what all that follows means.
         """
         last = conn.pending.last
-        if last is not None and last.zxid == SYNCING:
+        if last is not None and (last.zxid == SYNCING or conn.wanted is not None):
             return False
         return (
             (conn.state == OPEN or conn.state == NEW)

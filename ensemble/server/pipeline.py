@@ -19,7 +19,7 @@ from librt.strings import BytesWriter, read_i32_be
 from mypy_extensions import i64
 
 from ensemble.errors import ProtocolError
-from ensemble.server.audit_paths import scheme_of
+from ensemble.server.audit_paths import scheme_by, scheme_of
 from ensemble.server.connection import (
     DRAINING,
     FORWARDED,
@@ -93,9 +93,7 @@ class Pipeline(SessionDesk):
         elif is_read(op):
             if op == codes.OP_SYNC and not self.authority.sync(conn, xid, reader):
                 self.outstanding += 1
-                conn.pending.append(
-                    Pending(xid, op, SYNCING, None, reader, conn.ids, conn.seat, self.now_us)
-                )
+                conn.pending.append(self.pending_of(conn, xid, op, SYNCING, None, reader))
             elif conn.pending.count == 0:
                 begin = len(conn.out)
                 at = reader.at
@@ -107,9 +105,7 @@ class Pipeline(SessionDesk):
                 self.touch_dirty(conn)
             else:
                 self.outstanding += 1
-                conn.pending.append(
-                    Pending(xid, op, 0, None, reader, conn.ids, conn.seat, self.now_us)
-                )
+                conn.pending.append(self.pending_of(conn, xid, op, 0, None, reader))
         elif op == codes.OP_AUTH:
             self.auth(conn, xid, reader)
         elif op == codes.OP_SASL:
@@ -142,6 +138,21 @@ class Pipeline(SessionDesk):
         self.refuse(conn, xid, op, self.tree.last_zxid, codes.THROTTLED_OP)
         return True
 
+    def pending_of(
+        self,
+        conn: Connection,
+        xid: i64,
+        op: i64,
+        zxid: i64,
+        reply: bytes | None,
+        reader: Reader | None,
+    ) -> Pending:
+        """A request that has to wait, as of now."""
+        arrived_us = conn.frames.arrived_us
+        if arrived_us == 0:
+            arrived_us = self.now_us  # nobody noted it: a connection without a socket
+        return Pending(xid, op, zxid, reply, reader, conn.ids, conn.seat, arrived_us, self.now_us)
+
     def write(self, conn: Connection, xid: i64, op: i64, reader: Reader) -> None:
         request = WriteRequest(conn.session_id, xid, op, reader, conn.ids)
         body = Reader(reader.buf, reader.at, reader.end)
@@ -153,8 +164,7 @@ class Pipeline(SessionDesk):
         if zxid != FORWARDED:  # else the replica does so once the leader has given it one
             self.on_ordered(conn, op, zxid, body)
         self.outstanding += 1
-        kept = None if self.audit is None else body  # should it fail: only here are its paths
-        conn.pending.append(Pending(xid, op, zxid, None, kept, conn.ids, conn.seat, self.now_us))
+        conn.pending.append(self.pending_of(conn, xid, op, zxid, None, body))
         if op == codes.OP_CLOSE_SESSION:
             session = conn.session
             if session is not None:
@@ -180,7 +190,7 @@ class Pipeline(SessionDesk):
     def reply_in_turn(self, conn: Connection, xid: i64, op: i64, reply: bytes) -> None:
         if conn.pending.count > 0:
             self.outstanding += 1
-            conn.pending.append(Pending(xid, op, 0, reply, None, conn.ids, conn.seat, self.now_us))
+            conn.pending.append(self.pending_of(conn, xid, op, 0, reply, None))
         else:
             conn.out.write(reply)
             self.sent(conn, op, error_in(reply), len(reply))
@@ -201,6 +211,14 @@ class Pipeline(SessionDesk):
         except ProtocolError:
             self.note_auth(conn, codes.OP_AUTH, scheme, codes.AUTH_FAILED)
             raise
+        grant = conn.wanted
+        if grant is not None and self.bindings is not None:
+            conn.wanted = None
+            reply = BytesWriter()
+            write_header_only(reply, xid, 0, 0)
+            self.bindings.take(conn, grant, xid, codes.OP_AUTH, reply.getvalue())
+            self.note_seat(conn, codes.OP_AUTH, scheme, 0)
+            return
         self.note_auth(conn, codes.OP_AUTH, scheme, err)
         self.refuse(conn, xid, codes.OP_AUTH, 0, err)
         if err != 0:
@@ -208,7 +226,13 @@ class Pipeline(SessionDesk):
 
     def note_auth(self, conn: Connection, op: i64, scheme: bytes, error: i64) -> None:
         if self.audit is not None:
-            self.audit.on_auth(conn, op, scheme, error)
+            self.audit.on_auth(conn, op, scheme, error, 0)
+
+    def note_seat(self, conn: Connection, op: i64, scheme: bytes, zxid: i64) -> None:
+        """A credential was taken, unless it was not, which has been noted, or is not known yet."""
+        if self.audit is not None and conn.wanted is None and conn.grant is not None:
+            if conn.state == OPEN:
+                self.audit.on_auth(conn, op, scheme, 0, zxid)
 
     def sasl(self, conn: Connection, xid: i64, reader: Reader) -> None:
         held = conn.ids
@@ -219,12 +243,18 @@ class Pipeline(SessionDesk):
             raise ProtocolError(f"a SASL packet that cannot be decoded: {error}") from None
         if self.stats.auth_failures != failures:  # also where such clients may go on (auth.md 5)
             self.note_auth(conn, codes.OP_SASL, b"sasl", codes.AUTH_FAILED)
-        elif conn.ids is not held:
+        elif conn.ids is not held and conn.wanted is None:
             self.note_auth(conn, codes.OP_SASL, b"sasl", 0)
         reply = BytesWriter()
         start = begin_reply(reply, xid, 0, err)
         write_buffer(reply, token)
         end_frame(reply, start)
+        grant = conn.wanted
+        if grant is not None and self.bindings is not None:
+            conn.wanted = None
+            self.bindings.take(conn, grant, xid, codes.OP_SASL, reply.getvalue())
+            self.note_seat(conn, codes.OP_SASL, b"sasl", 0)
+            return
         self.reply_in_turn(conn, xid, codes.OP_SASL, reply.getvalue())
         if close:
             self.drain_after_pending(conn, "SASL authentication failed")
@@ -260,12 +290,18 @@ class Pipeline(SessionDesk):
             if audit is not None:
                 audit.on_unasked(header, error, applied)
             return
-        if audit is not None:
+        if audit is not None and is_write(first.op):
             audit.on_committed(conn, first, header, error, applied)
         pending = conn.pending.pop()
         self.outstanding -= 1
         if error == codes.SESSION_MOVED:
             self.cut(conn, "its session moved to another server")
+            return
+        if not is_write(pending.op):
+            assert self.bindings is not None
+            self.bindings.on_bound(conn, pending, error)
+            self.note_seat(conn, pending.op, scheme_by(pending.op), header.zxid)
+            self.go_on(conn)
             return
         begin = len(conn.out)
         write_write_reply(conn.out, pending, header.zxid, error, applied)

@@ -9,9 +9,12 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from ensemble.tenancy.accounting import Account
+from ensemble.tenancy.fairness import Flow
 from ensemble.tenancy.namespace import View
-from ensemble.tenancy.spec import TenantSpec
+from ensemble.tenancy.rates import Rates
+from ensemble.tenancy.spec import NO_LIMIT, OBSERVE, TenantSpec
 
+SEATS_MAX: Final = 4_096  # remembered of one tenant: its credentials, and operators within it
 NOBODY: Final = 0  # a seat's role besides those of `spec`: no credential was presented
 
 
@@ -19,10 +22,21 @@ NOBODY: Final = 0  # a seat's role besides those of `spec`: no credential was pr
 class Tenant:
     """A tenant at this server. `spec` is the document in force.
 
-    `connections` and `watches` are those at this server; `sessions` those of the ensemble.
+    `connections` and `watches` are those at this server; `sessions` those of the ensemble. `flow`:
+    its requests at the client port; `rates`: what it may ask for here.
     """
 
-    __slots__ = ("account", "connections", "sessions", "spec", "view", "watches")
+    __slots__ = (
+        "account",
+        "connections",
+        "flow",
+        "rates",
+        "seats",
+        "sessions",
+        "spec",
+        "view",
+        "watches",
+    )
 
     def __init__(self, spec: TenantSpec) -> None:
         self.spec = spec
@@ -31,12 +45,37 @@ class Tenant:
         self.connections: i64 = 0
         self.sessions: i64 = 0
         self.watches: i64 = 0
+        self.seats: Final[dict[str, Seat]] = {}
+        self.flow: Final = Flow(spec.weight)
+        self.rates: Final = Rates()
+        self.use(spec)
 
     def use(self, spec: TenantSpec) -> None:
         """A new document is in force."""
         if spec.root != self.spec.root:
             self.view = View(spec.root)
         self.spec = spec
+        self.seats.clear()
+        self.flow.weight = spec.weight
+        limits = spec.limits
+        if spec.mode == OBSERVE:
+            self.rates.use(NO_LIMIT, NO_LIMIT, NO_LIMIT)
+        else:
+            self.rates.use(
+                limits.requests_per_second, limits.writes_per_second, limits.bytes_per_second
+            )
+
+    def seat_of(self, principal: str, role: i64) -> "Seat":
+        """The seat that all connections of a credential share; with role NOBODY that of who has
+        not presented one yet, on a session that is this tenant's.
+        """
+        seat = self.seats.get(principal)
+        if seat is None or seat.role != role:
+            seat = Seat(self, self.view, role, principal)
+            if len(self.seats) >= SEATS_MAX:
+                self.seats.clear()
+            self.seats[principal] = seat
+        return seat
 
 
 @final

@@ -1,0 +1,123 @@
+"""How much a tenant may ask for in a second: token buckets for requests, writes and bytes.
+
+A bucket holds a tenth of a second's worth and one token, so a tenant's requests may come in bursts
+of that size, and no time lets more through than its worth and one burst. What does not
+pass is not counted: it waits, and asks again. Bytes are paid afterwards: a request passes while
+anything is left, and what it took more than that is missing until it has come back. So a request
+that is larger than the bucket passes, and the rate holds over time.
+
+No clock: time is an argument, in microseconds.
+"""
+
+from typing import Final, final
+
+from mypy_extensions import i64
+
+from ensemble.tenancy.spec import NO_LIMIT
+
+TOKEN: Final = 1_000_000  # parts of a token: a rate of one a second fills one each microsecond
+RATE_MAX: Final = 1_000_000_000_000  # a second; more is as good as no limit
+BURSTS_PER_SECOND: Final = 10
+DEBT_MAX: Final = 1 << 61
+
+
+@final
+class Bucket:
+    """Tokens of one kind. `rate` NO_LIMIT: none is ever missing; 0: there are none."""
+
+    __slots__ = ("burst", "filled_us", "level", "rate")
+
+    def __init__(self) -> None:
+        self.rate: i64 = NO_LIMIT
+        self.burst: i64 = 0  # in parts, as `level`
+        self.level: i64 = 0
+        self.filled_us: i64 = 0
+
+    def use(self, rate: i64) -> None:
+        """Another rate holds. What is in the bucket stays, as far as it fits; a new one is full."""
+        if rate > RATE_MAX:
+            rate = RATE_MAX
+        if rate < 0:
+            rate = NO_LIMIT
+        if rate == self.rate:
+            return
+        fresh = self.rate == NO_LIMIT
+        self.rate = rate
+        if rate <= 0:
+            self.burst = 0
+            self.level = 0
+            return
+        self.burst = rate * (TOKEN // BURSTS_PER_SECOND) + TOKEN
+        if fresh or self.level > self.burst:
+            self.level = self.burst
+
+    def fill(self, now_us: i64) -> None:
+        """Time has passed. A clock that goes back adds nothing."""
+        gap_us = now_us - self.filled_us
+        if gap_us <= 0:
+            return
+        self.filled_us = now_us
+        if self.rate <= 0:
+            return
+        missing = self.burst - self.level
+        # Asked this way round, as the product of a long gap and a high rate fits into no integer.
+        if gap_us > missing // self.rate:
+            self.level = self.burst
+        else:
+            self.level += gap_us * self.rate
+
+    def has(self, least: i64) -> bool:
+        """Whether `least` parts of a token are left."""
+        return self.rate < 0 or self.level >= least
+
+    def take(self, tokens: i64) -> None:
+        if self.rate >= 0:
+            if tokens > RATE_MAX:
+                tokens = RATE_MAX
+            level = self.level - tokens * TOKEN
+            self.level = level if level > -DEBT_MAX else -DEBT_MAX
+
+
+@final
+class Rates:
+    """A tenant's rates at one server. `is_limited` False: nothing is ever held."""
+
+    __slots__ = ("bytes", "is_limited", "requests", "writes")
+
+    def __init__(self) -> None:
+        self.requests: Final = Bucket()
+        self.writes: Final = Bucket()
+        self.bytes: Final = Bucket()
+        self.is_limited = False
+
+    def use(self, requests_per_second: i64, writes_per_second: i64, bytes_per_second: i64) -> None:
+        """Other limits hold here; NO_LIMIT for none."""
+        self.requests.use(requests_per_second)
+        self.writes.use(writes_per_second)
+        self.bytes.use(bytes_per_second)
+        self.is_limited = self.requests.rate >= 0 or self.writes.rate >= 0 or self.bytes.rate >= 0
+
+    def admits(self, now_us: i64, writes: i64, size: i64) -> bool:
+        """Whether a request of `size` bytes with so many writes passes now.
+
+        If so it has taken its tokens; else it has taken none.
+        """
+        if not self.is_limited:
+            return True
+        self.requests.fill(now_us)
+        self.writes.fill(now_us)
+        self.bytes.fill(now_us)
+        if not self.requests.has(TOKEN) or not self.bytes.has(1):
+            return False
+        if writes > 0 and not self.writes.has(TOKEN):
+            return False
+        self.requests.take(1)
+        if writes > 0:
+            self.writes.take(writes)
+        self.bytes.take(size)
+        return True
+
+    def sent(self, size: i64) -> None:
+        """A reply of so many bytes went out; they count, too."""
+        if self.bytes.rate >= 0:
+            self.bytes.take(size)
