@@ -262,8 +262,8 @@ class Audit:
         """A request that was refused before it was looked at."""
         raise NotImplementedError
 
-    def on_auth(self, conn: Connection, op: i64, scheme: bytes, error: i64) -> None:
-        """An identity was presented: taken (0) or refused."""
+    def on_auth(self, conn: Connection, op: i64, scheme: bytes, error: i64, zxid: i64) -> None:
+        """An identity was presented: taken (0) or refused. `zxid`: of the session's binding."""
         raise NotImplementedError
 
     def on_reattach_refused(self, conn: Connection, session_id: i64) -> None:
