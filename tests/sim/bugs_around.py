@@ -13,7 +13,7 @@ from ensemble.storage.layout import TEMPORARY_SUFFIX
 from ensemble.storage.logreader import CLEAN, LogReader
 from ensemble.storage.txnlog import TxnLog
 from ensemble.wire import peers
-from ensemble.wire.jute import MarshallingError, reader_of
+from ensemble.wire.jute import MarshallingError
 from ensemble.zab import (
     broadcast,
     configuration,
@@ -61,6 +61,20 @@ def old_log_under_a_snapshot() -> Patches:
     ]
 
 
+class Blind:
+    """A layout without the snapshots that hold what is to be cut."""
+
+    def __init__(self, layout: Any, zxid: int) -> None:
+        self.layout = layout
+        self.zxid = zxid
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.layout, name)
+
+    def snapshots(self, disk: Any) -> list[tuple[int, str]]:
+        return [each for each in self.layout.snapshots(disk) if each[0] <= self.zxid]
+
+
 def snapshot_of_what_nobody_committed() -> Patches:
     """Who is elected writes a snapshot before anybody follows, and TRUNC leaves it there."""
     right = replica.Replica.listen
@@ -69,15 +83,11 @@ def snapshot_of_what_nobody_committed() -> Patches:
         snapfile.save(self.disk, self.layout, self.tree)
         right(self)
 
-    def truncate(disk: Any, layout: Any, zxid: int) -> bool:
-        kept = layout.snapshots
-        try:
-            layout.snapshots = lambda disk: [each for each in kept(disk) if each[0] <= zxid]
-            return cut(disk, layout, zxid)
-        finally:
-            layout.snapshots = kept
-
     cut = truncation.truncate
+
+    def truncate(disk: Any, layout: Any, zxid: int) -> bool:
+        return cut(disk, Blind(layout, zxid), zxid)
+
     return [(replica.Replica, "listen", listen), (truncation, "truncate", truncate)]
 
 
@@ -95,7 +105,10 @@ def epoch_of_the_log_ignored() -> Patches:
 
 
 def failed_write_passed_over() -> Patches:
-    """A batch that cannot be written is dropped, and the server goes on with the next one."""
+    """A batch that cannot be written is dropped unacknowledged; the server goes on with the next.
+
+    Its commits come from the others, and are applied.
+    """
 
     def write(self: Any, life: int, records: bytes, roll: bool) -> None:
         if life != self.machine.life:
@@ -108,10 +121,6 @@ def failed_write_passed_over() -> Patches:
             return
         except StorageError:
             self.log = TxnLog(self.machine.disk, machine.LAYOUT, 4)
-            reader = reader_of(records)
-            while reader.remaining():
-                self.synced = int(reader.read_long())
-                reader.read_buffer()
         self.machine.put(self.on_synced)
 
     return [(machine.SimLog, "write", write)]
