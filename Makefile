@@ -103,7 +103,7 @@ sim-bugs: $(STAMPS)/dev  ## known bugs put back in, one at a time: how many seed
 	$(PY) -m tests.sim.find_bugs
 
 kazoo: $(STAMPS)/dev compile  ## kazoo's own test suite against one server of ours, and three
-	KAZOO_SERVERS=1,3 $(PYTEST) -s tests/interop/test_kazoo_suite.py
+	KAZOO_RUNS=1,3,3-tenant $(PYTEST) -s tests/interop/test_kazoo_suite.py
 
 check: test  ## what must pass before a change goes in
 
