@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,22 +31,6 @@ TENANTS = "/zookeeper/tenants"
 @pytest.fixture
 def tenant_node(start_node: Callable[..., Node], tmp_path: Path) -> Node:
     return start_trusting(start_node, tmp_path / "keys")
-
-
-@pytest.fixture
-def connect() -> Iterator[Callable[..., RawClient]]:
-    """Raw connections with sessions; closed when the test ends."""
-    clients: list[RawClient] = []
-
-    def make(port: int, **session: object) -> RawClient:
-        client = RawClient(port)
-        clients.append(client)
-        assert client.connect(**session)  # type: ignore[arg-type]
-        return client
-
-    yield make
-    for client in clients:
-        client.close()
 
 
 async def bindings(address: str, slug: str) -> list[str]:
