@@ -138,7 +138,7 @@ def walled(op: int, reply: Reply) -> bool:
     return codes.NO_AUTH in errors_of(op, reply)
 
 
-def test_every_opcode_has_a_row_and_the_pipeline_runs_none_without() -> None:
+def test_E10_every_opcode_has_a_row_and_the_pipeline_runs_none_without() -> None:
     """Deny by default: what somebody adds to the pipeline is refused until it has a row."""
     for op in range(-20, 200):
         if is_read(op) or is_write(op):
@@ -207,7 +207,7 @@ def test_E8_from_outside_a_root_is_as_its_mode_says(mode: str, state: str) -> No
 
 
 @pytest.mark.parametrize("op", [op for op in BODIES if op not in (*PATHLESS, codes.OP_RECONFIG)])
-def test_E9_existing_and_missing_are_the_same_bytes_to_an_outsider(op: int) -> None:
+def test_existing_and_missing_are_the_same_bytes_to_an_outsider(op: int) -> None:
     """trust.md 5.3, side channels: same code, same bytes, nothing left behind."""
     hall, _ = built(ENFORCE, ACTIVE)
     raws = set()
@@ -270,7 +270,7 @@ def test_one_foreign_part_refuses_an_outsiders_multi_and_one_part_of_its_reads()
     assert errors_of(codes.OP_MULTI_READ, reply) == [codes.NO_AUTH, codes.NO_NODE]
 
 
-def test_an_outsiders_recursive_watch_ends_at_the_wall() -> None:
+def test_E9_an_outsiders_recursive_watch_ends_at_the_wall() -> None:
     hall, a = built(ENFORCE, ACTIVE)
     hall.tenant("open", mode=OBSERVE)
     outsider, operator, member = hall.connect(), hall.operator(), hall.member(a)
