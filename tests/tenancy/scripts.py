@@ -23,10 +23,12 @@ from tests.tenancy.hall import (
 )
 
 CLIENTS = 3
-NAMES = [b"/a", b"/b", b"/c", b"/a/x", b"/a/y", b"/a/x/1", b"/b/x", b"/zz", b"/zookeepers"]
+# What is above something comes before it.
+NAMES = [b"/a", b"/a", b"/b", b"/a/x", b"/a/x", b"/a/y", b"/a/x/1", b"/b/x", b"/zookeepers"]
 ODD = [b"", b"a", b"a/x", b"//", b"//a", b"/a/", b"/a//x", b"/..", b"/a/../b", b"/a\0", b"/\x01"]
 ODD += [b"/\xed\xa0\x80", b"/\xf0\x9f\x92\xa9", b"/zookeeper", b"/zookeeper/quota"]
 QUOTAS = [b"/zookeeper/quota/a", b"/zookeeper/quota/b"]
+PLAIN = [0, 0, 0, 0, 1, 2, 3]
 LIMITS = [b"count=-1,bytes=-1=;byteHardLimit=-1;countHardLimit=3", b"count=1,bytes=1"]
 ACLS = [
     OPEN_ACL,
@@ -73,7 +75,7 @@ def script(rng: random.Random, count: int) -> list[Step]:
     A create of what is always there is refused at once inside a tenant, and elsewhere in its turn
     among everybody's writes: nothing may be under way then, or events change places with it.
     """
-    steps: list[Step] = []
+    steps = [furnishing(path) for path in dict.fromkeys(NAMES) if rng.random() < 0.8]
     for _ in range(count):
         steps.append(step(rng))
         body = steps[-1].body([0])
@@ -84,12 +86,17 @@ def script(rng: random.Random, count: int) -> list[Step]:
     return steps
 
 
+def furnishing(path: bytes) -> Step:
+    """Something to be there when the first ones look."""
+    return Step(0, codes.OP_CREATE, lambda zxids: create_body(path, b"first"), True)
+
+
 def step(rng: random.Random) -> Step:
     client, commits = rng.randrange(CLIENTS), rng.random() < 0.6
     kind = rng.random()
-    if kind < 0.03:
+    if kind < 0.015:
         return Step(client, codes.OP_CLOSE_SESSION, lambda zxids: b"", True)
-    if kind < 0.08:
+    if kind < 0.065:
         lists = [[name_of(rng) for _ in range(rng.randrange(3))] for _ in range(5)]
         back = rng.randrange(1, 12)
         op = rng.choice([codes.OP_SET_WATCHES, codes.OP_SET_WATCHES2])
@@ -98,7 +105,7 @@ def step(rng: random.Random) -> Step:
         return Step(client, op, lambda zxids: watches_body(zxids[-back:][0], *lists), commits)
     if kind < 0.50:
         op, body = read(rng)
-    elif kind < 0.85:
+    elif kind < 0.87:
         op, body = write(rng)
     elif kind < 0.95:
         op = codes.OP_MULTI
@@ -122,14 +129,14 @@ def name_of(rng: random.Random) -> bytes:
 
 def path_of(rng: random.Random) -> bytes:
     chance = rng.random()
-    if chance < 0.75:
+    if chance < 0.85:
         return rng.choice(NAMES)
-    return b"/" if chance < 0.85 else rng.choice(ODD)
+    return b"/" if chance < 0.93 else rng.choice(ODD)
 
 
 def read(rng: random.Random) -> tuple[int, bytes]:
     if rng.random() < 0.15:
-        kind = number(rng.randrange(-1, 7))
+        kind = number(rng.choice([-1, 0, 0, 1, 1, 1, 2, 3, 3, 4, 5, 6]))
         return rng.choice(WATCH_OPS), path_body(name_of(rng), kind)
     op = rng.choice(READ_OPS)
     path = path_of(rng)
@@ -167,6 +174,8 @@ def written(rng: random.Random, alone: bool = False) -> tuple[int, bytes]:
         return quota_written(rng)
     chance = rng.random()
     if chance < 0.5:
+        if rng.random() < 0.6:  # most of it has to go well, or there would be nothing to see
+            return rng.choice(CREATES[:2]), create_body(rng.choice(NAMES), b"d", rng.choice(PLAIN))
         op = rng.choice(CREATES)
         flags = rng.choice([0, 0, 1, 2, 3, 4, 5, 6, 7])
         if (
@@ -185,7 +194,7 @@ def written(rng: random.Random, alone: bool = False) -> tuple[int, bytes]:
         if path.startswith(ZOOKEEPER):
             op = codes.OP_CREATE
         return op, create_body(path, rng.randbytes(rng.randrange(4)), flags, acl, op)
-    if chance < 0.7:
+    if chance < 0.6:
         return codes.OP_DELETE, path_body(path, version(rng))
     if chance < 0.9 or alone:
         if path == ZOOKEEPER:
