@@ -14,14 +14,14 @@ from librt.strings import BytesWriter
 
 from ensemble.server.audit_process import AuditProcess
 from ensemble.server.inner_client import InnerClient
+from ensemble.tree.acl import closed_entries
 from ensemble.wire import codes
 from ensemble.wire.jute import Reader, write_buffer, write_int
-from ensemble.wire.records import Acl, Id, write_acl_vector
+from ensemble.wire.records import write_acl_vector
 
 log = logging.getLogger("ensemble.audit.journal")
 
 FOLDER: Final = "/zookeeper/audit"
-CLOSED: Final = (Acl(0, Id("world", "anyone")),)  # grants nothing to anybody
 OWN_LINES: Final = 1  # an anchor is a write, and a line of the journal itself
 
 
@@ -100,6 +100,6 @@ def create(path: bytes, data: bytes) -> bytes:
     out = BytesWriter()
     write_buffer(out, path)
     write_buffer(out, data)
-    write_acl_vector(out, list(CLOSED))
+    write_acl_vector(out, closed_entries())
     write_int(out, codes.CREATE_PERSISTENT)
     return out.getvalue()

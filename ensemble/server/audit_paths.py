@@ -63,6 +63,13 @@ def scheme_of(body: Reader) -> bytes:
         return b""
 
 
+def scheme_by(op: i64) -> bytes:
+    """By which way a tenant's credential came that a session was bound for."""
+    if op == codes.OP_AUTH:
+        return b"tenant"
+    return b"sasl" if op == codes.OP_SASL else b"x509"
+
+
 def principal_of(seat: Seat, ids: list[Id]) -> str:
     """Who asks: as the seat says, else the identities of the connection, without secrets."""
     if seat.principal:

@@ -199,10 +199,12 @@ class AuditTap(Audit):
             flags = audit_records.ASKED
             self.pack_parts(op, flags, error, 0, conn.session_id, 0, actor, parts)
 
-    def on_auth(self, conn: Connection, op: i64, scheme: bytes, error: i64) -> None:
+    def on_auth(self, conn: Connection, op: i64, scheme: bytes, error: i64, zxid: i64) -> None:
         actor = self.actor(conn, conn.seat, conn.ids)
-        parts = [(op, scheme)]
-        self.pack_parts(op, 0, error, 0, conn.session_id, 0, actor, parts)
+        if op != codes.OP_SASL:
+            op = codes.OP_AUTH
+        parts: list[tuple[int, bytes]] = [(op, scheme)]
+        self.pack_parts(op, 0, error, zxid, conn.session_id, 0, actor, parts)
 
     def on_reattach_refused(self, conn: Connection, session_id: i64) -> None:
         actor = self.actor(conn, conn.seat, conn.ids)

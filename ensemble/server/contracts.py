@@ -30,6 +30,7 @@ class Authority:
 
         Raises:
             MarshallingError: the body cannot be decoded; no zxid was used.
+            LimitReachedError: refused by this server, as its leader does not know budgets.
         """
         raise NotImplementedError
 
@@ -261,8 +262,8 @@ class Audit:
         """A request that was refused before it was looked at."""
         raise NotImplementedError
 
-    def on_auth(self, conn: Connection, op: i64, scheme: bytes, error: i64) -> None:
-        """An identity was presented: taken (0) or refused."""
+    def on_auth(self, conn: Connection, op: i64, scheme: bytes, error: i64, zxid: i64) -> None:
+        """An identity was presented: taken (0) or refused. `zxid`: of the session's binding."""
         raise NotImplementedError
 
     def on_reattach_refused(self, conn: Connection, session_id: i64) -> None:

@@ -204,6 +204,8 @@ class Node:
         self.gate.wall.closed = config.wall.closed
         self.pipeline.gate = self.gate
         authority.pipeline = self.pipeline
+        if self.replica is not None:
+            self.replica.turns.directory = self.directory
         if config.quorum is not None:
             self.keep_local_sessions(config.quorum)
         self.pipeline.serving = self.replica is None

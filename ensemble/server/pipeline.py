@@ -19,7 +19,7 @@ from librt.strings import BytesWriter, read_i32_be
 from mypy_extensions import i64
 
 from ensemble.errors import ProtocolError
-from ensemble.server.audit_paths import scheme_of
+from ensemble.server.audit_paths import scheme_by, scheme_of
 from ensemble.server.connection import (
     DRAINING,
     FORWARDED,
@@ -29,6 +29,7 @@ from ensemble.server.connection import (
     Connection,
     Pending,
 )
+from ensemble.server.edge_limits import LimitReachedError, write_refusal
 from ensemble.server.operations import is_read, is_write
 from ensemble.server.session_desk import SessionDesk
 from ensemble.server.write_replies import write_write_reply
@@ -161,6 +162,9 @@ class Pipeline(SessionDesk):
         except MarshallingError:
             self.refuse(conn, xid, op, self.authority.last_proposed(), codes.MARSHALLING_ERROR)
             return
+        except LimitReachedError as error:
+            self.reply_in_turn(conn, xid, op, write_refusal(xid, self.tree.last_zxid, error))
+            return
         if zxid != FORWARDED:  # else the replica does so once the leader has given it one
             self.on_ordered(conn, op, zxid, body)
         self.outstanding += 1
@@ -211,21 +215,28 @@ class Pipeline(SessionDesk):
         except ProtocolError:
             self.note_auth(conn, codes.OP_AUTH, scheme, codes.AUTH_FAILED)
             raise
-        self.note_auth(conn, codes.OP_AUTH, scheme, err)
         grant = conn.wanted
         if grant is not None and self.bindings is not None:
             conn.wanted = None
             reply = BytesWriter()
             write_header_only(reply, xid, 0, 0)
             self.bindings.take(conn, grant, xid, codes.OP_AUTH, reply.getvalue())
+            self.note_seat(conn, codes.OP_AUTH, scheme, 0)
             return
+        self.note_auth(conn, codes.OP_AUTH, scheme, err)
         self.refuse(conn, xid, codes.OP_AUTH, 0, err)
         if err != 0:
             self.drain_after_pending(conn, "authentication failed")
 
     def note_auth(self, conn: Connection, op: i64, scheme: bytes, error: i64) -> None:
         if self.audit is not None:
-            self.audit.on_auth(conn, op, scheme, error)
+            self.audit.on_auth(conn, op, scheme, error, 0)
+
+    def note_seat(self, conn: Connection, op: i64, scheme: bytes, zxid: i64) -> None:
+        """A credential was taken, unless it was not, which has been noted, or is not known yet."""
+        if self.audit is not None and conn.wanted is None and conn.grant is not None:
+            if conn.state == OPEN:
+                self.audit.on_auth(conn, op, scheme, 0, zxid)
 
     def sasl(self, conn: Connection, xid: i64, reader: Reader) -> None:
         held = conn.ids
@@ -236,7 +247,7 @@ class Pipeline(SessionDesk):
             raise ProtocolError(f"a SASL packet that cannot be decoded: {error}") from None
         if self.stats.auth_failures != failures:  # also where such clients may go on (auth.md 5)
             self.note_auth(conn, codes.OP_SASL, b"sasl", codes.AUTH_FAILED)
-        elif conn.ids is not held:
+        elif conn.ids is not held and conn.wanted is None:
             self.note_auth(conn, codes.OP_SASL, b"sasl", 0)
         reply = BytesWriter()
         start = begin_reply(reply, xid, 0, err)
@@ -246,6 +257,7 @@ class Pipeline(SessionDesk):
         if grant is not None and self.bindings is not None:
             conn.wanted = None
             self.bindings.take(conn, grant, xid, codes.OP_SASL, reply.getvalue())
+            self.note_seat(conn, codes.OP_SASL, b"sasl", 0)
             return
         self.reply_in_turn(conn, xid, codes.OP_SASL, reply.getvalue())
         if close:
@@ -292,6 +304,7 @@ class Pipeline(SessionDesk):
         if not is_write(pending.op):
             assert self.bindings is not None
             self.bindings.on_bound(conn, pending, error)
+            self.note_seat(conn, pending.op, scheme_by(pending.op), header.zxid)
             self.go_on(conn)
             return
         begin = len(conn.out)
