@@ -201,6 +201,7 @@ class Node:
         observe = config.observe
         self.slow = SlowLog(observe.slow_ms * 1_000, observe.slow_max)
         self.gate = TenantGate(self.pipeline, self.directory, self.slow)
+        self.gate.wall.closed = config.wall.closed
         self.pipeline.gate = self.gate
         authority.pipeline = self.pipeline
         if self.replica is not None:
