@@ -246,6 +246,8 @@ class TenantBindings(Bindings):
 
     def turn_away(self, conn: Connection, why: str) -> None:
         self.pipeline.stats.auth_failures += 1
+        if self.pipeline.audit is not None:
+            self.pipeline.audit.on_auth(conn, codes.OP_AUTH, b"tenant", codes.AUTH_FAILED, 0)
         log.warning("auth refused from %s: %s", conn.peer_host, why)
 
     def ending_unless_bound(self, session: Session, why: str) -> None:

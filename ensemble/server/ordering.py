@@ -100,6 +100,8 @@ class Ordering(Host, Authority):
         turns = self.turns
         if turns.is_idle():
             return self.order(request, self.sid)
+        if self.options.local_sessions:
+            request = self.as_local(request)
         flow = turns.admit(request, self.sid, False, self.get_pipeline().now_us)
         if flow is None:
             self.remember(request)
@@ -107,6 +109,16 @@ class Ordering(Host, Authority):
         zxid = self.order(request, self.sid)
         turns.on_ordered(flow, zxid)
         return zxid
+
+    def as_local(self, request: WriteRequest) -> WriteRequest:
+        """A local session of this server may have ended when its request's turn comes: it is one
+        now, which is what counts."""
+        session_id = request.session_id
+        if int(session_id) in self.owners.by_session or not self.get_pipeline().locals.is_local(
+            session_id
+        ):
+            return request
+        return WriteRequest(session_id, request.cxid, request.op, request.body, request.ids, False)
 
     def remember(self, request: WriteRequest, claim: Claim | None = None) -> None:
         """A request of this server's client is on its way: who waits for its transaction."""

@@ -244,10 +244,15 @@ class Replica(Ordering):
     def apply(self, proposal: Proposal) -> None:
         decoded = proposal.decoded
         if isinstance(decoded, Prepared):
-            apply(self.tree, decoded.header, decoded.txn)
+            header, txn = decoded.header, decoded.txn
         else:
             logged = decoded if isinstance(decoded, LoggedTxn) else decode(proposal)
-            apply(self.tree, logged.header, logged.txn)
+            header, txn = logged.header, logged.txn
+        applied = apply(self.tree, header, txn)
+        pipeline = self.pipeline
+        if pipeline is not None and pipeline.audit is not None:
+            # Asked for here under the leader before, perhaps: its client was cut meanwhile.
+            pipeline.audit.on_unasked(header, applied.error, applied)
         self.recents.append(proposal)
 
     def commit(self, proposal: Proposal) -> None:
