@@ -38,10 +38,12 @@ pytestmark = pytest.mark.skipif(not IS_OURS, reason="tenants are ours")
 def ensemble(classpath: str, tmp_path: Path) -> Iterator[Ensemble]:
     """Two voters of Apache's and two observers of ours."""
     theirs = apache(classpath, "-Xmx384m")
-    config = trusting(tmp_path / "keys")
-    with Ensemble(tmp_path, [theirs, theirs], config, observers=[subject(), subject()]) as ensemble:
-        leader = ensemble.start().wait_serving()
-        assert not leader.software.is_ours
+    with Ensemble(tmp_path, [theirs, theirs]) as ensemble:
+        ensemble.start().wait_serving()
+        for _ in (FIRST, SECOND):  # nothing of theirs is changed, nobody is started again
+            ensemble.add(subject(), is_observer=True).config.update(trusting(tmp_path / "keys"))
+        ensemble.start(FIRST, SECOND)
+        assert not ensemble.wait_serving().software.is_ours
         assert ensemble[FIRST].mode() == ensemble[SECOND].mode() == "observer"
         yield ensemble
 
