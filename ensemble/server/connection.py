@@ -6,6 +6,7 @@ from librt.strings import BytesWriter
 from mypy_extensions import i64, mypyc_attr
 
 from ensemble.server.stats import ConnectionStats
+from ensemble.tenancy.fairness import Flow
 from ensemble.tenancy.seat import OUTSIDE, Seat
 from ensemble.tree.sessions import Session
 from ensemble.wire.framing import FrameBuffer
@@ -34,7 +35,19 @@ class Pending:
     writes before it, or for a sync (`reader`).
     """
 
-    __slots__ = ("arrived_us", "ids", "next", "op", "reader", "reply", "seat", "xid", "zxid")
+    __slots__ = (
+        "arrived_us",
+        "cost",
+        "flow",
+        "ids",
+        "next",
+        "op",
+        "reader",
+        "reply",
+        "seat",
+        "xid",
+        "zxid",
+    )
 
     def __init__(
         self,
@@ -56,6 +69,8 @@ class Pending:
         self.seat: Final = seat
         self.arrived_us: Final = arrived_us
         self.next: Pending | None = None
+        self.flow: Flow | None = None  # whose `ahead` it counts in, with `cost`
+        self.cost: i64 = 0
 
 
 @final
@@ -92,6 +107,10 @@ class PendingQueue:
             self.last = None
         first.next = None
         self.count -= 1
+        flow = first.flow
+        if flow is not None:
+            flow.ahead -= first.cost
+            first.flow = None
         return first
 
     def clear(self) -> None:

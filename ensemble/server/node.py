@@ -102,6 +102,7 @@ class Node:
         self._failure: BaseException | None = None
         self._stopped: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._wake: asyncio.TimerHandle | None = None
         self._next_collect_s = 0.0
         self._next_stores_ms = 0
         self.stores: StoreWatch | None = None
@@ -232,12 +233,15 @@ class Node:
                 ports.backlog,
                 ports.throttled_op_wait_ms,
                 ports.keep_alive,
+                ports.is_fair,
+                ports.rate_wait_ms,
             ),
             self.end_turn,
             self.answer_word,
             self.identify,
             wall_ms,
             self.refusals.note,
+            self.wake,
         )
         if self.peering is not None:
             self.peering.attach(self.port.poll, monotonic_ms())
@@ -408,8 +412,9 @@ class Node:
         """Sync what was taken in, close the ports. Sessions stay: their clients come back."""
         self.tell_journal("serverStop", journal.INVOKED, self._started)
         self.serving = False
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._wake):
+            if timer is not None:
+                timer.cancel()
         self.loop.remove_reader(self.port.epoll.fileno())
         self.port.stop_listening()
         deadline = time.monotonic() + 5.0
@@ -555,6 +560,10 @@ class Node:
                 "a defect of this server: it stops rather than go on with a doubtful state"
             )
             self.fail(error)
+
+    def wake(self, after_s: float) -> None:
+        """Have a turn then, whether something comes or not."""
+        self._wake = self.loop.call_later(after_s, self.turn)
 
     def renew_certificates(self, stores: StoreWatch) -> None:
         """Take new certificates for new connections; bad ones are told, and the old ones stay."""

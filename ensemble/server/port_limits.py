@@ -12,8 +12,10 @@ class PortLimits:
         "connections_max",
         "connections_per_host_max",
         "frame_bytes_max",
+        "is_fair",
         "keep_alive",
         "outstanding_max",
+        "rate_wait_ms",
         "sessionless_ms",
         "throttled_wait_ms",
     )
@@ -28,6 +30,8 @@ class PortLimits:
         backlog: int,
         throttled_wait_ms: int,
         keep_alive: bool,
+        is_fair: bool,
+        rate_wait_ms: int,
     ) -> None:
         self.connections_max: Final = connections_max
         self.connections_per_host_max: Final = connections_per_host_max
@@ -37,3 +41,5 @@ class PortLimits:
         self.backlog: Final = backlog
         self.throttled_wait_ms: Final = throttled_wait_ms
         self.keep_alive: Final = keep_alive
+        self.is_fair: Final = is_fair
+        self.rate_wait_ms: Final = rate_wait_ms
