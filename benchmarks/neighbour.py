@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.load import CONNECT_TIMEOUT_S, PAYLOAD_BYTES, build_load, build_neighbour
+from benchmarks.provisioning import provision
 from benchmarks.report import Report
 from benchmarks.servers import Server
-from benchmarks.tenants import provision
 from tests.ensembles import Ensemble, ours
 
 QUIET_CONNECTIONS: Final = 20

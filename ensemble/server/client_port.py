@@ -5,7 +5,7 @@ The event loop of the process sees a single descriptor, that epoll's. When it is
 then each connection with replies is written to once. While one flow alone has work (one tenant, or
 nobody has any) a turn serves all connections that are ready, which is where the throughput comes
 from (docs/performance.md). Where several have, turns are short and flows take their share of each
-(`turns`, docs/tenancy.md).
+(`port_turns`, docs/tenancy.md).
 
 A visit to a connection receives, unless whole frames wait in its buffer, and gives the pipeline
 some frames. What is left waits for the flow's next visit; order within a connection stays.
@@ -31,8 +31,7 @@ from ensemble.server.connection import CLOSED, DRAINING, NEW, Connection
 from ensemble.server.operations import is_write
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.port_limits import PortLimits
-from ensemble.server.socket_table import RECV_BYTES, SocketTable
-from ensemble.server.turns import (
+from ensemble.server.port_turns import (
     ACCEPTS_ALONE_MAX,
     ACCEPTS_SHARED_MAX,
     FLUSH_SHARED_US,
@@ -48,6 +47,7 @@ from ensemble.server.turns import (
     is_exempt,
     is_heavy,
 )
+from ensemble.server.socket_table import RECV_BYTES, SocketTable
 from ensemble.tenancy.fairness import Flow
 from ensemble.tenancy.rates import operations_in
 from ensemble.wire.codes import OP_MULTI

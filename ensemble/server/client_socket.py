@@ -40,7 +40,6 @@ class ClientSocket:
         "paused_ms",
         "place",
         "readable",
-        "received_us",
         "sock",
         "unsent",
     )
@@ -62,7 +61,6 @@ class ClientSocket:
         self.unsent = b""
         self.readable = False
         self.is_gone = False
-        self.received_us: i64 = 0  # when the frames that wait in the buffer came in
         self.paused_ms: i64 = 0
         self.place: i64 = NOWHERE
         self.in_blocked = False

@@ -15,6 +15,14 @@ from ensemble.errors import ConfigError
 from ensemble.server import ignored_keys
 from ensemble.server.ignored_keys import TUNING
 from ensemble.server.keys import SECRET_KEY, Keys, shown
+from ensemble.server.observe_config import (
+    AccessOptions,
+    ObserveOptions,
+    TelemetryOptions,
+    access,
+    observe,
+    telemetry,
+)
 from ensemble.server.properties import logical_lines, parse_properties, split_key, unescape
 from ensemble.server.quorum_config import QuorumOptions, read_quorum
 
@@ -132,6 +140,7 @@ class AuthOptions:
     allow_failed_sasl: bool = False
     session_password: str = "secret"
     ensemble_names: tuple[str, ...] = ()
+    operator_keys: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +199,9 @@ class Config:
     auth: AuthOptions
     tls: TlsOptions
     admin: AdminOptions
+    access: AccessOptions
+    observe: ObserveOptions
+    telemetry: TelemetryOptions
     quorum: QuorumOptions | None = None  # None: this server stands alone
     quorum_tls: TlsOptions | None = None
     text: str = ""
@@ -257,6 +269,9 @@ def build(keys: Keys, text: str, properties: dict[str, str], path: str = "") -> 
         auth=auth(keys, quorum is not None),
         tls=tls(keys, "ssl."),
         admin=admin(keys),
+        access=access(keys, keys.flag("admin.forceHttps", False)),
+        observe=observe(keys),
+        telemetry=telemetry(keys),
         quorum=quorum,
         quorum_tls=quorum_tls if quorum is not None and quorum.tls_wanted else None,
         text=text,
@@ -401,6 +416,7 @@ def auth(keys: Keys, member: bool) -> AuthOptions:
             "ensemble.sessionPassword", "apache" if member else "secret", ("secret", "apache")
         ),
         ensemble_names=keys.listed("ensembleAuthName"),
+        operator_keys=keys.text("ensemble.operator.keys"),
     )
 
 
@@ -432,6 +448,10 @@ def admin(keys: Keys) -> AdminOptions:
         raise ConfigError(f"{url!r}, a path such as /commands is expected", "admin.commandURL")
     https = keys.flag("admin.forceHttps", False)
     client_auth = "need" if keys.flag("admin.needClientAuth", False) else "none"
+    if client_auth == "none" and keys.text("ensemble.admin.readSubjects", "") + keys.text(
+        "ensemble.admin.controlSubjects"
+    ):
+        client_auth = "want"  # who has a token needs no certificate
     return AdminOptions(
         tls=tls(keys, "ssl.quorum.", client_auth) if https else None,
         words=words,

@@ -7,6 +7,7 @@ from mypy_extensions import i64, mypyc_attr
 
 from ensemble.server.stats import ConnectionStats
 from ensemble.tenancy.fairness import Flow
+from ensemble.tenancy.identity import Grant
 from ensemble.tenancy.seat import OUTSIDE, Seat
 from ensemble.tree.sessions import Session
 from ensemble.wire.framing import FrameBuffer
@@ -20,6 +21,8 @@ OPEN: Final = 2
 DRAINING: Final = 3  # what is queued still goes out, then the connection closes; input is ignored
 CLOSED: Final = 4
 
+RECENT: Final = 8  # operations of a connection that are remembered
+
 # What a pending request waits for, where it is no zxid
 FORWARDED: Final = 1 << 62  # the leader's transaction for it
 SYNCING: Final = (1 << 62) + 1  # the leader's word that this server has caught up
@@ -32,11 +35,13 @@ class Pending:
 
     One of three: a write that awaits its commit (`zxid` > 0, FORWARDED until it is known), a
     finished reply that may not overtake the ones before it (`reply`), or a read that waits for the
-    writes before it, or for a sync (`reader`).
+    writes before it, or for a sync (`reader`). A write's `reader` is its body, to tell of it if it
+    is slow. `arrived_us`: its last byte was received; `taken_us`: the pipeline looked at it.
     """
 
     __slots__ = (
         "arrived_us",
+        "body_at",
         "cost",
         "flow",
         "ids",
@@ -45,6 +50,7 @@ class Pending:
         "reader",
         "reply",
         "seat",
+        "taken_us",
         "xid",
         "zxid",
     )
@@ -59,6 +65,7 @@ class Pending:
         ids: list[Id],
         seat: Seat,
         arrived_us: i64,
+        taken_us: i64 = 0,
     ) -> None:
         self.xid: Final = xid
         self.op: Final = op
@@ -68,6 +75,8 @@ class Pending:
         self.ids: Final = ids
         self.seat: Final = seat
         self.arrived_us: Final = arrived_us
+        self.taken_us: Final = taken_us
+        self.body_at: Final[i64] = 0 if reader is None else reader.at
         self.next: Pending | None = None
         self.flow: Flow | None = None  # whose `ahead` it counts in, with `cost`
         self.cost: i64 = 0
@@ -124,8 +133,9 @@ class Connection:
     """State of one client connection.
 
     `ids` is replaced, never changed, when an identity is added: requests that were read earlier
-    keep the list they came with. `dirty` is true while the connection stands in the list of those
-    to flush.
+    keep the list they came with. `grant`: the credential of a tenant or operator that it has
+    proved; `wanted`: one that has been proved and is not in force yet. `dirty` is true while the
+    connection stands in the list of those to flush.
     """
 
     __slots__ = (
@@ -134,6 +144,7 @@ class Connection:
         "connected_ms",
         "dirty",
         "frames",
+        "grant",
         "id",
         "ids",
         "out",
@@ -141,6 +152,8 @@ class Connection:
         "peer_port",
         "pending",
         "read_only_byte",
+        "recent",
+        "recent_at",
         "sasl",
         "seat",
         "secure",
@@ -149,6 +162,7 @@ class Connection:
         "state",
         "stats",
         "unsent_bytes",
+        "wanted",
     )
 
     def __init__(
@@ -173,6 +187,8 @@ class Connection:
         self.connected_ms: Final = now_ms
         self.ids: list[Id] = ids
         self.seat: Seat = OUTSIDE
+        self.grant: Grant | None = None
+        self.wanted: Grant | None = None
         self.state: i64 = NEW
         self.session: Session | None = None
         self.session_id: i64 = 0
@@ -181,7 +197,33 @@ class Connection:
         self.dirty = False
         self.unsent_bytes: i64 = 0  # what the kernel did not take yet
         self.close_reason = ""
+        self.recent: list[int] | None = None  # the last operations, packed; see `remember`
+        self.recent_at: i64 = 0
         self.sasl: object | None = None  # the server's half of a SASL exchange, while one runs
+
+    def remember(self, op: i64, error: i64, now_ms: i64) -> None:
+        """Keep the last RECENT operations: the time, the opcode, the error."""
+        recent = self.recent
+        if recent is None:
+            recent = [0] * RECENT
+            self.recent = recent
+        recent[self.recent_at % RECENT] = int(now_ms << 24 | (op & 0xFF) << 16 | error & 0xFFFF)
+        self.recent_at += 1
+
+    def last_operations(self) -> list[tuple[int, int, int]]:
+        """(time in ms, opcode, error), the last one first."""
+        recent = self.recent
+        if recent is None:
+            return []
+        found: list[tuple[int, int, int]] = []
+        for back in range(1, min(int(self.recent_at), RECENT) + 1):
+            packed = recent[(int(self.recent_at) - back) % RECENT]
+            op = (packed >> 16) & 0xFF
+            error = packed & 0xFFFF
+            found.append(
+                (packed >> 24, op - 256 if op >= 128 else op, error - 65_536 if error else 0)
+            )
+        return found
 
     def backlog_bytes(self) -> i64:
         """Bytes that wait for the client to read them."""

@@ -21,6 +21,7 @@ from ensemble.server.connection import (
 )
 from ensemble.server.contracts import (
     Authority,
+    Bindings,
     Door,
     Gate,
     Journal,
@@ -48,6 +49,7 @@ class ConnectionTable:
     __slots__ = (
         "answers",
         "authority",
+        "bindings",
         "connections",
         "dirty",
         "door",
@@ -105,6 +107,7 @@ class ConnectionTable:
         self.now_ms: i64 = 0
         self.now_us: i64 = 0  # monotonic, for latencies; it does not stand still in pauses
         self.gate: Gate | None = None
+        self.bindings: Bindings | None = None
         self.journal: Journal | None = None
         self.throttle: Throttle | None = None
         self.locals: LocalSessions = NoLocalSessions()
@@ -162,10 +165,11 @@ class ConnectionTable:
         """Whether the next request of this connection may be looked at now (back-pressure).
 
         Behind a sync nothing is: its answer takes a round trip to a quorum, and a write that is
-        committed meanwhile would have to wait for its reply with a zxid of the past.
+        committed meanwhile would have to wait for its reply with a zxid of the past. Nor behind a
+        credential whose binding is being written: it decides what all that follows means.
         """
         last = conn.pending.last
-        if last is not None and last.zxid == SYNCING:
+        if last is not None and (last.zxid == SYNCING or conn.wanted is not None):
             return False
         return (
             (conn.state == OPEN or conn.state == NEW)

@@ -9,6 +9,7 @@ from typing import Final, Protocol, final
 from mypy_extensions import i64, trait
 
 from ensemble.server.connection import Connection, Pending
+from ensemble.tenancy.identity import Grant
 from ensemble.tree.apply import Applied
 from ensemble.tree.prepare import WriteRequest
 from ensemble.tree.sessions import Session
@@ -49,6 +50,10 @@ class Authority:
         """
         raise NotImplementedError
 
+    def is_leading(self) -> bool:
+        """Whether this server orders writes."""
+        raise NotImplementedError
+
 
 @trait
 class LocalSessions:
@@ -71,6 +76,10 @@ class LocalSessions:
         raise NotImplementedError
 
     def is_local(self, session_id: i64) -> bool:
+        raise NotImplementedError
+
+    def end(self, session_id: i64) -> bool:
+        """Forget a session, whose connection is cut. True: it was a local one."""
         raise NotImplementedError
 
     def error_of(self, session_id: i64, error: i64) -> i64:
@@ -104,6 +113,9 @@ class NoLocalSessions(LocalSessions):
         return False
 
     def is_local(self, session_id: i64) -> bool:
+        return False
+
+    def end(self, session_id: i64) -> bool:
         return False
 
     def error_of(self, session_id: i64, error: i64) -> i64:
@@ -173,15 +185,51 @@ class Gate:
         raise NotImplementedError
 
 
+@trait
+class Bindings:
+    """Whose sessions are. `bindings.TenantBindings` is the real one."""
+
+    def take(self, conn: Connection, grant: Grant, xid: i64, op: i64, reply: bytes) -> None:
+        """A connection has proved a credential: seat it and send `reply`, or refuse it.
+
+        Where the session has to be bound first, reply and seat wait for the commit, and nothing
+        is read meanwhile: the last of `conn.pending` has `op` OP_AUTH or OP_SASL until then.
+        """
+        raise NotImplementedError
+
+    def begin(self, conn: Connection, session: Session) -> bool:
+        """A session has got its connection, and nothing is said yet.
+
+        True: a certificate decides whose it is. `Pipeline.welcome` follows once that is written,
+        or it has been refused. False: go on.
+        """
+        raise NotImplementedError
+
+    def on_bound(self, conn: Connection, pending: Pending, error: i64) -> None:
+        """What `take`, `begin` or `on_upgraded` has written is applied, or refused."""
+        raise NotImplementedError
+
+    def on_upgraded(self, conn: Connection, session: Session) -> None:
+        """The createSession of a local session is on its way: its binding follows."""
+        raise NotImplementedError
+
+
 class Door(Protocol):
     """Identity: what auth packets, SASL tokens and session passwords are worth."""
 
     def on_auth(self, conn: Connection, reader: Reader) -> int:
-        """Take an auth packet: 0, or the error to reply before closing. May replace `conn.ids`."""
+        """Take an auth packet: 0, or the error to reply before closing.
+
+        May replace `conn.ids`. Sets `conn.wanted` where a tenant's or operator's credential was
+        proved: the caller takes it out.
+        """
         ...
 
     def on_sasl(self, conn: Connection, reader: Reader) -> tuple[int, bytes | None, bool]:
-        """Take a SASL token: error, the token to send back, whether to close afterwards."""
+        """Take a SASL token: error, the token to send back, whether to close afterwards.
+
+        Sets `conn.wanted` as `on_auth` does.
+        """
         ...
 
     def may_run(self, conn: Connection, op: int) -> bool:

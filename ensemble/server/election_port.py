@@ -12,9 +12,8 @@ from ensemble.server.names import Address
 from ensemble.server.peer_dial import printed
 from ensemble.server.peer_listener import Listener, everywhere
 from ensemble.server.peer_net import PeerNet
-from ensemble.server.peer_security import PeerSecurity
-from ensemble.server.peer_socket import CLOSED_BY_PEER, NEVER_MS, PeerHandler, PeerSocket
-from ensemble.server.quorum_sasl import SaslAcceptor, SaslStage
+from ensemble.server.peer_security import CalledSide, CallingSide, PeerSecurity
+from ensemble.server.peer_socket import NEVER_MS, PeerHandler, PeerSocket
 from ensemble.wire.framing import FrameBuffer
 from ensemble.wire.peers import (
     NOTIFICATION_BYTES_MAX,
@@ -267,7 +266,7 @@ class ElectionPort:
     # Who calls
 
     def welcome(self, sock: PeerSocket) -> PeerHandler:
-        return Incoming(self, self.security.acceptor())
+        return Incoming(self)
 
     def on_caller(self, sock: PeerSocket, hello: Hello, rest: bytes) -> None:
         """Somebody has said who it is, and proved it where that is asked for."""
@@ -324,24 +323,17 @@ def usable(texts: list[str]) -> list[Address]:
 
 
 @final
-class Incoming(PeerHandler):
+class Incoming(CalledSide):
     """An accepted stream: hello, SASL if it is asked for, then the rule of the larger id."""
 
-    def __init__(self, port: ElectionPort, sasl: SaslAcceptor | None) -> None:
+    def __init__(self, port: ElectionPort) -> None:
+        super().__init__(port.security, port.on_refused)
         self.port: Final = port
-        self.sasl: Final = sasl
         self.head = b""
         self.hello: Hello | None = None
 
-    def on_bytes(self, sock: PeerSocket, data: bytes) -> None:
-        try:
-            self.take(sock, data)
-        except ProtocolError as error:
-            if self.sasl is not None and self.hello is not None and not self.sasl.done:
-                sock.out.write(self.sasl.refusal)
-                sock.flush()
-            sock.close()
-            self.port.on_refused(sock.name, str(error))
+    def is_proving(self) -> bool:
+        return self.hello is not None and super().is_proving()
 
     def take(self, sock: PeerSocket, data: bytes) -> None:
         if self.hello is None:
@@ -362,41 +354,19 @@ class Incoming(PeerHandler):
             data = sasl.rest
         self.port.on_caller(sock, self.hello, data)
 
-    def on_closed(self, sock: PeerSocket, reason: str) -> None:
-        if reason != CLOSED_BY_PEER:  # it may have been called meanwhile, and not need this one
-            self.port.on_refused(sock.name, f"before it said who it is: {reason}")
-
 
 @final
-class Outgoing(PeerHandler):
+class Outgoing(CallingSide):
     """A stream that this server makes: to keep it, or only to wake a larger id."""
 
     def __init__(self, port: ElectionPort, peer: Peer) -> None:
+        super().__init__(port.security)
         self.port: Final = port
         self.peer: Final = peer
-        self.sasl: SaslStage | None = None
         self.woken = False
 
-    def on_open(self, sock: PeerSocket) -> None:
+    def begin(self, sock: PeerSocket) -> None:
         sock.out.write(self.port.hello)
-        self.sasl = self.port.security.initiator()
-        if self.sasl is not None:
-            sock.out.write(self.sasl.first())
-        sock.flush()
-        if self.sasl is None:
-            self.finish(sock, b"")
-
-    def on_bytes(self, sock: PeerSocket, data: bytes) -> None:
-        if self.sasl is None or self.woken:
-            return
-        try:
-            sock.out.write(self.sasl.feed(data))
-        except ProtocolError as error:
-            sock.fail(str(error))
-            return
-        sock.flush()
-        if self.sasl.done:
-            self.finish(sock, self.sasl.rest)
 
     def finish(self, sock: PeerSocket, rest: bytes) -> None:
         peer = self.peer

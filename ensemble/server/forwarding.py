@@ -1,9 +1,10 @@
-"""What a learner's server remembers of the requests that it has sent to its leader.
+"""What a server remembers of the requests of its clients that wait for the leader's answer.
 
-Source: zab.md 6.1. The leader takes a link's requests in order and makes one transaction of each,
-so answers come in the order of the questions: a transaction answers the oldest one, or is none of
-ours. Reading the session and the cxid alone would not do, since a client that reconnects may begin
-to count anew.
+Source: zab.md 6.1. The leader keeps the order of each session's requests and makes one transaction
+of each, so a session's answers come in the order of its questions: a transaction answers the oldest
+one of its session, or is none of ours. Reading the session and the cxid alone would not do, since a
+client that reconnects may begin to count anew. And no answer is older than its question: what was
+proposed before a request went out was somebody else's, though session and cxid be the same.
 """
 
 from collections import deque
@@ -25,44 +26,99 @@ TOUCH_BYTES: Final = 12  # session, timeout
 @final
 @mypyc_attr(acyclic=True, free_list_len=1)
 class Forwarded:
-    """One request that went to the leader; `connection_id` 0 where no connection waits for it."""
+    """One request that went to the leader; `connection_id` 0 where no connection waits for it.
 
-    __slots__ = ("body", "connection_id", "cxid", "op", "session_id")
+    `after`: its transaction comes behind this zxid.
+    """
+
+    __slots__ = ("after", "body", "connection_id", "cxid", "op", "session_id")
 
     def __init__(
-        self, session_id: i64, cxid: i64, op: i64, connection_id: i64, body: Reader
+        self, session_id: i64, cxid: i64, op: i64, connection_id: i64, body: Reader, after: i64
     ) -> None:
         self.op: Final = op
         self.body: Final = body
         self.session_id: Final = session_id
         self.cxid: Final = cxid
         self.connection_id: Final = connection_id
+        self.after: Final = after
 
 
 @final
 class ForwardedQueue:
-    """Requests without an answer, oldest first. Bounded by what connections may have pending."""
+    """Requests without an answer, oldest first within each session.
 
-    __slots__ = ("queue",)
+    Answers of different sessions may overtake each other where the leader takes turns. Bounded by
+    what connections may have pending. A session with one request has no queue of its own.
+    """
+
+    __slots__ = ("first", "more")
 
     def __init__(self) -> None:
-        self.queue: Final[deque[Forwarded]] = deque()
+        self.first: Final[dict[int, Forwarded]] = {}
+        self.more: Final[dict[int, deque[Forwarded]]] = {}  # behind the first; never empty
+
+    def is_empty(self) -> bool:
+        return not self.first
 
     def append(self, forwarded: Forwarded) -> None:
-        self.queue.append(forwarded)
+        session_id = int(forwarded.session_id)
+        if session_id not in self.first:
+            self.first[session_id] = forwarded
+            return
+        more = self.more.get(session_id)
+        if more is None:
+            more = deque()
+            self.more[session_id] = more
+        more.append(forwarded)
 
-    def match(self, session_id: i64, cxid: i64) -> Forwarded | None:
+    def match(self, session_id: i64, cxid: i64, zxid: i64) -> Forwarded | None:
         """A transaction has come: the request that it answers, None if it was not asked here."""
-        queue = self.queue
-        if not queue:
+        key = int(session_id)
+        first = self.first.get(key)
+        if first is None or first.cxid != cxid or zxid <= first.after:
             return None
-        first = queue[0]
-        if first.session_id != session_id or first.cxid != cxid:
-            return None
-        return queue.popleft()
+        more = self.more.get(key)
+        if more is None:
+            del self.first[key]
+        else:
+            self.first[key] = more.popleft()
+            if not more:
+                del self.more[key]
+        return first
 
     def clear(self) -> None:
-        self.queue.clear()
+        self.first.clear()
+        self.more.clear()
+
+
+@final
+class SyncQueue:
+    """Connections that wait for a sync, oldest first, each with its session."""
+
+    __slots__ = ("waiting",)
+
+    def __init__(self) -> None:
+        self.waiting: Final[deque[tuple[int, int]]] = deque()
+
+    def append(self, session_id: int, connection_id: int) -> None:
+        self.waiting.append((session_id, connection_id))
+
+    def take(self, session_id: int) -> int:
+        """Whose sync has happened: the oldest of a session, or of all for 0; 0 if nobody waits.
+
+        A leader that says no session (Apache's) answers in order. Seldom does one overtake many.
+        """
+        waiting = self.waiting
+        for at in range(len(waiting)):
+            entry = waiting[at]
+            if session_id == 0 or entry[0] == session_id:
+                del waiting[at]
+                return entry[1]
+        return 0
+
+    def clear(self) -> None:
+        self.waiting.clear()
 
 
 def encode_forwarded(session_id: i64, cxid: i64, op: i64, body: Reader) -> bytes:

@@ -16,7 +16,7 @@ from librt.strings import BytesWriter
 from mypy_extensions import i64
 
 from ensemble.errors import ProtocolError
-from ensemble.server.connection import WAITING, Connection, Pending
+from ensemble.server.connection import WAITING, Connection
 from ensemble.server.contracts import LocalSessions
 from ensemble.server.operations import is_write
 from ensemble.server.pipeline import Pipeline
@@ -102,6 +102,12 @@ class LocalTable(LocalSessions):
                 pipeline.cut(conn, "its session expired")
         return len(expired)
 
+    def end(self, session_id: i64) -> bool:
+        if not self.is_local(session_id):
+            return False
+        self.forget(int(session_id))
+        return True
+
     def forget(self, session_id: int) -> None:
         self.tracker.remove(session_id)
         self.passing.discard(session_id)
@@ -117,9 +123,7 @@ class LocalTable(LocalSessions):
             self.tracker.set_closing(session)
             self.forget(session.id)
             pipeline.outstanding += 1
-            conn.pending.append(
-                Pending(xid, op, 0, None, None, conn.ids, conn.seat, pipeline.now_us)
-            )
+            conn.pending.append(pipeline.pending_of(conn, xid, op, 0, None, None))
             pipeline.go_on(conn)
             pipeline.touch_dirty(conn)
             return True
@@ -137,6 +141,7 @@ class LocalTable(LocalSessions):
         self.tracker.remove(session.id)
         upgraded = pipeline.tracker.add(session.id, session.timeout_ms, pipeline.now_ms)
         upgraded.connection_id = conn.id
+        upgraded.slug = session.slug
         conn.session = upgraded
         self.upgrading.add(int(session.id))
         body = BytesWriter()
@@ -146,6 +151,8 @@ class LocalTable(LocalSessions):
                 session.id, 0, codes.OP_CREATE_SESSION, reader_of(body.getvalue()), conn.ids
             )
         )
+        if pipeline.bindings is not None:
+            pipeline.bindings.on_upgraded(conn, upgraded)
 
     def on_session_created(self, session_id: i64) -> None:
         self.upgrading.discard(int(session_id))
@@ -188,6 +195,8 @@ class LocalTable(LocalSessions):
         pipeline.serving = True
         pipeline.read_only = True
         self.on_serving()
+        if pipeline.gate is not None:
+            pipeline.gate.on_serving()
 
 
 def creates_ephemeral(op: i64, reader: Reader) -> bool:

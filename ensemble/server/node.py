@@ -32,11 +32,12 @@ from ensemble.server.membership import Membership, absolute
 from ensemble.server.peer_dial import printed
 from ensemble.server.peering import Peering
 from ensemble.server.pipeline import Pipeline
-from ensemble.server.port_limits import PortLimits
+from ensemble.server.port_limits import port_limits
 from ensemble.server.quorum_config import QuorumOptions
 from ensemble.server.refusals import RefusalLog
 from ensemble.server.replica import Replica
 from ensemble.server.shell import ReplicaOptions
+from ensemble.server.slow import SlowLog
 from ensemble.server.standalone import StandaloneAuthority
 from ensemble.server.stats import ServerStats
 from ensemble.server.throttle import ConnectionThrottle
@@ -139,7 +140,8 @@ class Node:
         if config.auth.session_password == "secret":
             passwords = SecretPasswords(load_secret(storage.data_dir))
         with_tls = config.ports.secure_port >= 0 or config.ports.unified
-        self.door = Door(config.auth, passwords, self.stats, with_tls)
+        self.directory = Directory()
+        self.door = Door(config.auth, passwords, self.stats, with_tls, self.directory)
         self.schemes = AclSchemes(self.door.schemes, config.tree.skip_acl)
         prepare = PrepareOptions(
             config.tree.extended_types,
@@ -194,8 +196,9 @@ class Node:
             rules,
             self.stats,
         )
-        self.directory = Directory()
-        self.gate = TenantGate(self.pipeline, self.directory)
+        observe = config.observe
+        self.slow = SlowLog(observe.slow_ms * 1_000, observe.slow_max)
+        self.gate = TenantGate(self.pipeline, self.directory, self.slow)
         self.pipeline.gate = self.gate
         authority.pipeline = self.pipeline
         if config.quorum is not None:
@@ -219,23 +222,9 @@ class Node:
                 tokens.drop_decrease,
                 tokens.decrease_ratio,
             )
-        outstanding_max = ports.outstanding_max
-        if ports.throttle_max_requests:
-            outstanding_max = min(outstanding_max, ports.throttle_max_requests)
         self.port = ClientPort(
             self.pipeline,
-            PortLimits(
-                ports.total_max,
-                ports.per_host_max,
-                ports.frame_bytes_max,
-                outstanding_max,
-                ports.sessionless_ms,
-                ports.backlog,
-                ports.throttled_op_wait_ms,
-                ports.keep_alive,
-                ports.is_fair,
-                ports.rate_wait_ms,
-            ),
+            port_limits(ports),
             self.end_turn,
             self.answer_word,
             self.identify,
@@ -302,6 +291,7 @@ class Node:
         now_ms = self.pipeline.now_ms
         for session_id, timeout_ms in self.tree.sessions.items():
             self.tracker.add(session_id, timeout_ms, now_ms)
+        self.gate.on_serving()
         orphans = self.pipeline.close_orphans()
         if orphans:
             log.warning("closing %d sessions, of which only ephemerals are left", orphans)
@@ -542,9 +532,11 @@ class Node:
             if self.peering is not None:
                 self.peering.on_tick()
             self.port.close_idle(now_ms)
+            self.gate.on_tick(self.authority.wall_ms)
             self.upkeep.on_tick(int(now_ms), self.serving and self.authority.is_leading())
             self.end_turn()
             self.port.flush()
+            self.gate.end_turn(monotonic_us())
             if self.stores is not None and now_ms >= self._next_stores_ms:
                 self._next_stores_ms = now_ms + STORES_LOOKED_AT_EVERY_MS
                 self.renew_certificates(self.stores)

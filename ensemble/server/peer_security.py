@@ -7,12 +7,13 @@ Source: zab.md 8. What a certificate or a user names must be the server that it 
 import ipaddress
 import re
 import ssl
-from collections.abc import Iterable
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
 from typing import Final, final
 
 from ensemble.errors import ProtocolError
-from ensemble.server.peer_socket import PeerSocket
-from ensemble.server.quorum_sasl import SaslAcceptor, SaslInitiator
+from ensemble.server.peer_socket import CLOSED_BY_PEER, PeerHandler, PeerSocket
+from ensemble.server.quorum_sasl import SaslAcceptor, SaslInitiator, SaslStage
 
 SID_USER: Final = re.compile(r"server[.-](\d{1,18})$")
 
@@ -65,6 +66,83 @@ class PeerSecurity:
                 f"a certificate for {', '.join(names) or 'nobody'} "
                 f"from {sock.host} says that it is server {sid}"
             )
+
+
+class CallingSide(PeerHandler):
+    """A stream that this server makes: it proves who it is, then `finish` has it."""
+
+    def __init__(self, security: PeerSecurity) -> None:
+        self.security: Final = security
+        self.sasl: SaslStage | None = None
+
+    def begin(self, sock: PeerSocket) -> None:
+        """Write what goes ahead of SASL."""
+
+    @abstractmethod
+    def finish(self, sock: PeerSocket, rest: bytes) -> None:
+        """The other end takes this server for itself; `rest` has come behind that."""
+
+    def on_open(self, sock: PeerSocket) -> None:
+        self.begin(sock)
+        self.sasl = self.security.initiator()
+        if self.sasl is not None:
+            sock.out.write(self.sasl.first())
+        sock.flush()
+        if self.sasl is None:
+            self.finish(sock, b"")
+
+    def on_bytes(self, sock: PeerSocket, data: bytes) -> None:
+        sasl = self.sasl
+        if sasl is None or self.is_proved():
+            return
+        try:
+            sock.out.write(sasl.feed(data))
+        except ProtocolError as error:
+            sock.fail(str(error))
+            return
+        sock.flush()
+        if self.is_proved():
+            self.finish(sock, sasl.rest)
+
+    def is_proved(self) -> bool:
+        return self.sasl is None or self.sasl.done
+
+
+class CalledSide(PeerHandler):
+    """A stream that was accepted, until it is known who calls: `take` gives it another handler."""
+
+    stranger = "before it said who it is"
+
+    def __init__(self, security: PeerSecurity, on_refused: Callable[[str, str], None]) -> None:
+        self.sasl: Final = security.acceptor()
+        self.on_refused: Final = on_refused
+
+    @abstractmethod
+    def take(self, sock: PeerSocket, data: bytes) -> None:
+        """Something has come in.
+
+        Raises:
+            ProtocolError: the caller is refused.
+        """
+
+    def is_proving(self) -> bool:
+        """Whether it is SASL's turn: then the caller hears of a refusal."""
+        return self.sasl is not None and not self.sasl.done
+
+    def on_bytes(self, sock: PeerSocket, data: bytes) -> None:
+        try:
+            self.take(sock, data)
+        except ProtocolError as error:
+            if self.is_proving():
+                sock.out.write(SaslAcceptor.refusal)
+                sock.flush()
+            sock.close()
+            self.on_refused(sock.name, str(error))
+
+    def on_closed(self, sock: PeerSocket, reason: str) -> None:
+        # One that closes by itself does not need this stream any more.
+        if reason != CLOSED_BY_PEER:
+            self.on_refused(sock.name, f"{self.stranger}: {reason}")
 
 
 def names_in(certificate: bytes) -> list[str]:

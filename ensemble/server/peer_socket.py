@@ -17,6 +17,7 @@ from librt.strings import BytesWriter
 from mypy_extensions import i64, mypyc_attr
 
 from ensemble.server.poll import IN, OUT, Poll
+from ensemble.wire.sealing import seal
 
 RECV_BYTES: Final = 131_072
 SEND_BYTES: Final = 262_144  # small pieces are joined up to this before the kernel gets them
@@ -104,6 +105,7 @@ class PeerSocket:
         "out",
         "queue",
         "read_timeout_ms",
+        "sealed",
         "sock",
         "state",
         "stream_done",
@@ -144,6 +146,7 @@ class PeerSocket:
         self.tls_out: Final = ssl.MemoryBIO()
         self.certificate = b""
         self.user = ""
+        self.sealed = False
         keeper.add(self)
 
     # The owner's side
@@ -162,6 +165,13 @@ class PeerSocket:
             self.check_unsent()
         else:
             self.push(data)
+
+    def seal(self) -> None:
+        """What is written from here on leaves in sealed pieces, a pipe's content, too."""
+        assert self.state >= OPEN, "what waits for the stream to open would be sealed, too"
+        assert self.stream_fd < 0
+        self.flush()
+        self.sealed = True
 
     def stream_from(self, fd: int, done: Callable[[], None]) -> None:
         """Send `out` as it is now, then all that can be read from the pipe `fd`, then later `out`.
@@ -334,6 +344,8 @@ class PeerSocket:
 
     def push(self, data: bytes) -> None:
         """Plain bytes on their way out."""
+        if self.sealed:
+            data = seal(data)
         tls = self.tls
         if tls is None:
             self.send(data)

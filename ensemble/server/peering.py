@@ -54,6 +54,9 @@ class SocketLink(Link):
     def check_is(self, sid: i64) -> None:
         self.port.check(self.sock, int(sid))
 
+    def seal(self) -> None:
+        self.sock.seal()
+
     def close(self, reason: str) -> None:
         self.sock.flush()
         self.sock.close(reason)

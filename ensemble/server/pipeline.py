@@ -90,9 +90,7 @@ class Pipeline(SessionDesk):
         elif is_read(op):
             if op == codes.OP_SYNC and not self.authority.sync(conn, xid, reader):
                 self.outstanding += 1
-                conn.pending.append(
-                    Pending(xid, op, SYNCING, None, reader, conn.ids, conn.seat, self.now_us)
-                )
+                conn.pending.append(self.pending_of(conn, xid, op, SYNCING, None, reader))
             elif conn.pending.count == 0:
                 begin = len(conn.out)
                 error = self.answers.answer(conn, xid, op, reader, conn.ids, conn.seat)
@@ -100,9 +98,7 @@ class Pipeline(SessionDesk):
                 self.touch_dirty(conn)
             else:
                 self.outstanding += 1
-                conn.pending.append(
-                    Pending(xid, op, 0, None, reader, conn.ids, conn.seat, self.now_us)
-                )
+                conn.pending.append(self.pending_of(conn, xid, op, 0, None, reader))
         elif op == codes.OP_AUTH:
             self.auth(conn, xid, reader)
         elif op == codes.OP_SASL:
@@ -133,18 +129,33 @@ class Pipeline(SessionDesk):
         self.refuse(conn, xid, op, self.tree.last_zxid, codes.THROTTLED_OP)
         return True
 
+    def pending_of(
+        self,
+        conn: Connection,
+        xid: i64,
+        op: i64,
+        zxid: i64,
+        reply: bytes | None,
+        reader: Reader | None,
+    ) -> Pending:
+        """A request that has to wait, as of now."""
+        arrived_us = conn.frames.arrived_us
+        if arrived_us == 0:
+            arrived_us = self.now_us  # nobody noted it: a connection without a socket
+        return Pending(xid, op, zxid, reply, reader, conn.ids, conn.seat, arrived_us, self.now_us)
+
     def write(self, conn: Connection, xid: i64, op: i64, reader: Reader) -> None:
         request = WriteRequest(conn.session_id, xid, op, reader, conn.ids)
-        body_at = reader.at
+        body = Reader(reader.buf, reader.at, reader.end)
         try:
             zxid = self.authority.submit(request)
         except MarshallingError:
             self.refuse(conn, xid, op, self.authority.last_proposed(), codes.MARSHALLING_ERROR)
             return
         if zxid != FORWARDED:  # else the replica does so once the leader has given it one
-            self.on_ordered(conn, op, zxid, Reader(reader.buf, body_at, reader.end))
+            self.on_ordered(conn, op, zxid, body)
         self.outstanding += 1
-        conn.pending.append(Pending(xid, op, zxid, None, None, conn.ids, conn.seat, self.now_us))
+        conn.pending.append(self.pending_of(conn, xid, op, zxid, None, body))
         if op == codes.OP_CLOSE_SESSION:
             session = conn.session
             if session is not None:
@@ -168,7 +179,7 @@ class Pipeline(SessionDesk):
     def reply_in_turn(self, conn: Connection, xid: i64, op: i64, reply: bytes) -> None:
         if conn.pending.count > 0:
             self.outstanding += 1
-            conn.pending.append(Pending(xid, op, 0, reply, None, conn.ids, conn.seat, self.now_us))
+            conn.pending.append(self.pending_of(conn, xid, op, 0, reply, None))
         else:
             conn.out.write(reply)
             self.sent(conn, op, error_in(reply), len(reply))
@@ -185,6 +196,13 @@ class Pipeline(SessionDesk):
             err = self.door.on_auth(conn, reader)
         except MarshallingError as error:
             raise ProtocolError(f"an auth packet that cannot be decoded: {error}") from None
+        grant = conn.wanted
+        if grant is not None and self.bindings is not None:
+            conn.wanted = None
+            reply = BytesWriter()
+            write_header_only(reply, xid, 0, 0)
+            self.bindings.take(conn, grant, xid, codes.OP_AUTH, reply.getvalue())
+            return
         self.refuse(conn, xid, codes.OP_AUTH, 0, err)
         if err != 0:
             self.drain_after_pending(conn, "authentication failed")
@@ -198,6 +216,11 @@ class Pipeline(SessionDesk):
         start = begin_reply(reply, xid, 0, err)
         write_buffer(reply, token)
         end_frame(reply, start)
+        grant = conn.wanted
+        if grant is not None and self.bindings is not None:
+            conn.wanted = None
+            self.bindings.take(conn, grant, xid, codes.OP_SASL, reply.getvalue())
+            return
         self.reply_in_turn(conn, xid, codes.OP_SASL, reply.getvalue())
         if close:
             self.drain_after_pending(conn, "SASL authentication failed")
@@ -231,8 +254,13 @@ class Pipeline(SessionDesk):
             return
         pending = conn.pending.pop()
         self.outstanding -= 1
+        if not is_write(pending.op):
+            assert self.bindings is not None
+            self.bindings.on_bound(conn, pending, error)
+            self.go_on(conn)
+            return
         begin = len(conn.out)
-        write_write_reply(conn.out, pending, header.zxid, error, applied)
+        write_write_reply(conn.out, pending, header.zxid, error, applied, self.answers)
         if error == 0:
             error = applied.error  # of a multi
         self.sent(conn, pending.op, error, len(conn.out) - begin, pending)

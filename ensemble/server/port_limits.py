@@ -2,6 +2,8 @@
 
 from typing import Final, final
 
+from ensemble.server.config import ClientPorts
+
 
 @final
 class PortLimits:
@@ -43,3 +45,22 @@ class PortLimits:
         self.keep_alive: Final = keep_alive
         self.is_fair: Final = is_fair
         self.rate_wait_ms: Final = rate_wait_ms
+
+
+def port_limits(ports: ClientPorts) -> PortLimits:
+    """The bounds of a configuration."""
+    outstanding_max = ports.outstanding_max
+    if ports.throttle_max_requests:
+        outstanding_max = min(outstanding_max, ports.throttle_max_requests)
+    return PortLimits(
+        ports.total_max,
+        ports.per_host_max,
+        ports.frame_bytes_max,
+        outstanding_max,
+        ports.sessionless_ms,
+        ports.backlog,
+        ports.throttled_op_wait_ms,
+        ports.keep_alive,
+        ports.is_fair,
+        ports.rate_wait_ms,
+    )

@@ -10,9 +10,8 @@ from ensemble.errors import ProtocolError
 from ensemble.server.names import Address
 from ensemble.server.peer_listener import Listener, everywhere
 from ensemble.server.peer_net import PeerNet
-from ensemble.server.peer_security import PeerSecurity
-from ensemble.server.peer_socket import CLOSED_BY_PEER, NEVER_MS, PeerHandler, PeerSocket
-from ensemble.server.quorum_sasl import SaslAcceptor, SaslStage
+from ensemble.server.peer_security import CalledSide, CallingSide, PeerSecurity
+from ensemble.server.peer_socket import NEVER_MS, PeerHandler, PeerSocket
 from ensemble.zab.members import Members
 
 # Between the attempts to reach a leader that may not have opened its port yet. Apache waits 100 ms
@@ -118,7 +117,7 @@ class QuorumPort:
         self.security.check(sock, sid, [host for host, _ in self.addresses(sid)])
 
     def welcome(self, sock: PeerSocket) -> PeerHandler:
-        return Incoming(self, self.security.acceptor())
+        return Incoming(self)
 
     def admit(self, sock: PeerSocket, data: bytes) -> None:
         """A learner has spoken: it is no stranger any more."""
@@ -136,44 +135,36 @@ class QuorumPort:
 
 
 @final
-class Incoming(PeerHandler):
+class Incoming(CalledSide):
     """An accepted stream: SASL if it is asked for, then its first bytes."""
 
-    def __init__(self, port: QuorumPort, sasl: SaslAcceptor | None) -> None:
+    stranger = "before its first packet"
+
+    def __init__(self, port: QuorumPort) -> None:
+        super().__init__(port.security, port.on_refused)
         self.port: Final = port
-        self.sasl: Final = sasl
 
-    def on_bytes(self, sock: PeerSocket, data: bytes) -> None:
-        try:
-            if self.sasl is not None and not self.sasl.done:
-                sock.out.write(self.sasl.feed(data))
-                sock.flush()
-                sock.user = self.sasl.user
-                data = self.sasl.rest
-            if data and sock.is_alive() and (self.sasl is None or self.sasl.done):
-                self.port.admit(sock, data)
-        except ProtocolError as error:
-            if self.sasl is not None and not self.sasl.done:
-                sock.out.write(self.sasl.refusal)
-                sock.flush()
-            sock.close()
-            self.port.on_refused(sock.name, str(error))
-
-    def on_closed(self, sock: PeerSocket, reason: str) -> None:
-        if reason != CLOSED_BY_PEER:  # it has found another leader
-            self.port.on_refused(sock.name, f"before its first packet: {reason}")
+    def take(self, sock: PeerSocket, data: bytes) -> None:
+        sasl = self.sasl
+        if sasl is not None and not sasl.done:
+            sock.out.write(sasl.feed(data))
+            sock.flush()
+            sock.user = sasl.user
+            data = sasl.rest
+        if data and sock.is_alive() and (sasl is None or sasl.done):
+            self.port.admit(sock, data)
 
 
 @final
-class Attempt(PeerHandler):
+class Attempt(CallingSide):
     """The way to a leader."""
 
     def __init__(self, port: QuorumPort, sid: int, until_ms: int) -> None:
+        super().__init__(port.security)
         self.port: Final = port
         self.sid: Final = sid
         self.until_ms: Final = until_ms
         self.sock: PeerSocket | None = None
-        self.sasl: SaslStage | None = None
         self.tries = 0
         self.ended = False
 
@@ -193,25 +184,6 @@ class Attempt(PeerHandler):
         if self.sock is not None:
             self.sock.close()
             self.sock = None
-
-    def on_open(self, sock: PeerSocket) -> None:
-        self.sasl = self.port.security.initiator()
-        if self.sasl is None:
-            self.finish(sock, b"")
-            return
-        sock.out.write(self.sasl.first())
-        sock.flush()
-
-    def on_bytes(self, sock: PeerSocket, data: bytes) -> None:
-        assert self.sasl is not None
-        try:
-            sock.out.write(self.sasl.feed(data))
-        except ProtocolError as error:
-            sock.fail(str(error))
-            return
-        sock.flush()
-        if self.sasl.done:
-            self.finish(sock, self.sasl.rest)
 
     def finish(self, sock: PeerSocket, rest: bytes) -> None:
         sock.name = f"server {self.sid} ({sock.name})"

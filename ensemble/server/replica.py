@@ -7,31 +7,18 @@ The order of a turn: inputs (bytes of peers and clients, what the disk has finis
 `end_turn`; then the shell writes once to every link and connection.
 """
 
-from collections import deque
 from typing import Final, final
 
 from mypy_extensions import i64
 
-from ensemble.errors import ProtocolError
 from ensemble.server.committing import commit_prepared
-from ensemble.server.connection import FORWARDED, OPEN, WAITING, Connection
-from ensemble.server.contracts import Authority
+from ensemble.server.connection import WAITING, Connection
 from ensemble.server.decoding import decode
 from ensemble.server.digest_guard import DigestGuard
-from ensemble.server.forwarding import (
-    Forwarded,
-    ForwardedQueue,
-    encode_forwarded,
-    encode_touches,
-    read_forwarded,
-    read_touches,
-)
 from ensemble.server.log_batch import LogBatch, LogFileSize
 from ensemble.server.log_port import LogPort
-from ensemble.server.membership import Membership, members_in, members_of, show_members
-from ensemble.server.operations import is_write
-from ensemble.server.owners import Owners
-from ensemble.server.pipeline import Pipeline
+from ensemble.server.membership import Membership, members_of, show_members
+from ensemble.server.ordering import Ordering
 from ensemble.server.shell import ReplicaOptions, Shell
 from ensemble.storage import epochs, loghistory, truncation
 from ensemble.storage.disk import Disk
@@ -41,15 +28,12 @@ from ensemble.tree.acl import AclSchemes
 from ensemble.tree.apply import apply
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.digest import signed64
-from ensemble.tree.prepare import Prepared, Preparer, WriteRequest
+from ensemble.tree.prepare import Prepared, Preparer
 from ensemble.tree.snapshot_stream import StreamReader
 from ensemble.wire import codes, peers
-from ensemble.wire.jute import MarshallingError, Reader
-from ensemble.wire.peers import encode_ids
-from ensemble.wire.records import Id
 from ensemble.wire.txns import DIGEST_VERSION, ErrorTxn, LoggedTxn, TxnHeader
 from ensemble.wire.zxid import format_zxid
-from ensemble.zab.host import Host, Link, Proposal
+from ensemble.zab.host import Link, Proposal
 from ensemble.zab.members import Members
 from ensemble.zab.peer import Peer
 from ensemble.zab.recents import Recents
@@ -59,7 +43,7 @@ DISK_DIFF_BYTES_MAX: Final = 64 << 20  # of a DIFF from the log files; more is s
 
 
 @final
-class Replica(Host, Authority):
+class Replica(Ordering):
     """See above. `recover`, then hand `pipeline` over, then `start`."""
 
     def __init__(
@@ -74,33 +58,20 @@ class Replica(Host, Authority):
         shell: Shell,
         schemes: AclSchemes,
     ) -> None:
-        self.sid: Final = sid
+        super().__init__(sid, options, schemes)
         self.membership: Final = membership
         self.timing: Final = timing
-        self.options: Final = options
         self.disk: Final = disk
         self.layout: Final = layout
         self.log: Final = log
         self.shell: Final = shell
-        self.schemes: Final = schemes
-        recovery = options.recovery
-        self.tree: DataTree = DataTree(recovery.extended_types, recovery.digest_enabled)
-        self.preparer: Preparer = Preparer(self.tree, schemes, options.prepare)
-        self.pipeline: Pipeline | None = None
-        self.peer: Peer | None = None
         self.fresh = False
         self.notes: list[str] = []
         self.txns_replayed: i64 = 0
-        self.state: i64 = peers.LOOKING  # LEADING, FOLLOWING, OBSERVING only while serving
-        self.wall_ms: i64 = 0
         self.batch = LogBatch()
         self.recents: Final = Recents(options.commit_log_count)
         self.receiver: StreamReader | None = None
         self.receiving_zxid: i64 = 0
-        self.forwarded: Final = ForwardedQueue()
-        self.syncs: Final[deque[int]] = deque()  # connections that wait for a sync, in order
-        self.revalidating: Final[deque[Connection]] = deque()
-        self.owners: Final = Owners(sid, options.local_sessions)  # leader
         self.txns_since_snapshot: i64 = 0
         self.log_bytes_since_snapshot: i64 = 0
         self.log_file: Final = LogFileSize()
@@ -155,16 +126,6 @@ class Replica(Host, Authority):
         peer.now_ms = now_ms
         peer.start()
 
-    def get_peer(self) -> Peer:
-        peer = self.peer
-        assert peer is not None, "recover() comes first"
-        return peer
-
-    def get_pipeline(self) -> Pipeline:
-        pipeline = self.pipeline
-        assert pipeline is not None
-        return pipeline
-
     # A turn
 
     def set_time(self, now_ms: i64, wall_ms: i64) -> None:
@@ -177,6 +138,7 @@ class Replica(Host, Authority):
 
     def end_turn(self) -> None:
         """Hand what was logged in this turn to the disk, unless a batch is on its way."""
+        self.take_turns()
         self.get_peer().end_turn()
         if self.batch.count > 0 and not self.log.busy:
             self.log_bytes_since_snapshot += len(self.batch.records)
@@ -308,6 +270,9 @@ class Replica(Host, Authority):
         header = prepared.header
         if header.type == codes.OP_CLOSE_SESSION:
             self.owners.on_closed(header.session_id)
+        self.turns.on_committed(header.zxid)
+        if not self.forwarded.is_empty():
+            self.find_asker(header)
         commit_prepared(self.get_pipeline(), self.tree, self.preparer, prepared)
 
     def commit_learned(self, logged: LoggedTxn) -> None:
@@ -330,19 +295,6 @@ class Replica(Host, Authority):
         if journal is not None:
             journal.on_committed(header, int(error), txn, applied)
         pipeline.on_committed(header, error, applied)
-
-    def find_asker(self, header: TxnHeader) -> None:
-        """Give the request that this transaction answers its zxid, if it was asked here."""
-        forwarded = self.forwarded.match(header.session_id, header.cxid)
-        if forwarded is None or forwarded.connection_id == 0:
-            return
-        pipeline = self.get_pipeline()
-        conn = pipeline.connections.get(int(forwarded.connection_id))
-        if conn is not None:
-            pipeline.on_ordered(conn, forwarded.op, header.zxid, forwarded.body)
-            first = conn.pending.first
-            if first is not None and first.zxid == FORWARDED:
-                first.zxid = header.zxid
 
     def check_digest(self, header: TxnHeader, same: bool) -> None:
         """A tree that is not what the leader has (trust.md I12, B10): take the leader's."""
@@ -407,101 +359,6 @@ class Replica(Host, Authority):
             pipeline.stop_serving("a leader is found: this server is not read-only any more")
             self.shell.on_serving(peers.LOOKING, 0)
 
-    def forget_clients(self) -> None:
-        self.forwarded.clear()
-        self.syncs.clear()
-        self.revalidating.clear()
-        self.owners.clear()
-
-    def on_request(self, sid: i64, data: bytes, ids: list[Id] | None) -> None:
-        request = read_forwarded(data, ids if ids is not None else [])
-        if request is None:
-            raise ProtocolError(f"a REQUEST of {len(data)} bytes")
-        op = request.op
-        if op == codes.OP_SYNC:
-            leader = self.get_peer().leader
-            assert leader is not None
-            leader.sync(sid)
-            return
-        pipeline = self.get_pipeline()
-        session = pipeline.tracker.get(int(request.session_id))
-        if session is not None:
-            pipeline.tracker.touch(session, pipeline.now_ms)
-        if not is_write(op) and op != codes.OP_CREATE_SESSION:
-            self.refuse(request, codes.UNIMPLEMENTED)
-            return
-        try:
-            self.order(request, sid)
-        except MarshallingError:
-            self.refuse(request, codes.MARSHALLING_ERROR)
-        if session is not None and op == codes.OP_CLOSE_SESSION:
-            pipeline.tracker.set_closing(session)
-
-    def order(self, request: WriteRequest, sid: i64) -> i64:
-        """Leader: give a request its place. `sid`: the server that the client is connected to."""
-        session_id = int(request.session_id)
-        if request.op == codes.OP_CREATE_SESSION:
-            self.owners.by_session[session_id] = int(sid)
-        elif request.cxid != 0 or request.op != codes.OP_CLOSE_SESSION:
-            owner = self.owners.by_session.get(session_id)
-            if owner is None:
-                request = self.owners.begin(
-                    request, sid, self.preparer.pending, self.get_pipeline().locals
-                )
-            elif owner != sid:
-                return self.refuse(request, codes.SESSION_MOVED)
-        peer = self.get_peer()
-        zxid = peer.next_zxid()
-        prepared = self.preparer.prepare(request, zxid, self.wall_ms)
-        proposal = Proposal(zxid, prepared.payload, prepared)
-        if prepared.header.type == codes.OP_RECONFIG:
-            proposal.members = members_in(prepared.txn)
-        peer.propose(proposal)
-        return zxid
-
-    def is_open(self) -> bool:
-        """Leader: whether requests are ordered. Not behind a change that makes another lead."""
-        leader = self.get_peer().leader
-        return leader is not None and leader.is_open
-
-    def refuse(self, request: WriteRequest, code: int) -> i64:
-        """Leader: an error takes its place in the order, too."""
-        peer = self.get_peer()
-        zxid = peer.next_zxid()
-        prepared = self.preparer.refuse(request, zxid, self.wall_ms, code)
-        peer.propose(Proposal(zxid, prepared.payload, prepared))
-        return zxid
-
-    def on_revalidate(self, sid: i64, session_id: i64, timeout_ms: i64) -> bool:
-        pipeline = self.get_pipeline()
-        session = pipeline.tracker.get(int(session_id))
-        if session is None:
-            # A local one may be on its way to become everybody's, ahead of its client's move.
-            if not self.preparer.pending.is_alive(session_id):
-                return False
-        elif session.closing:
-            return False
-        old = pipeline.session_connections.get(int(session_id))
-        if old is not None and old.state == OPEN:
-            pipeline.cut(old, "its session moved to another server")
-        self.renew(int(session_id), timeout_ms)
-        self.owners.by_session[int(session_id)] = int(sid)
-        return True
-
-    def renew(self, session_id: int, timeout_ms: i64) -> None:
-        tracker = self.get_pipeline().tracker
-        session = tracker.get(session_id)
-        if session is not None and timeout_ms > 0:
-            session.timeout_ms = timeout_ms
-            tracker.touch(session, self.get_pipeline().now_ms)
-
-    def on_touches(self, data: bytes) -> None:
-        for session_id, timeout_ms in read_touches(data):
-            self.renew(session_id, timeout_ms)
-
-    def take_touches(self) -> bytes:
-        return encode_touches(self.get_pipeline().tracker.take_heard())
-
     def on_revalidated(self, session_id: i64, valid: bool) -> None:
         for conn in self.revalidating:
             if conn.session_id == session_id:
@@ -510,13 +367,6 @@ class Replica(Host, Authority):
                 if conn.state == WAITING:
                     pipeline.on_revalidated(conn, session_id, conn.connect_timeout_ms, valid)
                 return
-
-    def on_synced(self) -> None:
-        if self.syncs:
-            pipeline = self.get_pipeline()
-            conn = pipeline.connections.get(self.syncs.popleft())
-            if conn is not None:
-                pipeline.on_synced(conn)
 
     def propose_members(self, members: Members | None) -> None:
         self.membership.save_proposed(members)
@@ -528,45 +378,6 @@ class Replica(Host, Authority):
         self.report(f"configuration {members.version:#x} is in force")
 
     # Authority: what this server's clients ask for
-
-    def submit(self, request: WriteRequest) -> i64:
-        if self.state == peers.LEADING:
-            return self.order(request, self.sid) if self.is_open() else FORWARDED
-        pipeline = self.get_pipeline()
-        session_id = int(request.session_id)
-        connection_id: i64 = 0
-        conn = pipeline.session_connections.get(session_id)
-        if conn is not None:
-            connection_id = conn.id
-        if request.op == codes.OP_CREATE_SESSION:
-            connection_id = 0  # its answer is the session's, not that of a request
-        body = request.body
-        op = request.op
-        kept = Reader(body.buf, body.at, body.end)
-        self.forwarded.append(Forwarded(session_id, request.cxid, op, connection_id, kept))
-        data = encode_forwarded(session_id, request.cxid, op, body)
-        ids = None if request.op == codes.OP_CREATE_SESSION else request.ids
-        self.forward(data, encode_ids(ids))
-        return FORWARDED
-
-    def forward(self, data: bytes, encoded_ids: bytes) -> None:
-        learner = self.get_peer().learner
-        assert learner is not None
-        learner.forward(data, encoded_ids)
-
-    def last_proposed(self) -> i64:
-        if self.state == peers.LEADING:
-            return self.get_peer().next_zxid() - 1
-        return self.tree.last_zxid
-
-    def sync(self, conn: Connection, xid: i64, reader: Reader) -> bool:
-        self.syncs.append(int(conn.id))
-        if self.state == peers.LEADING:
-            self.get_peer().sync()
-        else:
-            data = encode_forwarded(conn.session_id, xid, codes.OP_SYNC, reader)
-            self.forward(data, encode_ids(conn.ids))
-        return False
 
     def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
         if self.state == peers.LEADING:
@@ -580,7 +391,3 @@ class Replica(Host, Authority):
         assert learner is not None
         learner.revalidate(session_id, timeout_ms)
         return False
-
-    def is_leading(self) -> bool:
-        """Whether this server orders writes: it alone lets sessions expire and sweeps."""
-        return self.state == peers.LEADING

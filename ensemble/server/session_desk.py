@@ -118,13 +118,19 @@ class SessionDesk(ConnectionTable):
         self.drain(conn, reason)
 
     def open(self, conn: Connection, session: Session) -> None:
-        """The session is valid: bind it to its connection and say so."""
+        """The session is valid: it has a connection, and is told so unless it has to wait."""
         session_id = session.id
-        timeout_ms = session.timeout_ms
         conn.session = session
         conn.session_id = session_id
         session.connection_id = conn.id
         self.session_connections[session_id] = conn
+        if self.bindings is None or not self.bindings.begin(conn, session):
+            self.welcome(conn, session)
+
+    def welcome(self, conn: Connection, session: Session) -> None:
+        """Tell a client that its session is valid; it may ask from now on."""
+        session_id = session.id
+        timeout_ms = session.timeout_ms
         conn.state = OPEN
         conn.stats.on_session(session_id, timeout_ms)
         if self.gate is not None:

@@ -232,8 +232,7 @@ class SocketTable:
         conn = client.conn
         pipeline = self.pipeline
         pipeline.stats.bytes_received += len(data)
-        conn.frames.feed(data)
-        client.received_us = pipeline.now_us
+        conn.frames.feed(data, pipeline.now_us)
         if conn.secure:
             self.drain_tls(client)
         elif len(data) < RECV_BYTES and not client.is_gone:
@@ -277,7 +276,7 @@ class SocketTable:
             if not data:
                 return
             self.pipeline.stats.bytes_received += len(data)
-            client.conn.frames.feed(data)
+            client.conn.frames.feed(data, self.pipeline.now_us)
         if not client.is_gone:
             # What the kernel still holds is unknown: asking for the events again tells.
             client.readable = False

@@ -1,261 +1,222 @@
-"""Who is served next at the client port, and for how long: the bounds, the flows, what is held.
+"""The leader's turns: whose write is ordered next when more than one tenant has writes under way.
 
-`tenancy/fairness` has the rule, `tenancy/rates` the buckets; this file applies them to sockets. No
-socket is touched here: `client_port` does what is decided.
+Up to a window of proposals is under way at a time. A flow (one tenant, or everybody who has none)
+that has less than its part of it under way goes on at once; the rest of the window is for whoever
+wants it, and when it is full requests wait here and take turns by weight (`tenancy.fairness`). So
+a quiet tenant's write stands behind a window's worth of proposals at most, and one that is alone
+is held up by nothing but a wide window.
+
+The order within a session holds: while one of its requests waits, all that follow join it, syncs,
+closes and moves of identity included. What opens or ends a session that has nothing here never
+waits. Learners that cannot tell answers apart by session (Apache's) are served in the order of
+their links: nothing of them waits.
 """
 
-from collections import deque
 from typing import Final, final
 
-from librt.strings import read_i32_be
 from mypy_extensions import i64
 
-from ensemble.server.client_socket import BLOCKED, HELD, NOWHERE, QUEUED, ClientSocket
-from ensemble.server.connection import CLOSED, Connection, Pending
-from ensemble.server.operations import is_write
+from ensemble.tenancy.directory import Directory
 from ensemble.tenancy.fairness import Flow, Scheduler
+from ensemble.tree.prepare import WriteRequest
 from ensemble.wire import codes
+from ensemble.wire.records import Id
 
-# One flow has work: it is served in long turns, which is where the throughput comes from.
-TURN_ALONE_US: Final = 4_000
-FRAMES_ALONE_MAX: Final = 1_024  # of one connection: a deep pipeline does not starve the others
-# Several have: then a turn is what a request that has just come may have to wait.
-TURN_SHARED_US: Final = 200
-FLUSH_SHARED_US: Final = 100
-FRAMES_SHARED_MAX: Final = 16
-OUT_BYTES_SHARED_MAX: Final = 8_192  # replies of one visit
-FRAME_BYTES_SHARED: Final = 2_048  # the visit ends behind a request larger than that
-ACCEPTS_ALONE_MAX: Final = 64
-ACCEPTS_SHARED_MAX: Final = 4
-SENDS_AT_ONCE: Final = 4  # connections of one flow that are written to before the next flow's
-
-# What is not answered yet, in the unit of credits: microseconds that it will still take.
-AHEAD_SHARED_MAX: Final = 512  # of all flows
-AHEAD_LEAST: Final = 32  # of one
-READ_AHEAD: Final = 1
-WRITE_AHEAD: Final = 4
-BYTES_PER_AHEAD: Final = 1_024
-MULTI_BYTES_PER_AHEAD: Final = 16
-SESSION_AHEAD: Final = 10  # a ConnectRequest
-
-SWEEP_HELD_US: Final = 10_000
-SWEEP_HELD_MAX: Final = 256  # of one flow
-ADMITTED_AT_ONCE: Final = 8
-
-
-def is_exempt(op: i64) -> bool:
-    """What costs no tokens and never waits for any: it keeps sessions alive or ends them."""
-    return (
-        op == codes.OP_PING
-        or op == codes.OP_AUTH
-        or op == codes.OP_SASL
-        or op == codes.OP_CLOSE_SESSION
-        or op == codes.OP_SET_WATCHES
-        or op == codes.OP_SET_WATCHES2
-    )
-
-
-def is_heavy(op: i64, size: i64) -> bool:
-    """What may take long, whatever its answer's size: the visit ends behind it."""
-    return (
-        size > FRAME_BYTES_SHARED
-        or op == codes.OP_GET_ALL_CHILDREN_NUMBER
-        or op == codes.OP_GET_EPHEMERALS
-        or op == codes.OP_SET_WATCHES
-        or op == codes.OP_SET_WATCHES2
-    )
-
-
-def cost_ahead(op: i64, size: i64) -> i64:
-    """What a request that waits for its answer will still cost."""
-    if not is_write(op):
-        return READ_AHEAD
-    if op == codes.OP_MULTI:
-        return WRITE_AHEAD + size // MULTI_BYTES_PER_AHEAD
-    return WRITE_AHEAD + size // BYTES_PER_AHEAD
+WINDOW: Final = 256  # proposals under way while more than one flow has work
+WINDOW_ALONE: Final = 1_024  # while one has
+WAITING_MAX: Final = 65_536  # requests that wait; above it, or above so many bytes of them,
+WAITING_BYTES_MAX: Final = 256 << 20  # turns are taken whether the window is full or not
+COST: Final = 25  # of a proposal, about its microseconds on the leader
+COST_BYTES: Final = 256  # so many bytes of a request cost one more
+TENANT: Final = "tenant"  # the scheme of the identity that says whose session it is
+FLOWS_SPARE: Final = 64  # flows of tenants that are gone, before they are looked for
 
 
 @final
-class Turns:
-    """The flows of a client port.
+class Waiting:
+    """A request that waits for its turn. `life` is that of its learner's link when it came."""
 
-    `shared`: more than one of them has work, or had within the last second. `others`: the flow of
-    connections without a tenant. `lane`: connections of flows that have a backlog, on which
-    something has come while nothing waited: pings are answered from here, whatever waits elsewhere.
+    __slots__ = ("flow", "life", "request", "sid", "size")
+
+    def __init__(self, request: WriteRequest, sid: i64, flow: Flow, life: i64, size: i64) -> None:
+        self.request: Final = request
+        self.sid: Final = sid
+        self.flow: Final = flow
+        self.life: Final = life
+        self.size: Final = size
+
+
+@final
+class SessionQueue:
+    """How many requests of a session wait, and in which flow."""
+
+    __slots__ = ("count", "flow")
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow: Final = flow
+        self.count: i64 = 0
+
+
+@final
+class LeaderTurns:
+    """See the module. `admit` each request; `on_ordered` what got a zxid; `next` in each turn.
+
+    Invariants: `ahead` of all flows together is the length of `flying`; `by_session` holds exactly
+    the sessions of which something waits.
     """
 
     __slots__ = (
-        "blocked_flows",
-        "held_flows",
-        "is_fair",
-        "lane",
-        "now_us",
-        "others",
-        "outstanding_max",
-        "refused",
+        "by_session",
+        "directory",
+        "flows",
+        "flying",
+        "lives",
+        "longest",
+        "outside",
         "scheduler",
-        "shared",
-        "speaking",
-        "swept_us",
-        "wait_us_max",
+        "waited",
+        "waiting",
+        "waiting_bytes",
     )
 
-    def __init__(self, is_fair: bool, outstanding_max: i64, wait_ms_max: i64) -> None:
-        self.is_fair: Final = is_fair
-        self.outstanding_max: Final[i64] = outstanding_max
-        self.wait_us_max: Final[i64] = wait_ms_max * 1_000
-        self.scheduler: Final = Scheduler()
-        self.others: Final = Flow()
-        self.lane: Final = Flow()
-        self.held_flows: list[Flow] = []
-        self.blocked_flows: list[Flow] = []
-        self.speaking: Final[deque[Flow]] = deque()
-        self.shared = False
-        self.now_us: i64 = 0
-        self.swept_us: i64 = 0
-        self.refused: i64 = 0
+    def __init__(self, directory: Directory) -> None:
+        self.directory: Directory = directory
+        self.scheduler = Scheduler()
+        self.flows: Final[dict[str, Flow]] = {}
+        self.outside = Flow()
+        self.by_session: Final[dict[int, SessionQueue]] = {}
+        # Who asked for each proposal that is not committed.
+        self.flying: Final[dict[int, Flow]] = {}
+        self.lives: Final[dict[int, int]] = {}  # of each server's link: counts those that ended
+        self.waiting: i64 = 0
+        self.waiting_bytes: i64 = 0
+        self.waited: i64 = 0  # requests that had to wait, since the start
+        self.longest: i64 = 0  # the most that waited at a time
 
-    def begin(self, now_us: i64) -> None:
-        """A turn begins."""
-        self.now_us = now_us
+    def is_idle(self) -> bool:
+        """Whether nobody needs turns: no tenant is known and nothing waits."""
+        return self.waiting == 0 and self.directory.is_empty
+
+    def admit(self, request: WriteRequest, sid: i64, in_order: bool, now_us: i64) -> Flow | None:
+        """The flow of a request that may be ordered now; None: it waits and comes out of `next`.
+
+        Args:
+            in_order: its learner takes answers in the order of its questions only.
+        """
+        session = self.by_session.get(int(request.session_id))
+        op = request.op
+        if session is None:
+            flow = self.flow_of(request.ids)
+            if in_order or op == codes.OP_CREATE_SESSION or op == codes.OP_CLOSE_SESSION:
+                return flow
+            self.scheduler.note(flow, now_us)
+            if op == codes.OP_SYNC or self.may_fly(flow):
+                return flow
+            session = SessionQueue(flow)
+            self.by_session[int(request.session_id)] = session
+        elif in_order:
+            # It has moved here from the server at which it waits: that is refused, not this.
+            return session.flow
+        flow = session.flow
+        size = request.body.end - request.body.at
+        life = i64(self.lives.get(int(sid), 0))
+        session.count += 1
+        self.waiting += 1
+        self.waiting_bytes += size
+        self.waited += 1
+        if self.waiting > self.longest:
+            self.longest = self.waiting
+        self.scheduler.put(flow, Waiting(request, sid, flow, life, size), now_us)
+        return None
+
+    def may_fly(self, flow: Flow) -> bool:
+        """Whether one more proposal of this flow may be under way now, nothing of it waiting."""
+        if flow.queue:
+            return False
+        flying = len(self.flying)
+        if not self.scheduler.contended():
+            return flying < WINDOW_ALONE
+        if flow.ahead < self.scheduler.share(flow, WINDOW):
+            return True
+        return self.waiting == 0 and flying < WINDOW
+
+    def on_ordered(self, flow: Flow, zxid: i64) -> None:
+        """A request of this flow is proposed."""
+        flow.ahead += 1
+        self.flying[int(zxid)] = flow
+
+    def on_committed(self, zxid: i64) -> None:
+        flow = self.flying.pop(int(zxid), None)
+        if flow is not None:
+            flow.ahead -= 1
+
+    def next(self, now_us: i64) -> Waiting | None:
+        """Whose turn it is, as far as the window is open. The caller orders it."""
         scheduler = self.scheduler
-        scheduler.sweep(now_us)
-        self.shared = self.is_fair and scheduler.contended()
+        while self.waiting > 0:
+            if (
+                len(self.flying) >= (WINDOW if scheduler.contended() else WINDOW_ALONE)
+                and self.waiting <= WAITING_MAX
+                and self.waiting_bytes <= WAITING_BYTES_MAX
+            ):
+                return None
+            flow = scheduler.next()
+            assert flow is not None, "something waits, so some flow has work"
+            waiting = flow.queue.popleft()
+            assert isinstance(waiting, Waiting)
+            scheduler.settle(flow, COST + waiting.size // COST_BYTES, now_us)
+            self.waiting -= 1
+            self.waiting_bytes -= waiting.size
+            session_id = int(waiting.request.session_id)
+            session = self.by_session[session_id]
+            session.count -= 1
+            if session.count == 0:
+                del self.by_session[session_id]
+            if waiting.life == self.lives.get(int(waiting.sid), 0):
+                return waiting
+        return None
 
-    def flow_of(self, conn: Connection) -> Flow:
-        """Whose work a connection's requests are."""
-        tenant = conn.seat.tenant
-        return self.others if tenant is None or not self.is_fair else tenant.flow
+    def end_turn(self, now_us: i64) -> None:
+        self.scheduler.sweep(now_us)
 
-    # Waiting for a turn
+    def forget(self, sid: i64) -> None:
+        """A learner's link has ended: what came over it and waits is not ordered any more.
 
-    def queue(self, client: ClientSocket) -> None:
-        """Have a connection visited, unless it stands in a queue already."""
-        if client.place == NOWHERE:
-            client.place = QUEUED
-            self.scheduler.put(self.flow_of(client.conn), client, self.now_us)
+        Its clients are cut, and the next link's requests must not be taken for these.
+        """
+        self.lives[int(sid)] = self.lives.get(int(sid), 0) + 1
 
-    def queue_new(self, client: ClientSocket) -> None:
-        """The same where something has just come in."""
-        if client.place == NOWHERE:
-            client.place = QUEUED
-            flow = self.flow_of(client.conn)
-            if self.shared and flow.queue:
-                self.scheduler.note(flow, self.now_us)
-                self.scheduler.enter(self.lane, client, self.now_us)
-            else:
-                self.scheduler.put(flow, client, self.now_us)
+    def clear(self) -> None:
+        """This server's role is over."""
+        self.scheduler = Scheduler()
+        self.outside = Flow()
+        self.flows.clear()
+        self.by_session.clear()
+        self.flying.clear()
+        self.lives.clear()
+        self.waiting = 0
+        self.waiting_bytes = 0
 
-    def is_due(self) -> bool:
-        """Whether somebody waits for a turn, or for what it has to say to be sent."""
-        return len(self.scheduler.ring) > 0 or len(self.speaking) > 0
+    def flow_of(self, ids: list[Id]) -> Flow:
+        """Whose request it is; one flow for all that belong to no tenant."""
+        for id in ids:
+            name = id.id
+            if id.scheme == TENANT and name is not None:
+                slug = name[name.rfind("@") + 1 :]
+                tenant = self.directory.by_slug.get(slug)
+                if tenant is not None:
+                    flow = self.flows.get(slug)
+                    if flow is None:
+                        self.drop_gone()
+                        flow = Flow()
+                        self.flows[slug] = flow
+                    flow.weight = tenant.spec.weight
+                    return flow
+        return self.outside
 
-    # Answers that are awaited
-
-    def is_over(self, flow: Flow, outstanding: i64) -> bool:
-        """Whether so much of a flow is unanswered that its next request has to wait."""
-        if not self.shared:
-            return outstanding > self.outstanding_max
-        if flow.ahead <= 0:
-            return False
-        most = self.scheduler.share(flow, AHEAD_SHARED_MAX)
-        if most < AHEAD_LEAST:
-            most = AHEAD_LEAST
-        return flow.ahead >= most
-
-    def charge(self, flow: Flow, pending: Pending, op: i64, size: i64) -> i64:
-        """A request's answer is awaited: it counts until it is there. What it will still cost."""
-        cost = cost_ahead(op, size)
-        pending.flow = flow
-        pending.cost = cost
-        flow.ahead += cost
-        return cost
-
-    def block(self, flow: Flow, client: ClientSocket) -> None:
-        """Wait for answers in the order of coming: else some would wait many times longer."""
-        client.place = BLOCKED
-        if not client.in_blocked:
-            client.in_blocked = True
-            if not flow.blocked:
-                self.blocked_flows.append(flow)
-            flow.blocked.append(client)
-
-    def admit_blocked(self, outstanding: i64) -> bool:
-        """Have visited who waited for answers that have come. Whether there was somebody."""
-        if not self.blocked_flows:
-            return False
-        admitted = False
-        kept: list[Flow] = []
-        for flow in self.blocked_flows:
-            if not self.is_over(flow, outstanding):
-                for _ in range(ADMITTED_AT_ONCE):
-                    if not flow.blocked:
-                        break
-                    client = flow.blocked.popleft()
-                    assert isinstance(client, ClientSocket)
-                    client.in_blocked = False
-                    if client.place == BLOCKED and client.conn.state != CLOSED:
-                        client.place = QUEUED
-                        self.scheduler.put(flow, client, self.now_us)
-                        admitted = True
-            if flow.blocked:
-                kept.append(flow)
-        self.blocked_flows = kept
-        return admitted
-
-    # Waiting for tokens
-
-    def hold(self, flow: Flow, client: ClientSocket) -> None:
-        client.place = HELD
-        if not flow.held:
-            self.held_flows.append(flow)
-        flow.held.append(client)
-
-    def is_late(self, client: ClientSocket) -> bool:
-        """Whether what waits in a connection's buffer has waited for as long as it may."""
-        return self.now_us - client.received_us > self.wait_us_max
-
-    def sweep_held(self) -> None:
-        """Look again at who waits for tokens: a flow's connections in turn, some at a time."""
-        if not self.held_flows or self.now_us - self.swept_us < SWEEP_HELD_US:
-            return
-        self.swept_us = self.now_us
-        kept: list[Flow] = []
-        for flow in self.held_flows:
-            count = len(flow.held)
-            if count > SWEEP_HELD_MAX:
-                count = SWEEP_HELD_MAX
-            for _ in range(count):
-                client = flow.held.popleft()
-                assert isinstance(client, ClientSocket)
-                if client.conn.state == CLOSED or client.place != HELD:
-                    continue
-                tenant = client.conn.seat.tenant
-                frames = client.conn.frames
-                if (
-                    tenant is None
-                    or self.is_late(client)
-                    or tenant.rates.may_admit(self.now_us, is_write_at(frames.buf, frames.at))
-                ):
-                    client.place = QUEUED
-                    self.scheduler.put(flow, client, self.now_us)
-                else:
-                    flow.held.append(client)
-            if flow.held:
-                kept.append(flow)
-        self.held_flows = kept
-
-    # Sending
-
-    def speak(self, client: ClientSocket) -> None:
-        """It has something to send: in its flow's turn."""
-        flow = self.flow_of(client.conn)
-        flow.outgoing.append(client)
-        if not flow.speaks:
-            flow.speaks = True
-            self.speaking.append(flow)
-
-
-def is_write_at(buf: bytes, at: i64) -> bool:
-    """Whether the whole frame that begins at its length there asks for a transaction."""
-    return is_write(i64(read_i32_be(buf, at + 8)))
+    def drop_gone(self) -> None:
+        """Forget flows of tenants that are gone, before they are too many."""
+        if len(self.flows) > len(self.directory.by_slug) + FLOWS_SPARE:
+            for slug, flow in list(self.flows.items()):
+                if slug not in self.directory.by_slug and not flow.queue and flow.ahead == 0:
+                    del self.flows[slug]

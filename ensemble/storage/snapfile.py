@@ -5,14 +5,14 @@ written (trust.md B6); those that the Java server leaves half-written are recogn
 over.
 """
 
-import contextlib
 from typing import Final
 from zlib import adler32
 
 from ensemble.errors import StorageError
 from ensemble.storage.compression import Compressor, Expander, looks_whole
 from ensemble.storage.disk import Disk, Source
-from ensemble.storage.layout import TEMPORARY_SUFFIX, Layout, compression_of
+from ensemble.storage.layout import Layout, compression_of
+from ensemble.storage.smallfile import put_in_place
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.snapshot import END_MARK, SEAL_BYTES, write_snapshot
 from ensemble.tree.snapshot_reader import Snapshot, SnapshotReader
@@ -40,16 +40,11 @@ def save(
             log nor an older snapshot has been touched: the server may go on.
     """
     path = layout.snapshot_path(tree.last_zxid, compression)
-    temporary = path + TEMPORARY_SUFFIX
-    try:
-        write(disk, temporary, tree, compression, digest, last_zxid)
-        disk.rename(temporary, path)
-    except StorageError:
-        with contextlib.suppress(StorageError):
-            if disk.exists(temporary):
-                disk.remove(temporary)
-        raise
-    disk.sync_folder(layout.snapshot_folder)
+    put_in_place(
+        disk,
+        path,
+        lambda temporary: write(disk, temporary, tree, compression, digest, last_zxid),
+    )
     return path
 
 

@@ -1,21 +1,110 @@
-"""The tenants that are known here: by name, by root, by the path of a request."""
+"""The tenants that are known here: by name, root, path, secret; and whose each session is.
+
+Everything is read from the tree, at the start and whenever `/zookeeper/tenants` changes below, so
+every server comes to the same by itself. Of two documents that contradict each other (roots that
+lie within one another, a subject twice) the one whose znode is older is in force.
+
+A document that cannot be used leaves the last good one in force. Where there is none, as after a
+restart, its root is closed to everybody but operators: a mistake never opens the wall.
+"""
 
 from typing import Final, final
 
 from mypy_extensions import i64
 
+from ensemble.tenancy.fields import RegistryError, read_object
+from ensemble.tenancy.registry import (
+    DIGEST_BYTES,
+    ROLE_NAMES,
+    TENANTS,
+    TENANTS_PREFIX,
+    TopSpec,
+    closed_tenant,
+    read_tenant,
+    read_top,
+)
 from ensemble.tenancy.seat import Tenant
-from ensemble.tenancy.spec import ENFORCE, TenantSpec
+from ensemble.tenancy.spec import ENFORCE, Credential, Secret, TenantSpec
+from ensemble.tree.apply import Applied
+from ensemble.tree.datatree import DataTree
+from ensemble.tree.paths import parent_of
+from ensemble.wire import codes
+
+NO_TOP: Final = TopSpec(b"", {})
+SESSION_DIGITS: Final = 16
+PRINCIPAL_MAX: Final = 130  # name@slug
+
+
+@final
+class Way:
+    """One way in: a secret, or a subject where `secret` is None, of a tenant's credential."""
+
+    __slots__ = ("credential", "secret", "tenant")
+
+    def __init__(self, tenant: Tenant, credential: Credential, secret: Secret | None) -> None:
+        self.tenant: Final = tenant
+        self.credential: Final = credential
+        self.secret: Final = secret
+
+
+@final
+class Binding:
+    """Whose a session is. `principal` and `role`: as it was when it was bound, for who asks."""
+
+    __slots__ = ("czxid", "principal", "role", "session_id", "slug")
+
+    def __init__(self, session_id: i64, slug: str, principal: str, role: str, czxid: i64) -> None:
+        self.session_id: Final[i64] = session_id
+        self.slug: Final = slug
+        self.principal: Final = principal
+        self.role: Final = role
+        self.czxid: Final[i64] = czxid
+
+
+@final
+class Document:
+    """One tenant's znode: what it says now, what it said when it was last in force."""
+
+    __slots__ = ("closed", "czxid", "error", "good", "mzxid", "slug", "spec")
+
+    def __init__(self, slug: str, czxid: i64) -> None:
+        self.slug: Final = slug
+        self.czxid: Final[i64] = czxid
+        self.mzxid: i64 = 0
+        self.spec: TenantSpec | None = None  # None: it cannot be read
+        self.closed: TenantSpec | None = None  # what stands in for it then
+        self.good: TenantSpec | None = None
+        self.error = ""
 
 
 @final
 class Directory:
     """Every tenant in force. Roots do not lie within one another.
 
-    `is_empty` is what the hot path asks first. `enforcing`: tenants in mode enforce.
+    `is_empty` is what the hot path asks first. `enforcing`: tenants in mode enforce. `errors`: why
+    a document is not in force, by slug; the empty slug is `/zookeeper/tenants` itself.
+    `walled_below`: the roots in mode enforce, by parent.
     """
 
-    __slots__ = ("by_root", "by_slug", "depths", "enforcing", "is_empty")
+    __slots__ = (
+        "bindings",
+        "bound",
+        "by_root",
+        "by_slug",
+        "depths",
+        "digests",
+        "documents",
+        "enforcing",
+        "errors",
+        "hash_key",
+        "is_empty",
+        "newly_bound",
+        "signing_keys",
+        "subjects",
+        "trusted_keys",
+        "walled_below",
+        "ways",
+    )
 
     def __init__(self) -> None:
         self.by_slug: Final[dict[str, Tenant]] = {}
@@ -23,32 +112,43 @@ class Directory:
         self.depths: list[int] = []  # the numbers of names that roots have, ascending
         self.enforcing: i64 = 0
         self.is_empty = True
+        self.walled_below: dict[bytes, list[bytes]] = {}
+        self.errors: Final[dict[str, str]] = {}
+        self.documents: Final[dict[str, Document]] = {}
+        self.hash_key = b""
+        self.signing_keys: dict[str, bytes] = {}
+        self.trusted_keys: dict[str, bytes] = {}  # of this server's configuration
+        self.ways: Final[dict[bytes, Way]] = {}  # by the hash of a secret
+        self.subjects: Final[dict[str, Way]] = {}
+        self.digests: i64 = 0  # secrets that can be used with SASL
+        self.bindings: Final[dict[int, Binding]] = {}
+        self.bound: Final[dict[str, int]] = {}  # slug -> sessions
+        self.newly_bound: list[int] = []  # sessions, by the last transaction
+
+    # Tenants in force
 
     def put(self, spec: TenantSpec) -> Tenant:
         """A new document of a tenant, known or not; what was counted goes on being counted."""
-        tenant = self.by_slug.get(spec.slug)
-        if tenant is None:
-            tenant = Tenant(spec)
-            self.by_slug[spec.slug] = tenant
-        elif tenant.spec.root != spec.root:
-            del self.by_root[tenant.spec.root]
-            tenant.use(spec)
-        else:
-            tenant.use(spec)
-        self.by_root[spec.root] = tenant
+        tenant = self._place(spec)
         self._count()
         return tenant
 
     def remove(self, slug: str) -> None:
         """A tenant that has no document any more; unknown names are ignored."""
-        tenant = self.by_slug.pop(slug, None)
-        if tenant is not None:
-            del self.by_root[tenant.spec.root]
+        if slug in self.by_slug:
+            self._displace(slug)
             self._count()
 
     def clear(self) -> None:
-        self.by_slug.clear()
-        self.by_root.clear()
+        """Nobody is known: there is no tree."""
+        for slug in list(self.by_slug):
+            self._displace(slug)
+        self.documents.clear()
+        self.errors.clear()
+        self.bindings.clear()
+        self.bound.clear()
+        self.hash_key = b""
+        self.signing_keys = {}
         self._count()
 
     def tenant_at(self, path: bytes) -> Tenant | None:
@@ -66,12 +166,322 @@ class Directory:
                 return found
         return None
 
+    def keys_of(self, slug: str, key_id: str) -> list[bytes]:
+        """The keys of this name that may sign assertions for a tenant (empty: for all of them)."""
+        found: list[bytes] = []
+        tenant = self.by_slug.get(slug)
+        for keys in (
+            self.trusted_keys,
+            self.signing_keys,
+            {} if tenant is None else tenant.spec.signing_keys,
+        ):
+            key = keys.get(key_id)
+            if key is not None:
+                found.append(key)
+        return found
+
+    def credential(self, slug: str, name: str) -> Credential | None:
+        """A credential by its names; None where either is not known."""
+        tenant = self.by_slug.get(slug)
+        if tenant is not None:
+            for credential in tenant.spec.credentials:
+                if credential.name == name:
+                    return credential
+        return None
+
+    # The tree
+
+    def load(self, tree: DataTree) -> None:
+        """Read everything: at the start, and whenever the tree is another one.
+
+        Documents that cannot be used leave in force what was in force here before.
+        """
+        old = dict(self.documents)
+        self.documents.clear()
+        self.bindings.clear()
+        self.bound.clear()
+        self._read_top(tree)
+        top = tree.nodes.get(TENANTS)
+        if top is not None and top.children is not None:
+            for path in sorted(top.children):
+                slug = path[len(TENANTS_PREFIX) :].decode("utf-8", "replace")
+                before = old.get(slug)
+                node = tree.nodes[path]
+                if before is not None and before.czxid == node.czxid:
+                    self.documents[slug] = before
+                self._read_document(tree, path, slug)
+                if node.children is not None:
+                    for child in node.children:
+                        self._read_binding(tree, child)
+        self.newly_bound = []
+        self._settle()
+
+    def on_applied(self, tree: DataTree, applied: Applied) -> bool:
+        """A transaction is in the tree. True: documents have changed."""
+        is_changed = False
+        if self.newly_bound:
+            self.newly_bound = []
+        for change in applied.changes:
+            path = change.path
+            if (
+                path.startswith(TENANTS)
+                and change.event != codes.EVENT_NODE_CHILDREN_CHANGED
+                and self._on_change(tree, path)
+            ):
+                is_changed = True
+        if is_changed:
+            self._settle()
+        return is_changed
+
+    def _on_change(self, tree: DataTree, path: bytes) -> bool:
+        """Something at or below `/zookeeper/tenants`; bindings come and go, documents change."""
+        if path == TENANTS:
+            return self._read_top(tree)
+        if not path.startswith(TENANTS_PREFIX):
+            return False
+        name = path[len(TENANTS_PREFIX) :]
+        if b"/" in name:
+            self._read_binding(tree, path)
+            return False
+        return self._read_document(tree, path, name.decode("utf-8", "replace"))
+
+    def _read_top(self, tree: DataTree) -> bool:
+        """True: it says something else than before."""
+        node = tree.nodes.get(TENANTS)
+        self.errors.pop("", None)
+        top = NO_TOP
+        if node is not None and node.data:
+            try:
+                top = read_top(node.data)
+            except RegistryError as error:
+                self.errors[""] = str(error)
+                return False
+        if top.hash_key == self.hash_key and top.signing_keys == self.signing_keys:
+            return False
+        self.hash_key = top.hash_key
+        self.signing_keys = top.signing_keys
+        return True
+
+    def _read_document(self, tree: DataTree, path: bytes, slug: str) -> bool:
+        """True: it is another document, or there is none any more."""
+        node = tree.nodes.get(path)
+        known = self.documents.get(slug)
+        if node is None:
+            if known is None:
+                return False
+            del self.documents[slug]
+            return True
+        if known is None or known.czxid != node.czxid:
+            known = Document(slug, node.czxid)
+            self.documents[slug] = known
+        elif known.mzxid == node.mzxid:
+            return False
+        known.mzxid = node.mzxid
+        try:
+            known.spec = read_tenant(slug, node.data, node.version)
+            known.error = ""
+            known.closed = None
+        except RegistryError as error:
+            known.spec = None
+            known.error = str(error)
+            known.closed = closed_tenant(slug, node.data, node.version)
+        return True
+
+    def _settle(self) -> None:
+        """Decide which documents are in force: the older first, each as far as they leave room."""
+        of_top = self.errors.get("", "")
+        self.errors.clear()
+        if of_top:
+            self.errors[""] = of_top
+        wanted: dict[str, TenantSpec] = {}
+        roots: dict[bytes, str] = {}
+        above: dict[bytes, str] = {}
+        subjects: dict[str, str] = {}
+        for document in sorted(self.documents.values(), key=_age):
+            if document.error:
+                self.errors[document.slug] = document.error
+            for spec in (document.spec, document.good, document.closed):
+                if spec is None or document.slug in wanted:
+                    continue
+                clash = _clash(spec, roots, above, subjects)
+                if clash:
+                    self.errors.setdefault(document.slug, clash)
+                    continue
+                wanted[document.slug] = spec
+                roots[spec.root] = document.slug
+                for path in _paths_above(spec.root):
+                    above[path] = document.slug
+                for credential in spec.credentials:
+                    for subject in credential.subjects:
+                        subjects[subject] = document.slug
+                if spec is not document.closed:
+                    document.good = spec
+        for slug in list(self.by_slug):
+            if slug not in wanted or self.by_slug[slug].spec.root != wanted[slug].root:
+                self._displace_root(slug)
+            if slug not in wanted:
+                self._displace(slug)
+        for slug, spec in wanted.items():
+            tenant = self.by_slug.get(slug)
+            if tenant is None or tenant.spec is not spec:
+                self._place(spec)
+        self._count()
+
+    # Bindings
+
+    def _read_binding(self, tree: DataTree, path: bytes) -> None:
+        """A session's znode came, went or was changed."""
+        slug, _, name = path[len(TENANTS_PREFIX) :].decode("utf-8", "replace").partition("/")
+        session_id = _session_of(name)
+        if session_id == 0:
+            return
+        node = tree.nodes.get(path)
+        known = self.bindings.get(session_id)
+        if node is None or node.owner != session_id:
+            if known is not None and known.slug == slug:
+                del self.bindings[session_id]
+                self._count_bound(slug, -1)
+            return
+        if known is not None and known.slug != slug:
+            if known.czxid <= node.czxid:
+                return  # a session is its first tenant's
+            self._count_bound(known.slug, -1)
+        if known is None or known.slug != slug:
+            self._count_bound(slug, 1)
+            self.newly_bound.append(session_id)
+        principal, role = _read_who(node.data)
+        self.bindings[session_id] = Binding(session_id, slug, principal, role, node.czxid)
+
+    def _count_bound(self, slug: str, difference: int) -> None:
+        count = self.bound.get(slug, 0) + difference
+        if count:
+            self.bound[slug] = count
+        else:
+            self.bound.pop(slug, None)
+        tenant = self.by_slug.get(slug)
+        if tenant is not None:
+            tenant.sessions = count
+
+    # Inner
+
+    def _place(self, spec: TenantSpec) -> Tenant:
+        """Make a document the one in force."""
+        tenant = self.by_slug.get(spec.slug)
+        if tenant is None:
+            tenant = Tenant(spec)
+            self.by_slug[spec.slug] = tenant
+        else:
+            self._forget_ways(tenant.spec)
+            self._displace_root(spec.slug)
+            tenant.use(spec)
+        tenant.sessions = self.bound.get(spec.slug, 0)
+        self.by_root[spec.root] = tenant
+        for credential in spec.credentials:
+            for secret in credential.secrets:
+                self.ways[secret.hash] = Way(tenant, credential, secret)
+                if len(secret.digest_md5) == DIGEST_BYTES:
+                    self.digests += 1
+            for subject in credential.subjects:
+                self.subjects[subject] = Way(tenant, credential, None)
+        return tenant
+
+    def _displace(self, slug: str) -> None:
+        tenant = self.by_slug[slug]
+        self._forget_ways(tenant.spec)
+        self._displace_root(slug)
+        del self.by_slug[slug]
+
+    def _displace_root(self, slug: str) -> None:
+        tenant = self.by_slug[slug]
+        if self.by_root.get(tenant.spec.root) is tenant:
+            del self.by_root[tenant.spec.root]
+
+    def _forget_ways(self, spec: TenantSpec) -> None:
+        for credential in spec.credentials:
+            for secret in credential.secrets:
+                way = self.ways.get(secret.hash)
+                if way is not None and way.tenant.spec.slug == spec.slug:
+                    del self.ways[secret.hash]
+                if len(secret.digest_md5) == DIGEST_BYTES:
+                    self.digests -= 1
+            for subject in credential.subjects:
+                way = self.subjects.get(subject)
+                if way is not None and way.tenant.spec.slug == spec.slug:
+                    del self.subjects[subject]
+
     def _count(self) -> None:
         self.is_empty = not self.by_slug
         self.enforcing = 0
+        self.walled_below = {}
         depths: set[int] = set()
         for tenant in self.by_slug.values():
-            depths.add(tenant.spec.root.count(b"/"))
+            root = tenant.spec.root
+            depths.add(root.count(b"/"))
             if tenant.spec.mode == ENFORCE:
                 self.enforcing += 1
+                self.walled_below.setdefault(parent_of(root), []).append(root)
         self.depths = sorted(depths)
+
+
+def _age(document: Document) -> tuple[int, str]:
+    return (document.czxid, document.slug)
+
+
+def _paths_above(root: bytes) -> list[bytes]:
+    """The paths above a root, without `/`."""
+    found: list[bytes] = []
+    at = root.find(b"/", 1)
+    while at > 0:
+        found.append(root[:at])
+        at = root.find(b"/", at + 1)
+    return found
+
+
+def _clash(
+    spec: TenantSpec, roots: dict[bytes, str], above: dict[bytes, str], subjects: dict[str, str]
+) -> str:
+    """Why a document cannot stand beside those that are in force; empty if it can."""
+    root = spec.root.decode("utf-8", "replace")
+    other = roots.get(spec.root)
+    if other is not None:
+        return f"root: {root!r} is that of {other}, too, whose document is older"
+    other = above.get(spec.root)
+    if other is not None:
+        return f"root: {root!r} lies around that of {other}, whose document is older"
+    for path in _paths_above(spec.root):
+        other = roots.get(path)
+        if other is not None:
+            return f"root: {root!r} lies within that of {other}, whose document is older"
+    for credential in spec.credentials:
+        for subject in credential.subjects:
+            other = subjects.get(subject)
+            if other is not None:
+                return (
+                    f"credentials: the subject {subject[:60]!r} of {credential.name} belongs to "
+                    f"{other}, too, whose document is older"
+                )
+    return ""
+
+
+def _session_of(name: str) -> int:
+    """The session whose binding has this name; 0 if it is none's."""
+    if len(name) != SESSION_DIGITS:
+        return 0
+    try:
+        number = int(name, 16)
+    except ValueError:
+        return 0
+    if f"{number:016x}" != name:
+        return 0
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def _read_who(data: bytes | None) -> tuple[str, str]:
+    """Principal and role out of a binding; whatever else it holds, the session is bound."""
+    try:
+        fields = read_object(data)
+        principal = fields.text("who", PRINCIPAL_MAX)
+        role = fields.text("role", PRINCIPAL_MAX)
+    except RegistryError:
+        return "", ""
+    return principal, role if role in ROLE_NAMES else ""

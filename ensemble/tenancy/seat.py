@@ -14,6 +14,7 @@ from ensemble.tenancy.namespace import View
 from ensemble.tenancy.rates import Rates
 from ensemble.tenancy.spec import NO_LIMIT, OBSERVE, TenantSpec
 
+SEATS_MAX: Final = 4_096  # remembered of one tenant: its credentials, and operators within it
 NOBODY: Final = 0  # a seat's role besides those of `spec`: no credential was presented
 
 
@@ -22,7 +23,8 @@ class Tenant:
     """A tenant at this server. `spec` is the document in force.
 
     `connections` and `watches` are those at this server; `sessions` those of the ensemble. `flow`:
-    its requests at the client port; `rates`: what it may ask for here.
+    its requests at the client port; `rates`: what it may ask for here. `visitor`: the seat of a
+    request from outside into the root, where the mode lets it in.
     """
 
     __slots__ = (
@@ -30,9 +32,11 @@ class Tenant:
         "connections",
         "flow",
         "rates",
+        "seats",
         "sessions",
         "spec",
         "view",
+        "visitor",
         "watches",
     )
 
@@ -43,6 +47,8 @@ class Tenant:
         self.connections: i64 = 0
         self.sessions: i64 = 0
         self.watches: i64 = 0
+        self.visitor: Final = Seat(self, None, NOBODY, "")
+        self.seats: Final[dict[str, Seat]] = {}
         self.flow: Final = Flow(spec.weight)
         self.rates: Final = Rates()
         self.use(spec)
@@ -52,6 +58,7 @@ class Tenant:
         if spec.root != self.spec.root:
             self.view = View(spec.root)
         self.spec = spec
+        self.seats.clear()
         self.flow.weight = spec.weight
         limits = spec.limits
         if spec.mode == OBSERVE:
@@ -60,6 +67,18 @@ class Tenant:
             self.rates.use(
                 limits.requests_per_second, limits.writes_per_second, limits.bytes_per_second
             )
+
+    def seat_of(self, principal: str, role: i64) -> "Seat":
+        """The seat that all connections of a credential share; with role NOBODY that of who has
+        not presented one yet, on a session that is this tenant's.
+        """
+        seat = self.seats.get(principal)
+        if seat is None or seat.role != role:
+            seat = Seat(self, self.view, role, principal)
+            if len(self.seats) >= SEATS_MAX:
+                self.seats.clear()
+            self.seats[principal] = seat
+        return seat
 
 
 @final

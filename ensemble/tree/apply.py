@@ -165,7 +165,7 @@ def _create(
         # A fuzzy snapshot has the child already. Its parent may have been written before it was
         # created, and its ACL may be a number that the snapshot's table lacks.
         if len(path) > 1:
-            tree.set_acl(node, tree.acls.take(txn.acl))
+            tree.set_acl(path, node, tree.acls.take(txn.acl))
             if txn.parent_cversion != -1:
                 _count_create(tree, parent_path, parent, txn.parent_cversion, zxid, UNKNOWN)
         applied.fail(codes.NODE_EXISTS)
@@ -248,7 +248,7 @@ def _set_acl(tree: DataTree, txn: SetAclTxn, applied: Applied) -> None:
     if node is None:
         applied.fail(codes.NO_NODE)
         return
-    tree.set_acl(node, tree.acls.take(txn.acl))
+    tree.set_acl(txn.path, node, tree.acls.take(txn.acl))
     node.aversion = wrap32(txn.version)
     tree.refresh(txn.path, node)
     applied.results.append(OpResult(codes.OP_SET_ACL, 0, txn.path, tree.stat_of(node)))

@@ -85,11 +85,16 @@ class Checks:
     def quota(self, path: bytes, count: i64, size: i64) -> Quota | None:
         """The quota that owns `path`, after making sure that the change fits (quotas.md section 5).
 
-        Counts what is proposed and not applied yet, so the limit is exact in multis and pipelines.
+        It holds with `enforceQuota`, and inside a budget that says so. What is proposed and not
+        applied yet counts, so the limit is exact in multis and pipelines.
         """
         quota = self.tree.quotas.owner_of(path)
         if quota is None:
             return None
+        if not self.options.enforce_quota:
+            budget = self.tree.budgets.owner_of(path)
+            if budget is None or not budget.limits.with_quotas:
+                return quota
         record = self.pending.find(quota.limits_path)
         if record is None or not self.tree.usage_of(quota):
             return quota

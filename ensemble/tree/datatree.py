@@ -9,6 +9,8 @@ from mypy_extensions import i64
 
 from ensemble.tree import quota as quotas
 from ensemble.tree.acl import AclList, AclTable, read_only_entries
+from ensemble.tree.budget import counted_data
+from ensemble.tree.budgets import Budgets
 from ensemble.tree.digest import NO_SUMS, UNKNOWN, Sums, content_crc, is_counted, node_digest
 from ensemble.tree.paths import CONFIG, QUOTA, ROOT, ZOOKEEPER
 from ensemble.tree.quota import Quota, QuotaIndex
@@ -33,11 +35,13 @@ class DataTree:
       - every node but the root is in its parent's `children`, and there is nothing else in them;
       - `ephemerals`, `containers`, `ttls` hold exactly the nodes of that kind, `ephemeral_bytes`
         the lengths of a session's paths;
-      - `digest` is the sum of the nodes' digests, `data_bytes` that of path and data lengths.
+      - `digest` is the sum of the nodes' digests, `data_bytes` that of path and data lengths;
+      - each of `budgets` has used what a recount finds.
     """
 
     __slots__ = (
         "acls",
+        "budgets",
         "containers",
         "data_bytes",
         "digest",
@@ -63,6 +67,7 @@ class DataTree:
         self.ttls: Final[set[bytes]] = set()
         self.acls: AclTable = AclTable()
         self.quotas: Final = QuotaIndex()
+        self.budgets: Final = Budgets(self.nodes, extended_types)
         self.last_zxid: i64 = 0
         self.digest: i64 = 0
         self.data_bytes: i64 = 0
@@ -89,6 +94,7 @@ class DataTree:
         self.containers.clear()
         self.ttls.clear()
         self.quotas.clear()
+        self.budgets.clear()
         # A new table: the numbers of a snapshot's ACLs must not meet those of the built-in znodes.
         self.acls = AclTable()
         self.last_zxid = 0
@@ -106,9 +112,11 @@ class DataTree:
 
     def visible_owner(self, owner: i64) -> i64:
         """`ephemeralOwner` as clients see it: containers and TTL nodes have none."""
-        if owner == 0:
-            return 0
-        return owner if kind_of_owner(owner, self.extended_types) == EPHEMERAL else 0
+        return owner if self.is_ephemeral(owner) else 0
+
+    def is_ephemeral(self, owner: i64) -> bool:
+        """Whether a node with this owner goes with a session."""
+        return owner != 0 and kind_of_owner(owner, self.extended_types) == EPHEMERAL
 
     def stat_of(self, node: Znode) -> Stat:
         """The stat that clients see (client.md section 9)."""
@@ -147,6 +155,8 @@ class DataTree:
             self.refresh(path, node, sums.node)
         if node.owner != 0:
             self._index(path, node.owner)
+        if not self.budgets.is_empty:
+            self.budgets.count(path, data, node.acl.wire_bytes, self.is_ephemeral(node.owner), 1)
 
     def remove(self, path: bytes, node: Znode, parent: Znode) -> None:
         """Take a node and all that is below it out of the tree. The parent's stat stays."""
@@ -194,11 +204,15 @@ class DataTree:
         old = node.data
         self.data_bytes += (0 if data is None else len(data)) - (0 if old is None else len(old))
         node.data = data
+        if not self.budgets.is_empty:
+            self.budgets.count_growth(path, counted_data(path, data) - counted_data(path, old))
         if self.digest_enabled and is_counted(path):
             node.content_crc = content_crc(path, data) if crc == UNKNOWN else crc
 
-    def set_acl(self, node: Znode, acl: AclList) -> None:
+    def set_acl(self, path: bytes, node: Znode, acl: AclList) -> None:
         """Replace a node's ACL by a list that was taken from the table for it."""
+        if not self.budgets.is_empty:
+            self.budgets.count_growth(path, acl.wire_bytes - node.acl.wire_bytes)
         self.acls.release(node.acl)
         node.acl = acl
 
@@ -208,6 +222,8 @@ class DataTree:
         self.data_bytes -= len(path) + (0 if data is None else len(data))
         self.digest -= node.digest
         node.digest = 0
+        if not self.budgets.is_empty:
+            self.budgets.count(path, data, node.acl.wire_bytes, self.is_ephemeral(node.owner), -1)
         self.acls.release(node.acl)
         if node.owner != 0:
             self._unindex(path, node.owner)

@@ -11,6 +11,7 @@ from typing import Final, final
 from mypy_extensions import i64, mypyc_attr
 
 from ensemble.tree.acl import AclList
+from ensemble.tree.budget import Budget, counted_data
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.digest import is_counted, node_digest
 from ensemble.tree.znode import EPHEMERAL, Znode, kind_of_owner
@@ -364,6 +365,29 @@ class PendingChanges:
         if usage.charges == 0:
             del self.usage[charge.path]
 
+    def count_ahead(self) -> None:
+        """New budgets have come while something is proposed: what it will change counts ahead."""
+        budgets = self.tree.budgets
+        fresh = budgets.fresh
+        budgets.fresh = []
+        for budget in fresh:
+            budget.look_back()
+        for path, record in self.by_path.items():
+            owner = budgets.owner_of(path)
+            if owner is None or owner not in fresh:
+                continue
+            node = self.tree.nodes.get(path)
+            if node is not None:
+                self._count_ahead(owner, path, node.data, node.acl, node.owner, -1)
+            if not record.deleted:
+                self._count_ahead(owner, path, record.data, record.acl, record.owner, 1)
+
+    def _count_ahead(
+        self, budget: Budget, path: bytes, data: bytes | None, acl: AclList, owner: i64, sign: i64
+    ) -> None:
+        weight = budget.weight(path, counted_data(path, data), acl.wire_bytes)
+        budget.spend(sign, sign * weight, sign if self.tree.is_ephemeral(owner) else 0)
+
     # All or nothing
 
     def begin_multi(self) -> Mark:
@@ -372,12 +396,14 @@ class PendingChanges:
         assert not self.journal
         assert not self.touched
         self.journaling = True
+        self.tree.budgets.begin_multi()
         return Mark(len(self.charges), self.digest)
 
     def end_multi(self) -> None:
         """Keep what has been changed since the mark."""
         self.journaling = False
         self.journal = []
+        self.tree.budgets.end_multi()
 
     def roll_back(self, mark: Mark) -> None:
         """Undo everything since the mark, newest first."""
@@ -395,6 +421,7 @@ class PendingChanges:
         while len(self.charges) > mark.charges:
             self._uncharge(self.charges.pop())
         self.digest = mark.digest
+        self.tree.budgets.roll_back()
         self.end_multi()
 
     # Transactions are applied, or never will be
@@ -428,3 +455,4 @@ class PendingChanges:
         self.journal = []
         self.journaling = False
         self.digest = self.tree.digest
+        self.tree.budgets.discard()

@@ -10,7 +10,6 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from ensemble.errors import KeeperError
-from ensemble.tree import quota as quotas
 from ensemble.tree.acl import AclSchemes
 from ensemble.tree.checks import Checks, check_version, session_closed, shown
 from ensemble.tree.datatree import SYSTEM_PATHS, DataTree
@@ -133,6 +132,8 @@ class Preparer:
         pending = self.pending
         if not pending.by_path:
             pending.digest = self.tree.digest
+        if self.tree.budgets.fresh:
+            pending.count_ahead()
         pending.zxid = zxid
         pending.touched = []
         self.sums = NO_SUMS
@@ -220,11 +221,11 @@ class Preparer:
         self.checks.permission(record, codes.PERM_WRITE)
         size = 0 if data is None else len(data)
         difference = size - record.data_bytes()
-        owner: quotas.Quota | None = None
-        if self.options.enforce_quota:
-            owner = self.checks.quota(path, 0, difference)
+        owner = self.checks.quota(path, 0, difference)
         check_version(path, request.version, record.version)
         self.checks.size(len(path) + size)
+        if not self.tree.budgets.is_empty:
+            self.tree.budgets.spend_data(path, record.data, data, record.acl.wire_bytes)
         txn = SetDataTxn(path, data, wrap32(record.version + 1))
         record = self.pending.own(record)
         record.version = txn.version
@@ -284,12 +285,14 @@ class Preparer:
             )
         data = request.data
         size = 0 if data is None else len(data)
-        quota: quotas.Quota | None = None
-        if self.options.enforce_quota:
-            quota = self.checks.quota(path, 1, size)
+        quota = self.checks.quota(path, 1, size)
         if ephemeral:
             self.checks.ephemerals(len(path))
         self.checks.size(len(path) + size + acl.wire_bytes)
+        if not self.tree.budgets.is_empty:
+            self.tree.budgets.spend_create(
+                path, data, acl.wire_bytes, ephemeral, parent_path, parent.num_children
+            )
         owner: i64 = 0
         self.sub_type = op
         if container:
@@ -373,10 +376,13 @@ class Preparer:
             parent.pzxid = zxid
             pending.redigest(parent)
         pending.delete(record)
-        if self.options.enforce_quota:
-            owner = self.tree.quotas.owner_of(record.path)
-            if owner is not None:
-                pending.charge(owner.path, -1, -record.data_bytes())
+        tree = self.tree
+        owner = tree.quotas.owner_of(record.path)
+        if owner is not None:
+            pending.charge(owner.path, -1, -record.data_bytes())
+        if not tree.budgets.is_empty:
+            ephemeral = tree.is_ephemeral(record.owner)
+            tree.budgets.give_back(record.path, record.data, record.acl.wire_bytes, ephemeral)
 
     def _set_acl(self, request: SetAclRequest) -> SetAclTxn:
         self.checks.session()
@@ -390,6 +396,8 @@ class Preparer:
         self.checks.permission(record, codes.PERM_ADMIN)
         check_version(path, request.version, record.aversion)
         self.checks.size(len(path) + acl.wire_bytes)
+        if not self.tree.budgets.is_empty:
+            self.tree.budgets.spend_acl(path, record.data, record.acl.wire_bytes, acl.wire_bytes)
         txn = SetAclTxn(path, acl.entries, wrap32(record.aversion + 1))
         record = self.pending.own(record)
         record.acl = acl

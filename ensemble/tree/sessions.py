@@ -15,7 +15,16 @@ from mypy_extensions import i64
 class Session:
     """One tracked session. `expires_ms` is its bucket: a multiple of the tick."""
 
-    __slots__ = ("closing", "connection_id", "expires_ms", "heard", "id", "is_local", "timeout_ms")
+    __slots__ = (
+        "closing",
+        "connection_id",
+        "expires_ms",
+        "heard",
+        "id",
+        "is_local",
+        "slug",
+        "timeout_ms",
+    )
 
     def __init__(self, id: i64, timeout_ms: i64) -> None:
         self.id: Final = id
@@ -25,6 +34,7 @@ class Session:
         self.connection_id: i64 = 0  # 0: no connection at this server
         self.heard = False  # in the tracker's `heard`
         self.is_local = False  # no transaction has opened it, no other server knows it
+        self.slug = ""  # the tenant that a local one belongs to: no znode says so
 
 
 @final

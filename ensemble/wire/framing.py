@@ -20,10 +20,23 @@ class FrameBuffer:
     """Received bytes of one connection, handed out frame by frame.
 
     `feed` bytes, then call `next_frame` until it gives False: `buf[start:end]` is one frame's
-    payload, valid until the next `feed`.
+    payload, valid until the next `feed`. `arrived_us`: when its last byte was fed, or up to one
+    filling of the buffer earlier: of what lies in the buffer two generations are told apart.
     """
 
-    __slots__ = ("at", "buf", "end", "frame_bytes_max", "parts", "parts_bytes", "start", "wanted")
+    __slots__ = (
+        "arrived_us",
+        "at",
+        "buf",
+        "end",
+        "frame_bytes_max",
+        "newer_at",
+        "newer_us",
+        "parts",
+        "parts_bytes",
+        "start",
+        "wanted",
+    )
 
     def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX_DEFAULT) -> None:
         self.frame_bytes_max: Final = frame_bytes_max
@@ -35,8 +48,11 @@ class FrameBuffer:
         self.parts: list[bytes] = []
         self.parts_bytes: i64 = 0
         self.wanted: i64 = 0
+        self.arrived_us: i64 = 0
+        self.newer_us: i64 = 0
+        self.newer_at: i64 = -1  # where in `buf` the bytes of `newer_us` begin; -1: nowhere
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes, now_us: i64 = 0) -> None:
         """Take what one receive call brought."""
         if self.parts_bytes > 0:
             self.parts.append(data)
@@ -47,10 +63,18 @@ class FrameBuffer:
             self.parts = []
             self.parts_bytes = 0
             self.buf = data
+            self.arrived_us = now_us
         elif self.at < len(self.buf):
+            if self.newer_at < 0:
+                self.newer_at = len(self.buf) - self.at
+                self.newer_us = now_us
+            else:
+                self.newer_at -= self.at
             self.buf = self.buf[self.at :] + data
         else:
             self.buf = data
+            self.arrived_us = now_us
+            self.newer_at = -1
         self.at = 0
 
     def next_frame(self) -> bool:
@@ -74,10 +98,14 @@ class FrameBuffer:
             self.wanted = LENGTH_BYTES + size
             self.buf = b""
             self.at = 0
+            self.newer_at = -1
             return False
         self.start = at + LENGTH_BYTES
         self.end = self.start + size
         self.at = self.end
+        if 0 <= self.newer_at < self.end:
+            self.arrived_us = self.newer_us
+            self.newer_at = -1
         return True
 
     def put_back(self) -> None:

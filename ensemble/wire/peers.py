@@ -5,6 +5,7 @@ front, so `PacketBuffer` finds their ends; lengths are checked before their byte
 """
 
 from typing import Final, final
+from zlib import crc32
 
 from librt.strings import BytesWriter, read_i32_be, read_i64_be, write_i32_be, write_i64_be
 from mypy_extensions import i64, mypyc_attr
@@ -67,7 +68,10 @@ HELLO_TEXT_BYTES_MAX: Final = 2_048
 FEATURES_MARK: Final = 0x456E7362  # "Ensb"
 CUMULATIVE: Final = 1  # one ACK, one COMMIT stands for all zxids up to it
 EXACT_TRUNC: Final = 2  # refuses a TRUNC to a zxid that its log does not hold
-FEATURES: Final = CUMULATIVE | EXACT_TRUNC
+SEALED: Final = 4  # behind LEADERINFO everything is in sealed pieces, both ways
+TURNS: Final = 8  # answers of different sessions may overtake each other; SYNC's says whose it is
+FEATURES: Final = CUMULATIVE | EXACT_TRUNC | SEALED | TURNS
+NOTIFICATION_MARK: Final = 0x456E7353  # "EnsS": the sum of a notification follows
 
 
 @final
@@ -254,47 +258,62 @@ class LearnerInfo:
         self.features: Final = features
 
 
-def encode_learner_info(info: LearnerInfo) -> bytes:
+def encode_learner_info(info: LearnerInfo, zxid: i64) -> bytes:
+    """The data of a packet that carries `zxid`."""
     out = BytesWriter()
     write_i64_be(out, info.sid)
     write_i32_be(out, int(info.protocol))
     write_i64_be(out, info.members_version)
-    write_features(out, info.features)
+    write_features(out, info.features, zxid)
     return out.getvalue()
 
 
-def read_learner_info(data: bytes | None) -> LearnerInfo:
+def read_learner_info(data: bytes | None, zxid: i64) -> LearnerInfo:
     """Fields as far as the data is long (8, 12 or 20 bytes, and ours behind).
 
     Raises:
-        ProtocolError: not even a server id.
+        ProtocolError: not even a server id, or the packet was changed on the way.
     """
     if data is None or len(data) < 8:
         raise ProtocolError(f"a learner's info of {0 if data is None else len(data)} bytes")
     protocol = i64(read_i32_be(data, 8)) if len(data) >= 12 else 0
     version = read_i64_be(data, 12) if len(data) >= 20 else 0
-    return LearnerInfo(read_i64_be(data, 0), protocol, version, read_features(data, 20))
+    return LearnerInfo(read_i64_be(data, 0), protocol, version, read_features(data, 20, zxid))
 
 
-def encode_leader_info(features: i64) -> bytes:
+def encode_leader_info(features: i64, zxid: i64) -> bytes:
     """The data of LEADERINFO. `features` only towards those that have said that they know them."""
     out = BytesWriter()
     write_i32_be(out, PROTOCOL_VERSION)
-    write_features(out, features)
+    write_features(out, features, zxid)
     return out.getvalue()
 
 
-def write_features(out: BytesWriter, features: i64) -> None:
+def write_features(out: BytesWriter, features: i64, zxid: i64) -> None:
+    """Behind the other fields: the mark, the bits, and the sum of all that and of the zxid."""
     if features != 0:
         write_i32_be(out, FEATURES_MARK)
         write_i32_be(out, int(features))
+        if features & SEALED != 0:
+            out.write(sum_of(out.getvalue(), zxid))
 
 
-def read_features(data: bytes | None, at: i64) -> i64:
-    """The bits behind our mark, 0 where there is none."""
+def sum_of(data: bytes, zxid: i64) -> bytes:
+    return crc32(data, crc32(int(zxid).to_bytes(8, "big", signed=True))).to_bytes(4, "big")
+
+
+def read_features(data: bytes | None, at: i64, zxid: i64) -> i64:
+    """The bits behind our mark, 0 where there is none.
+
+    Raises:
+        ProtocolError: their sum is not that of the packet.
+    """
     if data is None or len(data) < at + 8 or i64(read_i32_be(data, at)) != FEATURES_MARK:
         return 0
-    return i64(read_i32_be(data, at + 4)) & FEATURES
+    features = i64(read_i32_be(data, at + 4)) & FEATURES
+    if features & SEALED != 0 and data[at + 8 : at + 12] != sum_of(data[: at + 8], zxid):
+        raise ProtocolError("the first packet was changed on the way: its sum differs")
+    return features
 
 
 @final
@@ -337,6 +356,7 @@ def read_notification(payload: bytes) -> Notification:
             f"a notification of {size} bytes, "
             f"{NOTIFICATION_BYTES_MIN} to {NOTIFICATION_BYTES_MAX} are allowed"
         )
+    check_sum(payload)
     reader = reader_of(payload)
     state = reader.read_int()
     if not LOOKING <= state <= OBSERVING:
@@ -363,6 +383,28 @@ def read_members_text(reader: Reader) -> bytes:
             f"a notification's configuration of {length} bytes with {reader.remaining()} left"
         )
     return reader.buf[reader.at : reader.at + length]
+
+
+def check_sum(payload: bytes) -> None:
+    """Our own servers add a sum, which Apache's do not read."""
+    at = len(payload) - 8
+    if i64(read_i32_be(payload, at)) != NOTIFICATION_MARK:
+        return
+    if i64(read_i32_be(payload, at + 4)) & 0xFFFFFFFF != crc32(payload[:at]):
+        raise MarshallingError(
+            f"a notification of {len(payload)} bytes that was changed on the way: its sum differs"
+        )
+
+
+def sealed_frame(n: Notification) -> bytes:
+    """`notification_frame` with a sum at its end (trust.md F24)."""
+    plain = notification_frame(n)[4:]
+    out = BytesWriter()
+    write_i32_be(out, len(plain) + 8)
+    out.write(plain)
+    write_i32_be(out, NOTIFICATION_MARK)
+    out.write(crc32(plain).to_bytes(4, "big"))
+    return out.getvalue()
 
 
 def notification_frame(n: Notification) -> bytes:

@@ -26,6 +26,10 @@ class Link:
         self.id: i64 = id
         self.out: BytesWriter = BytesWriter()
 
+    def seal(self) -> None:
+        """What is written from here on leaves in sealed pieces (`wire.sealing`)."""
+        raise NotImplementedError
+
     def close(self, reason: str) -> None:
         """End it; `Peer.on_link_closed` is not called for it any more."""
         raise NotImplementedError
@@ -199,8 +203,11 @@ class Host:
         """Learner: those since the last call."""
         raise NotImplementedError
 
-    def on_synced(self) -> None:
-        """The oldest sync that was asked for has happened."""
+    def on_learner_left(self, sid: i64) -> None:
+        """Leader: a learner's link has ended; nothing that came over it is wanted any more."""
+
+    def on_synced(self, session_id: i64) -> None:
+        """The oldest sync of a session has happened; 0: the oldest one that was asked for."""
         raise NotImplementedError
 
     # Configuration

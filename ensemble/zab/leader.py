@@ -34,7 +34,7 @@ from ensemble.zab.learner_link import (
 from ensemble.zab.members import Members
 from ensemble.zab.reconfiguration import next_leader, remains_leader
 from ensemble.zab.sizes import ProposalSizes
-from ensemble.zab.synchronization import plan_sync
+from ensemble.zab.synchronization import UNKNOWN_ZXID, plan_sync
 from ensemble.zab.timing import Timing
 
 # This leader's phase
@@ -83,7 +83,6 @@ class Leader:
         self.snapshots: i64 = 0
         self.syncs: Final[list[PendingSync]] = []
         self.syncs_waiting_for_ping = False
-        self.logged_before: i64 = 0
         self.deadline_ms: i64 = now_ms + timing.init_ms()
         self.next_ping_ms: i64 = 0
         self.next_check_ms: i64 = 0
@@ -115,8 +114,8 @@ class Leader:
         if learner is None:
             return
         learner.heard_ms = now_ms
-        learner.packets.feed(data)
         try:
+            learner.feed(data)
             while not self.resigned and int(link.id) in self.learners:
                 packet = learner.packets.next_packet()
                 if packet is None:
@@ -153,6 +152,7 @@ class Leader:
             # What it promised or stored stays true after it is gone, but it must be here to serve.
             self.synced.discard(sid)
             self.broadcast.forget(sid)
+            self.host.on_learner_left(learner.sid)
 
     def close(self, reason: str) -> None:
         """The role is over: every link ends."""
@@ -164,6 +164,11 @@ class Leader:
     def resign(self, reason: str) -> None:
         if not self.resigned:
             self.resigned = reason
+
+    def has_turns(self, sid: i64) -> bool:
+        """Whether a learner tells answers apart by session, so that they may overtake others."""
+        learner = self.by_sid.get(int(sid))
+        return learner is not None and learner.features & peers.TURNS != 0
 
     # Packets
 
@@ -204,7 +209,7 @@ class Leader:
         """FOLLOWERINFO or OBSERVERINFO, the first packet."""
         if packet.type != peers.FOLLOWER_INFO and packet.type != peers.OBSERVER_INFO:
             raise ProtocolError(f"{peers.name_of(packet.type)} as the first packet")
-        info = read_learner_info(packet.data)
+        info = read_learner_info(packet.data, packet.zxid)
         version = self.configuration.latest().version
         if info.members_version > version:
             raise ProtocolError(
@@ -255,8 +260,9 @@ class Leader:
             self.establish(now_ms)
 
     def send_leader_info(self, learner: LearnerLink) -> None:
-        data = encode_leader_info(learner.features)
+        data = encode_leader_info(learner.features, self.epoch << 32)
         write_packet(learner.link.out, peers.LEADER_INFO, self.epoch << 32, data)
+        learner.seal()
 
     def on_ack_epoch(self, learner: LearnerLink, packet: Packet, now_ms: i64) -> None:
         """A learner has promised this epoch, and says where its history ends."""
@@ -276,7 +282,12 @@ class Leader:
                     f"its history ({epoch}, {format_zxid(packet.zxid)}) is ahead of this one "
                     f"({self.own_epoch}, {format_zxid(self.own_zxid)})"
                 )
-            if self.configuration.is_voter(learner.sid) and packet.zxid != -1:
+            if learner.may_have_forgotten(self.own_zxid):
+                self.host.report(
+                    f"server {learner.sid} is empty and this one is not: its data may be lost, it "
+                    "does not count before it has copied the ensemble's"
+                )
+            elif self.configuration.is_voter(learner.sid) and packet.zxid != UNKNOWN_ZXID:
                 self.promised.add(int(learner.sid))
         if self.configuration.is_quorum(self.promised):
             self.establish(now_ms)
@@ -383,7 +394,7 @@ class Leader:
             # leader would be in that one's way.
             self.is_open = remains_leader(self.sid, old, members)
         for learner in self.by_sid.values():
-            if learner.stage >= SYNCING and not learner.is_observer:
+            if learner.is_live() and not learner.is_observer:
                 write_packet(learner.link.out, peers.PROPOSAL, zxid, proposal.payload)
                 learner.sent = zxid
                 if learner.ack_due_ms == 0 and learner.stage == FOLLOWING:
@@ -428,7 +439,7 @@ class Leader:
                 told = zxid
                 continue
             for learner in self.by_sid.values():
-                if learner.stage < SYNCING:
+                if not learner.is_live():
                     continue
                 if learner.is_observer:
                     write_packet(learner.link.out, peers.INFORM, zxid, proposal.payload)
@@ -441,7 +452,7 @@ class Leader:
         if zxid > told:
             for learner in self.by_sid.values():
                 if (
-                    learner.stage >= SYNCING
+                    learner.is_live()
                     and not learner.is_observer
                     and learner.features & peers.CUMULATIVE != 0
                 ):
@@ -461,7 +472,7 @@ class Leader:
         old = self.configuration.members
         leader = next_leader(self.sid, old, members, acked)
         for learner in self.by_sid.values():
-            if learner.stage >= SYNCING:
+            if learner.is_live():
                 learner.send_activation(proposal, leader)
         self.host.commit(proposal)
         self.configuration.commit(self.host, members)
@@ -491,7 +502,7 @@ class Leader:
         if not self.leaving or self.leave_by_ms == 0:
             return
         for learner in self.by_sid.values():
-            if learner.stage >= SYNCING and now_ms < self.leave_by_ms:
+            if learner.is_live() and now_ms < self.leave_by_ms:
                 return
         self.resign("its learners have gone to the next leader")
 
@@ -507,13 +518,13 @@ class Leader:
 
     # Sync: only a leader that a quorum has confirmed since may answer (trust.md A22)
 
-    def sync(self, sid: i64) -> None:
+    def sync(self, sid: i64, session_id: i64) -> None:
         """A client of server `sid` wants everything that was written before now."""
         pings: dict[int, int] = {}
         for other in self.by_sid.values():
             if other.stage == FOLLOWING and not other.is_observer:
                 pings[int(other.sid)] = int(other.pings_sent) + 1
-        self.syncs.append(PendingSync(sid, self.broadcast.proposed(), pings))
+        self.syncs.append(PendingSync(sid, session_id, self.broadcast.proposed(), pings))
         self.syncs_waiting_for_ping = True
         if self.configuration.is_quorum({int(self.sid)}):
             self.answer_syncs()
@@ -522,11 +533,11 @@ class Leader:
         while self.syncs and self.is_confirmed(self.syncs[0]):
             sync = self.syncs.pop(0)
             if sync.sid == self.sid:
-                self.host.on_synced()
+                self.host.on_synced(sync.session_id)
             else:
                 learner = self.by_sid.get(int(sync.sid))
                 if learner is not None and learner.stage == FOLLOWING:
-                    write_packet(learner.link.out, peers.SYNC, 0)
+                    learner.send_synced(sync.session_id)
 
     def is_confirmed(self, sync: PendingSync) -> bool:
         if sync.zxid > self.broadcast.committed:
@@ -549,7 +560,7 @@ class Leader:
     def ping(self) -> None:
         zxid = self.broadcast.proposed() if self.phase >= ESTABLISHED else self.own_zxid
         for learner in self.by_sid.values():
-            if learner.stage >= SYNCING:
+            if learner.is_live():
                 write_packet(learner.link.out, peers.PING, zxid)
                 if learner.stage == FOLLOWING and self.phase == SERVING:
                     learner.pings_sent += 1  # before UPTODATE a learner answers none

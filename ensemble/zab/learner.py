@@ -20,11 +20,13 @@ from ensemble.wire.peers import (
     write_packet,
     write_request_packet,
 )
+from ensemble.wire.sealing import Unsealer
 from ensemble.wire.zxid import format_zxid
 from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Host, Link, Proposal
 from ensemble.zab.members import Members, parse_members
 from ensemble.zab.reconfiguration import remains_leader
+from ensemble.zab.synchronization import UNKNOWN_ZXID
 from ensemble.zab.timing import Timing
 
 CONNECTING: Final = 0
@@ -76,6 +78,7 @@ class Learner:
         self.designated_by: i64 = 0
         self.link: Link | None = None
         self.packets: Final = PacketBuffer(timing.data_bytes_max)
+        self.unsealer: Unsealer | None = None  # behind LEADERINFO
         self.features: i64 = 0
         self.receiving = False  # a snapshot's stream, not packets
         self.in_memory = False  # the tree came as a snapshot and the disk does not back it yet
@@ -113,13 +116,19 @@ class Learner:
             self.configuration.members.version,
             self.timing.features,
         )
-        write_packet(link.out, type, self.accepted_epoch << 32, encode_learner_info(info))
+        zxid = self.accepted_epoch << 32
+        write_packet(link.out, type, zxid, encode_learner_info(info, zxid))
         self.stage = INTRODUCED
 
     def on_bytes(self, data: bytes, now_ms: i64) -> None:
         """What the leader sends. Raises nothing: `failed` says what was wrong."""
         self.heard_ms = now_ms
         try:
+            unsealer = self.unsealer
+            if unsealer is not None:
+                data = unsealer.feed(data)
+                if not data:
+                    return
             if self.receiving:
                 rest = self.host.take_snapshot(data)
                 if rest is None:
@@ -170,7 +179,7 @@ class Learner:
     def promise(self, packet: Packet) -> None:
         """LEADERINFO: follow no older leader from now on, if this one is not older itself."""
         self.epoch = packet.zxid >> 32
-        self.features = read_features(packet.data, 4) & self.timing.features
+        self.features = read_features(packet.data, 4, packet.zxid) & self.timing.features
         epoch = self.current_epoch
         if self.epoch < self.accepted_epoch:
             raise ProtocolError(
@@ -181,9 +190,13 @@ class Learner:
         else:
             self.host.save_accepted_epoch(self.epoch)
             self.accepted_epoch = self.epoch
-        zxid = -1 if self.needs_snapshot else self.last_zxid
+        zxid = UNKNOWN_ZXID if self.needs_snapshot else self.last_zxid
         link = self.link
         assert link is not None
+        if self.features & peers.SEALED != 0:
+            link.seal()
+            self.unsealer = Unsealer()
+            self.packets.feed(self.unsealer.feed(self.packets.take_rest()))
         write_packet(link.out, peers.ACK_EPOCH, zxid, int(epoch & 0xFFFFFFFF).to_bytes(4, "big"))
         self.stage = PROMISED
 
@@ -384,13 +397,18 @@ class Learner:
             self.log(packet.zxid, payload)
             self.commit_up_to(packet.zxid)
         elif type == peers.SYNC:
-            self.host.on_synced()
-        elif type == peers.REVALIDATE:
             data = packet.data
-            if data is None or len(data) < 9:
+            session_id: i64 = 0
+            if data is not None and len(data) == 8 and self.features & peers.TURNS != 0:
+                session_id = i64(int.from_bytes(data, "big", signed=True))
+            self.host.on_synced(session_id)
+        elif type == peers.REVALIDATE:
+            answer = packet.data
+            if answer is None or len(answer) < 9:
                 raise ProtocolError("an answer to REVALIDATE without a session")
-            session_id = i64(int.from_bytes(data[:8], "big", signed=True))
-            self.host.on_revalidated(session_id, data[8] != 0)
+            self.host.on_revalidated(
+                i64(int.from_bytes(answer[:8], "big", signed=True)), answer[8] != 0
+            )
         elif type == peers.COMMIT_AND_ACTIVATE:
             self.read_designated(packet)
             self.on_commit(packet.zxid)

@@ -6,6 +6,7 @@ from mypy_extensions import i64
 
 from ensemble.wire import peers
 from ensemble.wire.peers import PacketBuffer, write_packet
+from ensemble.wire.sealing import Unsealer
 from ensemble.zab.host import Link, Proposal
 from ensemble.zab.timing import Timing
 
@@ -36,11 +37,13 @@ class LearnerLink:
         "sent",
         "sid",
         "stage",
+        "unsealer",
     )
 
     def __init__(self, link: Link, data_bytes_max: int, now_ms: i64) -> None:
         self.link: Final = link
         self.packets: Final = PacketBuffer(data_bytes_max)
+        self.unsealer: Unsealer | None = None
         self.stage: i64 = CONNECTED
         self.sid: i64 = -1
         self.is_observer = False
@@ -54,9 +57,33 @@ class LearnerLink:
         self.pings_sent: i64 = 0
         self.pings_answered: i64 = 0
 
+    def feed(self, data: bytes) -> None:
+        """Bytes that it has sent.
+
+        Raises:
+            ProtocolError: they were changed on the way.
+        """
+        unsealer = self.unsealer
+        self.packets.feed(data if unsealer is None else unsealer.feed(data))
+
+    def seal(self) -> None:
+        """From here on, both ways: LEADERINFO is the last packet in the open."""
+        if self.features & peers.SEALED != 0:
+            self.link.seal()
+            self.unsealer = Unsealer()
+
     def is_live(self) -> bool:
         """Whether it takes part in broadcast: proposals and commits go to it."""
         return self.stage >= SYNCING
+
+    def may_have_forgotten(self, leaders_zxid: i64) -> bool:
+        """Whether it is empty, but may once have stored what its leader lacks (trust.md F8).
+
+        There is a transaction of an ensemble's epoch, so a quorum has stored that epoch, and none
+        of it is empty that still has its data. Without such a transaction the ensemble may be a new
+        one, perhaps around the data of a server that stood alone.
+        """
+        return self.epoch == 0 and self.last_zxid == 0 and leaders_zxid >> 32 > 0
 
     def overdue(self, now_ms: i64, timing: Timing, serving: bool) -> str:
         """Why it has to be cut, for its silence or a missing acknowledgement; empty: it has not."""
@@ -66,6 +93,14 @@ class LearnerLink:
         if 0 < self.ack_due_ms <= now_ms:
             return f"no acknowledgement within {timing.sync_ms()} ms"
         return ""
+
+    def send_synced(self, session_id: i64) -> None:
+        """A sync has happened; whose, for those that do not take the oldest."""
+        if self.features & peers.TURNS == 0:
+            write_packet(self.link.out, peers.SYNC, 0)
+        else:
+            data = int(session_id).to_bytes(8, "big", signed=True)
+            write_packet(self.link.out, peers.SYNC, 0, data)
 
     def send_activation(self, proposal: Proposal, leader: i64) -> None:
         """A reconfiguration is committed, and `leader` leads from here on."""
@@ -82,12 +117,14 @@ class LearnerLink:
 class PendingSync:
     """A client's sync: answered when `zxid` is committed and a quorum has confirmed the leader.
 
-    `pings`: for each learner, how many PINGs it must have answered (all sent after the sync came).
+    `session_id`: the client's. `pings`: for each learner, how many PINGs it must have answered (all
+    sent after the sync came).
     """
 
-    __slots__ = ("pings", "sid", "zxid")
+    __slots__ = ("pings", "session_id", "sid", "zxid")
 
-    def __init__(self, sid: i64, zxid: i64, pings: dict[int, int]) -> None:
+    def __init__(self, sid: i64, session_id: i64, zxid: i64, pings: dict[int, int]) -> None:
         self.sid: Final = sid
+        self.session_id: Final = session_id
         self.zxid: Final = zxid
         self.pings: Final = pings

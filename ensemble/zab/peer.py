@@ -11,7 +11,7 @@ from mypy_extensions import i64
 
 from ensemble.wire import peers
 from ensemble.wire.jute import MarshallingError
-from ensemble.wire.peers import Notification, notification_frame, read_notification
+from ensemble.wire.peers import Notification, read_notification, sealed_frame
 from ensemble.wire.zxid import format_zxid
 from ensemble.zab import leader as leaders
 from ensemble.zab import learner as learners
@@ -225,7 +225,7 @@ class Peer:
         elected: Vote | None = None
         for effect in effects:
             if isinstance(effect, Send):
-                self.host.send_notification(effect.sid, notification_frame(effect.notification))
+                self.host.send_notification(effect.sid, sealed_frame(effect.notification))
             elif isinstance(effect, Elected):
                 elected = effect.vote
             elif isinstance(effect, Adopt):
@@ -468,8 +468,8 @@ class Peer:
         assert leader is not None
         return leader.next_zxid()
 
-    def sync(self) -> None:
+    def sync(self, session_id: i64) -> None:
         """Leader: a client of this server asks for a sync; `Host.on_synced` follows."""
         leader = self.leader
         assert leader is not None
-        leader.sync(self.sid)
+        leader.sync(self.sid, session_id)

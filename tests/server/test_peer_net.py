@@ -11,6 +11,7 @@ from ensemble.server.names import LOOKUPS_MAX
 from ensemble.server.peer_listener import everywhere
 from ensemble.server.peer_net import PeerNet
 from ensemble.server.peer_socket import NEVER_MS, OPEN, PeerSocket
+from ensemble.wire.sealing import HEAD_BYTES, Unsealer
 from tests.server.peer_world import HOST, Recorder, World, free_port
 
 
@@ -104,6 +105,29 @@ def test_a_stream_from_a_pipe_goes_between_what_came_before_and_after(world: Wor
     sock.out.write(b"!")
     sock.flush()
     assert world.read(other, 1) == b"!"
+
+
+def test_behind_a_seal_everything_is_in_pieces_with_their_sums_f24(world: World) -> None:
+    """The first packet is in the open; what comes out of a pipe is sealed as the rest is."""
+    sock, _, other = pair(world, world.net())
+    reading, writing = os.pipe()
+    snapshot = os.urandom(300_000)
+    writer = threading.Thread(target=write_all, args=(writing, snapshot))
+    sock.out.write(b"LEADERINFO")
+    sock.seal()
+    sock.out.write(b"SNAP")
+    sock.stream_from(reading, lambda: None)
+    writer.start()
+    sock.out.write(b"NEWLEADER")
+    sock.flush()
+    assert world.read(other, 10) == b"LEADERINFO"
+    unsealer = Unsealer()
+    got = b""
+    while not got.endswith(b"NEWLEADER"):
+        head = world.read(other, HEAD_BYTES)
+        got += unsealer.feed(head + world.read(other, int.from_bytes(head[:4], "big")))
+    writer.join()
+    assert got == b"SNAP" + snapshot + b"NEWLEADER"
 
 
 def write_all(fd: int, data: bytes) -> None:

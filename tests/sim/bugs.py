@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ensemble.server import pipeline, replica
+from ensemble.tree import budget, budgets
 from ensemble.wire import peers, requests
 from ensemble.wire.peers import write_packet
 from ensemble.zab import broadcast, configuration, leader, learner, peer
@@ -227,8 +228,8 @@ def sync_without_confirmation() -> Patches:
     """A leader answers a sync without asking whether it still leads (trust.md A22)."""
     right = leader.Leader.sync
 
-    def sync(self: Any, sid: int) -> None:
-        right(self, sid)
+    def sync(self: Any, sid: int, session_id: int) -> None:
+        right(self, sid, session_id)
         self.answer_syncs()
 
     def is_confirmed(self: Any, sync: Any) -> bool:
@@ -299,6 +300,31 @@ def old_members_are_enough() -> Patches:
             lambda self, sids: self.members.is_quorum(sids),
         ),
     ]
+
+
+def limits_forget_proposals() -> Patches:
+    """What is proposed and not applied is not counted: ZooKeeper's own quotas (quotas.md 5)."""
+    right = budget.Budget.check_create
+
+    def check_create(self: Any, weight: int, ephemerals: int) -> None:
+        kept = (self.ahead_znodes, self.ahead_bytes, self.ahead_ephemerals)
+        self.look_back()
+        try:
+            right(self, weight, ephemerals)
+        finally:
+            self.ahead_znodes, self.ahead_bytes, self.ahead_ephemerals = kept
+
+    return [(budget.Budget, "check_create", check_create)]
+
+
+def ephemerals_do_not_leave() -> Patches:
+    """A session's end gives nothing back where it is prepared."""
+    right = budgets.Budgets.give_back
+
+    def give_back(self: Any, path: bytes, data: Any, acl_bytes: int, ephemeral: bool) -> None:
+        right(self, path, data, acl_bytes, False)
+
+    return [(budgets.Budgets, "give_back", give_back)]
 
 
 CORE_BUGS = [
@@ -401,6 +427,20 @@ CLIENT_BUGS = [
         zxid_of_the_client_ignored,
     ),
 ]
+BUDGET_BUGS = [
+    Bug(
+        "limits forget what is proposed",
+        "trust.md I18",
+        "pipelined requests each see the same old usage",
+        limits_forget_proposals,
+    ),
+    Bug(
+        "ephemerals do not leave",
+        "trust.md I18",
+        "what a session had is counted on after its end",
+        ephemerals_do_not_leave,
+    ),
+]
 RECONFIG_BUGS = [
     Bug(
         "the old members are enough",
@@ -409,7 +449,7 @@ RECONFIG_BUGS = [
         old_members_are_enough,
     ),
 ]
-BUGS = CORE_BUGS + CLIENT_BUGS + RECONFIG_BUGS
+BUGS = CORE_BUGS + CLIENT_BUGS + BUDGET_BUGS + RECONFIG_BUGS
 
 
 def kind_of(bug: Bug) -> str:

@@ -356,7 +356,7 @@ class CoreNode(Peered, Host):
         if data == b"sync":
             leader = self.peer.leader
             assert leader is not None
-            leader.sync(sid)
+            leader.sync(sid, 0)
         else:
             self.propose(data)
 
@@ -372,7 +372,7 @@ class CoreNode(Peered, Host):
     def take_touches(self) -> bytes:
         return b""
 
-    def on_synced(self) -> None:
+    def on_synced(self, session_id: int) -> None:
         """A5: this server has everything that was committed when the sync was asked for."""
         self.book.count("sync")
         if not self.syncs:
@@ -412,7 +412,7 @@ class CoreNode(Peered, Host):
         if learner is not None:
             learner.forward(payload, b"\xff\xff\xff\xff")
         elif payload == b"sync":
-            self.peer.sync()
+            self.peer.sync(0)
         else:
             self.propose(payload)
 

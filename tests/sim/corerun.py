@@ -7,7 +7,7 @@ from ensemble.zab.peer import Peer
 from ensemble.zab.timing import Timing
 from tests.sim.core import Book, CoreNode, Durable, digest_of
 from tests.sim.ensemble import members_text
-from tests.sim.faults import Faults, Plan, plan_of_core
+from tests.sim.faults import Faults, Plan, plan_of_core, with_groups
 from tests.sim.machine import Clock, Habits, Machine
 from tests.sim.network import Network, Pace
 from tests.sim.run import Outcome
@@ -152,6 +152,11 @@ class CoreRun:
             and node.tree == self.book.committed
             for sid in self.machines
         )
+
+
+def run_core_groups(seed: int, verbose: bool = False) -> Outcome:
+    """One seed of Zab alone, with a quorum of quorums."""
+    return CoreRun(with_groups(plan_of_core(seed)), verbose).go()
 
 
 def run_core(seed: int, verbose: bool = False) -> Outcome:

@@ -9,7 +9,17 @@ from ensemble.wire.peers import FEATURES
 from ensemble.zab.learner import PROMISED, SERVING
 from ensemble.zab.members import parse_members
 from ensemble.zab.timing import Timing
-from tests.sim.faults import Plan, plan_of, plan_of_local, plan_of_point
+from tests.sim.decay import DECAYS, Decay
+from tests.sim.faults import (
+    Faults,
+    Plan,
+    plan_of,
+    plan_of_decay,
+    plan_of_local,
+    plan_of_point,
+    plan_of_wire,
+    with_groups,
+)
 from tests.sim.machine import LAYOUT, Machine, Program
 from tests.sim.member import Member
 from tests.sim.run import Outcome, Run
@@ -21,7 +31,7 @@ def members_text(plan: Plan) -> bytes:
     for sid in plan.servers:
         role = "observer" if sid > plan.voters else "participant"
         lines.append(f"server.{sid}=10.0.0.{sid}:2888:3888:{role}")
-    return "\n".join([*lines, "version=0"]).encode()
+    return "\n".join([*lines, *plan.groups, "version=0"]).encode()
 
 
 def make(machine: Machine, run: Run) -> Program:
@@ -85,9 +95,41 @@ class EnsembleRun(Run):
         return int(replica.peer.learner.leader_sid)
 
 
+class DecayRun(EnsembleRun):
+    """A run whose disks forget and change things."""
+
+    def make_faults(self) -> Faults:
+        decay = Decay(self.plan, self.machines, self.network, self.clients)
+        decay.arm(self.plan.voters, self.serves)
+        decay.counts = self.tap.counts
+        return decay
+
+    def serves(self, sid: int) -> bool:
+        replica = self.replica(sid)
+        return replica is not None and replica.state != peers.LOOKING
+
+
+def run_decay(seed: int, verbose: bool = False) -> Outcome:
+    """One seed with disks that forget."""
+    return DecayRun(plan_of_decay(seed, DECAYS), verbose).go()
+
+
 def run_ensemble(seed: int, verbose: bool = False) -> Outcome:
     """One seed, from its beginning to its verdict."""
     return EnsembleRun(plan_of(seed), verbose).go()
+
+
+def run_groups(seed: int, verbose: bool = False) -> Outcome:
+    """One seed with a quorum of quorums."""
+    return EnsembleRun(with_groups(plan_of(seed)), verbose).go()
+
+
+def run_wire(seed: int, verbose: bool = False) -> Outcome:
+    """One seed with bits that change on the way."""
+    run = EnsembleRun(plan_of_wire(seed), verbose)
+    outcome = run.go()
+    outcome.counts["bits flipped"] = run.network.flips
+    return outcome
 
 
 def run_local(seed: int, verbose: bool = False) -> Outcome:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tests.sim.budgeted import Allowance, allowances_of
 from tests.sim.client import Client
 from tests.sim.machine import Machine
 from tests.sim.network import Network, Pace
@@ -42,6 +43,9 @@ class Plan:
     reconfig_gap_us: int = 500_000
     local_sessions: bool = False  # sessions are their server's own until they own an ephemeral
     disk_diff_odds: float = 1.0  # how often the log files can prove a DIFF
+    allowances: tuple[Allowance, ...] = ()  # what subtrees may hold
+
+    groups: list[str] = field(default_factory=list)  # lines of zoo.cfg: a quorum of quorums
 
     @property
     def servers(self) -> range:
@@ -113,6 +117,7 @@ def plan_of(seed: int, voters: int = 0) -> Plan:
     # Half of the kinds, each with a weight of its own: some runs know one kind of fault only.
     count = rng.choice((1, 2, 4, 8, len(KINDS)))
     plan.kinds = {kind: rng.randint(1, 5) for kind in rng.sample(KINDS, count)}
+    plan.allowances = allowances_of(seed)
     return plan
 
 
@@ -162,6 +167,20 @@ def plan_of_reconfig(seed: int) -> Plan:
     return plan
 
 
+def plan_of_wire(seed: int) -> Plan:
+    """Bits change on the way between servers of ours, among all the faults of other runs."""
+    plan = plan_of(seed)
+    rng = random.Random(f"{seed}/wire")
+    plan.cumulative = True  # Apache's servers have no sums to compare
+    plan.ops = max(plan.ops, 150)
+    if rng.random() < 0.3:
+        plan.kinds = {}
+    total = max(4, sum(plan.kinds.values()))
+    plan.kinds["flipped_bit"] = total
+    plan.kinds["flipped_vote"] = max(1, total // 4)
+    return plan
+
+
 def plan_of_local(seed: int) -> Plan:
     """Local sessions that become everybody's, and connections that end meanwhile."""
     plan = plan_of(seed)
@@ -169,6 +188,40 @@ def plan_of_local(seed: int) -> Plan:
     plan.local_sessions = True
     plan.first_counter = 0
     plan.kinds["client_cut"] = rng.randint(1, 5)
+    return plan
+
+
+def with_groups(plan: Plan) -> Plan:
+    """The same among voters in groups, each with a weight: some have none (election.md 5)."""
+    rng = random.Random(f"{plan.seed}/groups")
+    plan.voters = rng.choice((4, 5, 6, 7))
+    sids = list(range(1, plan.voters + 1))
+    rng.shuffle(sids)
+    count = rng.choice((1, 2, 3, 3))
+    groups = [sids[at::count] for at in range(count)]
+    plan.groups = [
+        f"group.{at}={':'.join(str(sid) for sid in group)}" for at, group in enumerate(groups, 1)
+    ]
+    weights = {sid: rng.choice((0, 1, 1, 1, 2, 3)) for sid in sids}
+    if not any(weights.values()):
+        weights[sids[0]] = 1
+    if rng.random() < 0.7:  # else every weight is 1, by default
+        plan.groups += [f"weight.{sid}={weights[sid]}" for sid in sids]
+    return plan
+
+
+def plan_of_decay(seed: int, kinds: tuple[str, ...]) -> Plan:
+    """Disks that forget, at a minority of the voters at a time, among all the faults of others."""
+    plan = plan_of(seed)
+    rng = random.Random(f"{seed}/decay")
+    plan.faults_us = max(plan.faults_us, 6_000_000)
+    plan.think_us = min(plan.think_us, 10_000)
+    plan.ops = max(plan.ops, 300)
+    if rng.random() < 0.3:
+        plan.kinds = {}
+    total = max(4, sum(plan.kinds.values()))
+    for kind in rng.sample(kinds, rng.choice((1, 2, len(kinds)))):
+        plan.kinds[kind] = max(1, total // 2)
     return plan
 
 
@@ -212,8 +265,10 @@ class Faults:
         self.world.note("peace")
         self.network.free_all()
         self.network.pace = Pace()
+        self.network.elections.to_flip = 0
         for end in self.network.ends:
             end.cut_after = -1
+            end.flip_after = -1
         for machine in self.machines.values():
             self.heal(machine)
             machine.resume()
@@ -452,6 +507,20 @@ class Faults:
         ends = [end for end in self.network.ends if isinstance(end.there, int)]
         for end in self.rng.sample(ends, min(len(ends), 3)):
             end.cut_after = self.a_while(1, 20_000)
+
+    def flipped_bit(self) -> None:
+        """Bits change on connections between two servers (F24)."""
+        ends = [
+            end
+            for end in self.network.ends
+            if isinstance(end.there, int) and isinstance(end.here, int)
+        ]
+        for end in self.rng.sample(ends, min(len(ends), 3)):
+            end.flip_after = self.a_while(1, 20_000)
+
+    def flipped_vote(self) -> None:
+        """The next messages of the election ports arrive changed."""
+        self.network.elections.to_flip = self.rng.randint(1, 5)
 
     def slow_network(self) -> None:
         place = self.some_machine().sid

@@ -92,6 +92,8 @@ class Machine:
         self.failures: list[str] = []  # why processes ended by themselves
         self.restart_us = 200_000
         self.on_defect: Callable[[str], None] = lambda text: None
+        self.on_refusal: Callable[[Machine, Exception], None] = lambda machine, error: None
+        self.forgetful = False  # its disk does not hold any more what it held (`decay`)
         self.durable_zxid = 0  # the end of the history on the platter
 
     @property
@@ -115,11 +117,15 @@ class Machine:
     def kill(self) -> None:
         """The process is gone, what it wrote is in the page cache still (kill -9)."""
         self.end(silent=False)
+        if self.disk.lies:
+            self.disk.write_back()
         self.disk = self.disk.after_cut("all kept")
 
     def cut_power(self) -> None:
         """The machine is gone, with everything that is not on the platter."""
         self.end(silent=True)
+        if self.disk.lies:
+            self.disk.write_back()  # it lies to nobody who looks: see `decay.lying_disk`
         fate = self.rng.choice(FATES)
         self.disk = self.disk.after_cut(fate, self.rng.randrange(1 << 30))
         self.network.dark.add(self.sid)
@@ -194,6 +200,7 @@ class Machine:
         self.kill()
         self.disk.full = False
         self.disk.fail_at = -1
+        self.on_refusal(self, error)
         self.restart_later(self.restart_us)
 
     def set_timer(self, deadline_ms: int) -> None:

@@ -37,6 +37,7 @@ from ensemble.zab.host import Link
 from ensemble.zab.members import Members, parse_members
 from ensemble.zab.peer import Peer
 from ensemble.zab.timing import Timing
+from tests.sim.budgeted import allow
 from tests.sim.door import ClientDoor
 from tests.sim.faults import Plan
 from tests.sim.machine import LAYOUT, Machine, SimLog
@@ -119,7 +120,8 @@ class Member(Peered, Shell):
         )
         self.replica.recover()
         tree = self.replica.tree
-        machine.durable_zxid = int(tree.last_zxid)
+        if not machine.forgetful:  # what it had acknowledged was there once
+            machine.durable_zxid = int(tree.last_zxid)
         self.tracker = SessionTracker(plan.tick_ms)
         watches = WatchTable()
         # As `node.first_session_id`: the clock makes ids of two lives of a server differ.
@@ -293,6 +295,7 @@ class Member(Peered, Shell):
             self.installing += 1
             return
         self.count(f"serving as {peers.STATE_NAMES[int(state)]}")
+        allow(self.tree, self.plan.allowances)
         if state == peers.LEADING:
             self.tap.serving(self.machine.sid, int(epoch), int(self.tree.last_zxid))
         self.tap.applied(self.machine.sid, self.tree)

@@ -51,11 +51,18 @@ class End:
         self.flying: deque[bytes | None] = deque()  # towards the other end; None: the end of it
         self.arrival_us = 0  # of the last piece that was sent
         self.cut_after = -1  # so many bytes more, then the connection breaks
+        self.flip_after = -1  # so many bytes more, then a bit is another one than it was
 
     def send(self, data: bytes) -> None:
         """Bytes on their way to the other end."""
         if not self.is_open or not data:
             return
+        if 0 <= self.flip_after < len(data):
+            data = self.network.flipped(data, self.flip_after)
+            self.network.world.note(f"flip {self.here}->{self.there}")
+            self.flip_after = -1
+        elif self.flip_after > 0:
+            self.flip_after -= len(data)
         if 0 <= self.cut_after < len(data):
             data = data[: self.cut_after]
             self.cut_after = 0
@@ -150,12 +157,18 @@ class Network:
         self.acceptors: dict[tuple[Place, str], Callable[[End], None]] = {}
         self.ends: dict[End, None] = {}
         self.elections = Elections(self)
+        self.flips = 0
 
     def delay(self, here: Place, there: Place) -> int:
         delay = self.pace.delay(self.rng)
         if self.slow:
             delay += self.slow.get(here, 0) + self.slow.get(there, 0)
         return delay
+
+    def flipped(self, data: bytes, at: int) -> bytes:
+        """A bit changes on the way, and TCP's sum does not show it (F24)."""
+        self.flips += 1
+        return data[:at] + bytes([data[at] ^ 1 << self.rng.randrange(8)]) + data[at + 1 :]
 
     def listen(self, place: Place, port: str, accept: Callable[[End], None]) -> None:
         self.acceptors[place, port] = accept
@@ -262,6 +275,7 @@ class Elections:
         self.flying: dict[tuple[int, int], int] = {}  # what is on its way, by a number
         self.sent = 0
         self.dialling: set[tuple[int, int]] = set()
+        self.to_flip = 0  # so many of the next messages arrive with a bit changed
 
     def start(self, sid: int, host: "ElectionHost") -> None:
         self.hosts[sid] = host
@@ -348,6 +362,9 @@ class Elections:
         del self.flying[sid, other]
         host = self.hosts.get(other)
         if host is not None:
+            if self.to_flip > 0:
+                self.to_flip -= 1
+                frame = self.network.flipped(frame, self.network.rng.randrange(4, len(frame)))
             self.network.world.note(f"election {sid}->{other}", frame)
             host.on_notification(sid, frame)
         self.pump(sid, other)

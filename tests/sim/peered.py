@@ -5,6 +5,7 @@ It stands where `server/peering.py` stands, for `core.CoreNode` and `member.Memb
 
 from collections.abc import Callable
 
+from ensemble.wire.sealing import seal
 from ensemble.zab.host import Link
 from ensemble.zab.peer import Peer
 from tests.sim.machine import Machine, Program
@@ -20,6 +21,11 @@ class SimLink(Link):
         super().__init__(id)
         self.node = node
         self.end = end
+        self.sealed = False
+
+    def seal(self) -> None:
+        self.flush()
+        self.sealed = True
 
     def close(self, reason: str) -> None:
         self.node.links.pop(self.end, None)
@@ -31,7 +37,7 @@ class SimLink(Link):
         if len(self.out):
             data = self.out.getvalue()
             self.out.truncate(0)
-            self.end.send(data)
+            self.end.send(seal(data) if self.sealed else data)
 
 
 class Peered(Program, ElectionHost):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ensemble.tree.datatree import DataTree
 from tests.sim import witness
+from tests.sim.budgeted import check_allowances, check_usage
 from tests.sim.client import Client
 from tests.sim.faults import Faults, Plan
 from tests.sim.history import Expired, History, Lost, Op
@@ -72,7 +73,10 @@ class Run:
             for number in range(plan.clients)
         ]
         self.workload = Workload(self.clients, plan.think_us, plan.ops)
-        self.faults = Faults(plan, self.machines, self.network, self.clients)
+        self.faults = self.make_faults()
+
+    def make_faults(self) -> Faults:
+        return Faults(self.plan, self.machines, self.network, self.clients)
 
     def go(self) -> Outcome:
         try:
@@ -203,6 +207,7 @@ class Run:
         wrong += witness.check_replies(history)
         wrong += witness.check_syncs(history.ops)
         wrong += witness.check_ephemerals(model)
+        wrong += check_allowances(model, history.ops, self.plan.allowances)
         wrong += check_watches(model, history)
         wrong += check_linearizable(history, b"/k/")
         for sid in self.machines:
@@ -215,6 +220,7 @@ class Run:
                 for path, node in tree.nodes.items()
             }
             wrong += witness.check_tree(model, sid, seen)
+            wrong += check_usage(sid, tree)
             open_ones = {s for s in model.opened if s not in model.closed}
             if set(tree.sessions) != open_ones:
                 odd = {hex(s & (1 << 64) - 1) for s in set(tree.sessions) ^ open_ones}

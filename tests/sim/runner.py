@@ -19,7 +19,18 @@ from typing import IO
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 4  # seeds that a worker is given at a time
 WORKER_TIMEOUT_S = 600.0
-KINDS = ("ensemble", "core", "solo", "points", "reconfig", "local")
+KINDS = (
+    "ensemble",
+    "core",
+    "solo",
+    "points",
+    "reconfig",
+    "local",
+    "decay",
+    "groups",
+    "core-groups",
+    "wire",
+)
 # The same order of everything on every machine. Bugs can be put back into sources only.
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "ENSEMBLE_PURE": "1"}
 COMPILED = {"PYTHONHASHSEED": "0", "ENSEMBLE_PURE": "0"}
@@ -30,8 +41,15 @@ def run_one(kind: str, seed: int, verbose: bool = False) -> dict[str, object]:
     """A seed's outcome as plain values. `kind` may name a bug behind a colon: it is put back."""
     # Imported here: the parent process starts workers and needs none of it.
     from tests.sim.bugs import BUGS, put_back
-    from tests.sim.corerun import run_core
-    from tests.sim.ensemble import run_ensemble, run_local, run_point
+    from tests.sim.corerun import run_core, run_core_groups
+    from tests.sim.ensemble import (
+        run_decay,
+        run_ensemble,
+        run_groups,
+        run_local,
+        run_point,
+        run_wire,
+    )
     from tests.sim.reconfigured import run_reconfigured
     from tests.sim.solo import run_solo
 
@@ -42,6 +60,10 @@ def run_one(kind: str, seed: int, verbose: bool = False) -> dict[str, object]:
         "solo": run_solo,
         "points": run_point,
         "local": run_local,
+        "decay": run_decay,
+        "wire": run_wire,
+        "groups": run_groups,
+        "core-groups": run_core_groups,
         "reconfig": run_reconfigured,
     }
     run = runs[kind]

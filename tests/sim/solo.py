@@ -18,6 +18,7 @@ from ensemble.tree.acl import AclSchemes
 from ensemble.tree.prepare import PrepareOptions, Preparer
 from ensemble.tree.sessions import SessionTracker
 from ensemble.tree.watches import WatchTable
+from tests.sim.budgeted import Allowance, allow
 from tests.sim.door import ClientDoor
 from tests.sim.faults import Plan, plan_of
 from tests.sim.machine import LAYOUT, Machine, Program, SimLog
@@ -31,17 +32,26 @@ ENSEMBLE_ONLY = ("partition", "isolate_leader", "one_way", "all_power", "broken_
 class Solo(Program):
     """See the module. The same parts as `server/node.py`, put together in the same way."""
 
-    def __init__(self, machine: Machine, tap: Tap, tick_ms: int, snap_count: int) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        tap: Tap,
+        tick_ms: int,
+        snap_count: int,
+        allowances: tuple[Allowance, ...],
+    ) -> None:
         self.machine = machine
         self.tap = tap
         self.tick_ms = tick_ms
         self.snap_count = snap_count
+        self.allowances = allowances
         self.clock = machine.clock
 
     def start(self) -> None:
         machine = self.machine
         recovered = recover(machine.disk, LAYOUT, RecoveryOptions(True, True, True, True))
         tree = self.tree = recovered.tree
+        allow(tree, self.allowances)
         stats = ServerStats()
         door = Door(AuthOptions(), ApachePasswords(), stats, False)
         schemes = AclSchemes(door.schemes, False)
@@ -113,7 +123,8 @@ def plan_alone(seed: int) -> Plan:
 
 
 def make(machine: Machine, run: Run) -> Program:
-    return Solo(machine, run.tap, run.plan.tick_ms, run.plan.snap_count)
+    plan = run.plan
+    return Solo(machine, run.tap, plan.tick_ms, plan.snap_count, plan.allowances)
 
 
 def run_solo(seed: int, verbose: bool = False) -> Outcome:

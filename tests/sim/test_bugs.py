@@ -16,6 +16,8 @@ QUICK = [
     ("ensemble", "sessions not revalidated"),
     ("ensemble", "events behind replies"),
     ("ensemble", "the leader's disk is enough"),
+    ("ensemble", "limits forget what is proposed"),
+    ("ensemble", "ephemerals do not leave"),
     ("reconfig", "the old members are enough"),
 ]
 SEEDS_MAX = 200

@@ -102,7 +102,7 @@ class SimFile:
 
     def sync(self) -> None:
         self.disk.effect(f"sync {self.path}")
-        self.inode.sync()
+        self.disk.sync(self.inode)
 
     def close(self) -> None:
         self.disk.open_files -= 1
@@ -142,6 +142,7 @@ class SimDisk:
         self.full = False  # from then on, whatever takes space fails; else only that one call
         self.failed_calls: list[str] = []
         self.open_files = 0
+        self.lies = False  # syncs succeed and keep nothing (F4)
 
     # Time, power and faults
 
@@ -231,7 +232,19 @@ class SimDisk:
         self.effect(f"cut {path} to {size}")
         inode.resize(size)
         self.effect(f"sync {path}")
-        inode.sync()
+        self.sync(inode)
+
+    def sync(self, inode: Inode) -> None:
+        if not self.lies:
+            inode.sync()
+
+    def write_back(self) -> None:
+        """The disk has told the truth after all."""
+        self.lies = False
+        for inode in self.files.values():
+            inode.sync()
+        for path in sorted(self.folders):
+            self.keep_names(path)
 
     def names(self, folder: str) -> list[str]:
         self.call(f"list {folder}")
@@ -268,6 +281,10 @@ class SimDisk:
 
     def sync_folder(self, path: str) -> None:
         self.effect(f"sync folder {path}")
+        if not self.lies:
+            self.keep_names(path)
+
+    def keep_names(self, path: str) -> None:
         left = []
         for entry in self.pending:
             what, name, new, inode = entry

@@ -29,6 +29,7 @@ from ensemble.wire.requests import (
     write_set_data,
 )
 from ensemble.wire.txns import read_txn
+from tests.recount import recount, used
 
 ALICE = Id("digest", "alice:V55/p2T0OpjQ+low3NVAH4aLvm0=")
 ADDRESS = Id("ip", "127.0.0.1")
@@ -290,6 +291,8 @@ def audit(tree: DataTree) -> None:
     users[-1] = users.get(-1, 0) + 1  # the table itself keeps the open list
     assert {id: acl.users for id, acl in tree.acls.by_id.items()} == users
     assert len(tree.acls.by_entries) <= len(tree.acls.by_id)
+    for budget in tree.budgets.by_name.values():
+        assert used(budget) == recount(tree, budget), budget.name
 
 
 def contents(tree: DataTree, quota_data: bool = True) -> dict[str, object]:

@@ -79,3 +79,48 @@ def test_a_written_frame_has_the_length_of_what_was_written() -> None:
     out.write(b"x" * 300)
     end_frame(out, start)
     assert out.getvalue() == b"before" + framed(b"\xff\xff\xff\xff" + b"x" * 300)
+
+
+def frames_of(sizes: list[int]) -> bytes:
+    return b"".join(size.to_bytes(4, "big") + bytes(size) for size in sizes)
+
+
+def test_a_frame_knows_when_its_last_byte_came() -> None:
+    frames = FrameBuffer()
+    frames.feed(frames_of([8]) + frames_of([8])[:5], 100)
+    assert frames.next_frame()
+    assert frames.arrived_us == 100
+    assert not frames.next_frame()
+    frames.feed(frames_of([8])[5:], 200)
+    assert frames.next_frame()
+    assert frames.arrived_us == 200
+
+
+def test_of_what_waits_in_the_buffer_two_generations_are_told_apart() -> None:
+    """A deep pipeline never empties its buffer, and must not look older from turn to turn."""
+    frames = FrameBuffer()
+    frames.feed(frames_of([8, 8, 8]), 100)
+    assert frames.next_frame()
+    frames.feed(frames_of([8]), 200)
+    frames.feed(frames_of([8]), 300)
+    seen = []
+    while frames.next_frame():
+        seen.append(frames.arrived_us)
+    assert seen == [100, 100, 200, 200]
+    frames.feed(frames_of([8, 8]), 400)
+    assert frames.next_frame()
+    frames.feed(frames_of([8]), 500)
+    assert frames.next_frame()
+    assert frames.arrived_us == 400
+    assert frames.next_frame()
+    assert frames.arrived_us == 500
+
+
+def test_a_buffer_that_never_empties_is_at_most_one_filling_behind() -> None:
+    frames = FrameBuffer()
+    frames.feed(frames_of([8] * 4), 0)
+    for now_us in range(1, 200):
+        frames.feed(frames_of([8] * 4), now_us)
+        for _ in range(4):
+            assert frames.next_frame()
+        assert now_us - frames.arrived_us <= 3

@@ -30,6 +30,7 @@ from ensemble.wire.peers import (
     read_hello,
     read_learner_info,
     read_notification,
+    sealed_frame,
     write_packet,
     write_request_packet,
 )
@@ -202,20 +203,56 @@ def test_a_bad_hello_is_refused(raw: bytes, text: str) -> None:
 
 
 def test_a_learners_info_is_read_as_far_as_it_is_long() -> None:
-    full = encode_learner_info(LearnerInfo(3, 0x10000, 7, peers.CUMULATIVE))
+    full = encode_learner_info(LearnerInfo(3, 0x10000, 7, peers.CUMULATIVE), 5 << 32)
     assert len(full) == 28
-    assert read_learner_info(full).features == peers.CUMULATIVE
-    assert read_learner_info(full[:20]).features == 0
-    assert read_learner_info(full[:12]).members_version == 0
-    assert read_learner_info(full[:8]).protocol == 0
+    assert read_learner_info(full, 5 << 32).features == peers.CUMULATIVE
+    assert read_learner_info(full[:20], 5 << 32).features == 0
+    assert read_learner_info(full[:12], 5 << 32).members_version == 0
+    assert read_learner_info(full[:8], 5 << 32).protocol == 0
     with pytest.raises(ProtocolError, match="7 bytes"):
-        read_learner_info(full[:7])
+        read_learner_info(full[:7], 5 << 32)
 
 
 def test_apaches_form_of_the_infos_carries_nothing_of_ours() -> None:
-    assert encode_leader_info(0) == bytes.fromhex("00010000")
-    assert len(encode_learner_info(LearnerInfo(3, 0x10000, 7, 0))) == 20
-    assert read_features(encode_leader_info(peers.CUMULATIVE), 4) == peers.CUMULATIVE
+    assert encode_leader_info(0, 1 << 32) == bytes.fromhex("00010000")
+    assert len(encode_learner_info(LearnerInfo(3, 0x10000, 7, 0), 1 << 32)) == 20
+    data = encode_leader_info(peers.CUMULATIVE, 1 << 32)
+    assert read_features(data, 4, 1 << 32) == peers.CUMULATIVE
+
+
+def test_a_first_packet_of_ours_that_was_changed_on_the_way_is_refused_f24() -> None:
+    """Any one bit but those of the mark: without it, it is a packet of Apache's."""
+    zxid = 5 << 32
+    learner = encode_learner_info(LearnerInfo(3, 0x10000, 7, peers.FEATURES), zxid)
+    leader = encode_leader_info(peers.FEATURES, zxid)
+    assert read_learner_info(learner, zxid).features == peers.FEATURES
+    assert read_features(leader, 4, zxid) == peers.FEATURES
+    with pytest.raises(ProtocolError, match="changed on the way"):
+        read_learner_info(learner, 6 << 32)
+    for bit in range(8 * len(learner)):
+        if bit // 8 not in range(20, 28):
+            with pytest.raises(ProtocolError, match="changed on the way"):
+                read_learner_info(flipped(learner, bit), zxid)
+    for bit in range(8 * len(leader)):
+        if bit // 8 not in range(4, 12):
+            with pytest.raises(ProtocolError, match="changed on the way"):
+                read_features(flipped(leader, bit), 4, zxid)
+
+
+def test_a_notification_of_ours_that_was_changed_on_the_way_is_refused_f24() -> None:
+    """What Apache's servers read of it is what they always read."""
+    notification = Notification(0, 3, 7 << 32 | 5, 9, 6, 2, b"version=0")
+    raw = sealed_frame(notification)[4:]
+    assert raw[:-8] == notification_frame(notification)[4:]
+    for bit in range(8 * (len(raw) - 8)):
+        with pytest.raises(MarshallingError):
+            read_notification(flipped(raw, bit))
+    assert read_notification(raw).members_text == b"version=0"
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    at = bit // 8
+    return data[:at] + bytes([data[at] ^ 1 << bit % 8]) + data[at + 1 :]
 
 
 def test_the_same_identities_are_decoded_once() -> None:

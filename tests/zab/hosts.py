@@ -35,6 +35,10 @@ class FakeLink(Link):
     def __init__(self, id: int) -> None:
         super().__init__(id)
         self.closed = ""
+        self.sealed_from = -1  # of `out`: the tests read what lies behind in the open
+
+    def seal(self) -> None:
+        self.sealed_from = len(self.out)
 
     def close(self, reason: str) -> None:
         self.closed = reason
@@ -66,8 +70,8 @@ def packet(type: int, zxid: int, data: bytes | None = None) -> bytes:
 
 
 def info(sid: int, accepted: int, type: int = peers.FOLLOWER_INFO, features: int = 0) -> bytes:
-    data = encode_learner_info(LearnerInfo(sid, peers.PROTOCOL_VERSION, 0, features))
-    return packet(type, accepted << 32, data)
+    info = LearnerInfo(sid, peers.PROTOCOL_VERSION, 0, features)
+    return packet(type, accepted << 32, encode_learner_info(info, accepted << 32))
 
 
 def ack_epoch(last: int, epoch: int) -> bytes:
@@ -187,7 +191,7 @@ class FakeHost(Host):
     def take_touches(self) -> bytes:
         return bytes(12)
 
-    def on_synced(self) -> None:
+    def on_synced(self, session_id: int) -> None:
         self.note("synced")
 
     def propose_members(self, members: Members | None) -> None:

@@ -1,7 +1,8 @@
 """A leader, from the first learner to broadcast (zab.md 3 to 6)."""
 
 from ensemble.wire import peers
-from ensemble.wire.peers import FEATURES
+from ensemble.wire.peers import CUMULATIVE, SEALED
+from ensemble.wire.sealing import seal
 from ensemble.zab import leader as leaders
 from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Proposal
@@ -147,6 +148,31 @@ def test_a_promise_made_before_is_no_vote_but_is_served() -> None:
     assert link.said()[-1] == "NEWLEADER 2:0"
 
 
+def test_an_empty_server_does_not_count_where_there_is_history_f8() -> None:
+    """It may have lost what it had acknowledged (I9), however often it has promised since."""
+    scene = Scene()
+    for accepted in (0, 1):
+        empty = scene.join(info(2, accepted))
+        scene.send(empty, ack_epoch(0, 0))
+        assert scene.leader.phase == leaders.EPOCH_FIXED
+    other = scene.join(info(3, 1))
+    scene.send(other, ack_epoch(OLD[0], 1))
+    assert scene.leader.phase == leaders.ESTABLISHED
+    # It gets everything like any other, and counts once it has stored that.
+    assert empty.said() == ["LEADERINFO 2:0", "SNAP 1:2", "NEWLEADER 2:0"]
+    scene.ack(empty, 0)
+    assert scene.leader.phase == leaders.SERVING
+
+
+def test_empty_servers_count_in_a_new_ensemble() -> None:
+    """Also around the data of a server that stood alone: no epoch has a transaction yet."""
+    for history in ([], [zxid(0, 7)]):
+        for current in (0, 1):  # a leader that fell before anybody had stored its epoch
+            scene = Scene(history, accepted=current, current=current)
+            scene.send(scene.join(info(2, 0)), ack_epoch(0, 0))
+            assert scene.leader.phase == leaders.ESTABLISHED
+
+
 def test_nobody_is_served_before_a_quorum_has_stored_the_history() -> None:
     """Zab.md 4.6: UPTODATE goes to all who wait, once the leader serves."""
     scene = Scene(voters=5)
@@ -206,7 +232,7 @@ def test_3104_who_joins_in_the_middle_gets_everything_in_order_a10() -> None:
 
 
 def test_commits_go_out_one_by_one_to_apaches_servers_and_in_one_to_ours() -> None:
-    for features, said in ((0, ["COMMIT 2:1", "COMMIT 2:2"]), (FEATURES, ["COMMIT 2:2"])):
+    for features, said in ((0, ["COMMIT 2:1", "COMMIT 2:2"]), (CUMULATIVE, ["COMMIT 2:2"])):
         scene = Scene()
         two, three = scene.serve(features)
         for counter in (1, 2):
@@ -238,7 +264,7 @@ def test_a22_a_sync_waits_until_a_quorum_has_confirmed_the_leader() -> None:
     """A leader that was paused may have been replaced meanwhile."""
     scene = Scene()
     two, three = scene.serve()
-    scene.leader.sync(1)
+    scene.leader.sync(1, 7)
     scene.leader.end_turn()
     assert two.said() == three.said() == ["PING 2:0"]
     assert "synced" not in scene.host.read()
@@ -250,7 +276,7 @@ def test_a_sync_also_waits_for_what_was_proposed_before_it() -> None:
     scene = Scene()
     two, _ = scene.serve()
     scene.propose(1)
-    scene.leader.sync(2)
+    scene.leader.sync(2, 7)
     scene.leader.end_turn()
     scene.send(two, packet(peers.PING, zxid(2, 0), b""))
     assert "SYNC 0:0" not in two.said()
@@ -263,7 +289,7 @@ def test_a_sync_ends_with_the_connection_that_asked_for_it() -> None:
     """Its answer on the next connection would be taken for that of a later sync (A5)."""
     scene = Scene()
     two, three = scene.serve()
-    scene.leader.sync(2)
+    scene.leader.sync(2, 7)
     scene.leader.end_turn()
     scene.leader.on_link_closed(two, scene.now_ms)
     again = scene.join(info(2, 2))
@@ -356,3 +382,26 @@ def test_a_connection_replaces_the_one_before_it_f15() -> None:
 
 def test_a_learner_that_says_it_is_the_leader_is_refused() -> None:
     assert "is 1, too" in Scene().join(info(1, 1)).closed
+
+
+def test_a_learner_whose_bytes_were_changed_on_the_way_is_cut_f24() -> None:
+    """Sealed behind LEADERINFO: nothing of a piece with another sum is used."""
+    scene = Scene()
+    link = scene.join(info(2, 1, features=SEALED))
+    assert link.sealed_from == len(link.out) > 0
+    promise = seal(ack_epoch(OLD[-1], 1))
+    scene.send(link, promise[:-1] + b"\7")
+    assert "changed on the way" in link.closed
+    assert scene.leader.phase == leaders.EPOCH_FIXED
+    again = scene.join(info(2, 1, features=SEALED))
+    scene.send(again, promise[:9])
+    scene.send(again, promise[9:])
+    assert scene.leader.phase == leaders.ESTABLISHED
+
+
+def test_apaches_learners_speak_in_the_open() -> None:
+    scene = Scene()
+    link = scene.join(info(2, 1))
+    assert link.sealed_from < 0
+    scene.send(link, ack_epoch(OLD[-1], 1))
+    assert scene.leader.phase == leaders.ESTABLISHED

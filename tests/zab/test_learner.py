@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ensemble.wire import peers
-from ensemble.wire.peers import FEATURES, encode_leader_info
+from ensemble.wire.peers import CUMULATIVE, SEALED, encode_leader_info
+from ensemble.wire.sealing import seal
 from ensemble.zab import learner as learners
 from ensemble.zab.configuration import Configuration
 from ensemble.zab.host import Proposal
@@ -55,7 +56,8 @@ class Scene:
             self.learner.on_bytes(each, 0)
 
     def leader_info(self, epoch: int, features: int = 0) -> None:
-        self.get(packet(peers.LEADER_INFO, zxid(epoch, 0), encode_leader_info(features)))
+        data = encode_leader_info(features, zxid(epoch, 0))
+        self.get(packet(peers.LEADER_INFO, zxid(epoch, 0), data))
 
     def synced(self, features: int = 0) -> "Scene":
         """Serving in epoch 2, with nothing said or asked that the test is not about."""
@@ -247,7 +249,7 @@ def test_4685_proposals_are_acknowledged_only_after_uptodate_a3() -> None:
 
 def test_an_ack_leaves_after_its_record_is_on_the_disk() -> None:
     """I9. One for each to Apache's leader, the last one to ours."""
-    for features, said in ((0, ["ACK 2:1", "ACK 2:2"]), (FEATURES, ["ACK 2:2"])):
+    for features, said in ((0, ["ACK 2:1", "ACK 2:2"]), (CUMULATIVE, ["ACK 2:2"])):
         scene = Scene().synced(features)
         scene.get(proposal(zxid(2, 1)), proposal(zxid(2, 2)), proposal(zxid(2, 3)))
         assert scene.link.take() == []
@@ -259,12 +261,12 @@ def test_commits_are_taken_in_order() -> None:
     scene = Scene().synced()
     scene.get(proposal(zxid(2, 1)), proposal(zxid(2, 2)), commit(zxid(2, 2)))
     assert "0x200000001 comes first" in scene.learner.failed
-    scene = Scene().synced(FEATURES)
+    scene = Scene().synced(CUMULATIVE)
     scene.get(proposal(zxid(2, 1)), proposal(zxid(2, 2)), commit(zxid(2, 2)))
     assert scene.host.read()[-2:] == ["commit 2:1", "commit 2:2"]
 
 
-@pytest.mark.parametrize("features", [0, FEATURES])
+@pytest.mark.parametrize("features", [0, CUMULATIVE])
 def test_what_was_not_proposed_cannot_be_committed(features: int) -> None:
     scene = Scene().synced(features)
     scene.get(proposal(zxid(2, 1)), commit(zxid(2, 1)), commit(zxid(2, 2)))
@@ -359,3 +361,18 @@ def test_what_apaches_leader_was_answered_is_what_ours_answers(name: str, epochs
     # Ours adds its features behind the fields of FOLLOWERINFO; everything after is the same.
     assert len(theirs) > 3
     assert scene.link.out.getvalue().hex().endswith("".join(theirs[1:]))
+
+
+def test_what_was_changed_on_the_way_ends_the_role_f24() -> None:
+    """Sealed behind LEADERINFO, also where both come in one piece; the answer is sealed, too."""
+    data = encode_leader_info(SEALED, zxid(2, 0))
+    hello = packet(peers.LEADER_INFO, zxid(2, 0), data)
+    diff = seal(packet(peers.DIFF, OLD[-1]))
+    for changed in (False, True):
+        scene = Scene()
+        scene.link.take()
+        scene.get(hello + (diff[:-1] + b"\7" if changed else diff))
+        assert ("changed on the way" in scene.learner.failed) == changed
+        if not changed:
+            assert scene.link.sealed_from == 0
+            assert scene.learner.stage == learners.SYNCING

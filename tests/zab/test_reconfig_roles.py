@@ -163,7 +163,7 @@ def test_a_commit_says_who_leads_and_everybody_hears_of_it() -> None:
 
 def test_one_commit_for_many_does_not_repeat_the_reconfiguration() -> None:
     """Among our own servers COMMITANDACTIVATE stands for everything before it."""
-    lead = Lead(of("1 2 3", V1)).serve(2, 3, features=peers.FEATURES)
+    lead = Lead(of("1 2 3", V1)).serve(2, 3, features=peers.CUMULATIVE)
     first = lead.propose()
     second = lead.propose("1 2 3 4o")
     lead.logged(second)
@@ -256,12 +256,16 @@ def test_a_promoted_observer_counts_for_a_while_before_it_follows() -> None:
 def test_a_learner_that_knows_what_is_only_proposed_here_is_let_in() -> None:
     """It was there when it was committed; this server was not. A later one is refused."""
     lead = Lead(of("1 2 3", V1), of("1 2 3 4", zxid(1, 1)))
-    hello = peers.encode_learner_info(peers.LearnerInfo(2, peers.PROTOCOL_VERSION, zxid(1, 1), 0))
+    hello = peers.encode_learner_info(
+        peers.LearnerInfo(2, peers.PROTOCOL_VERSION, zxid(1, 1), 0), zxid(1, 0)
+    )
     link = FakeLink(1)
     lead.leader.on_accepted(link, 0)
     lead.send(link, packet(peers.FOLLOWER_INFO, zxid(1, 0), hello))
     assert link.closed == ""
-    hello = peers.encode_learner_info(peers.LearnerInfo(3, peers.PROTOCOL_VERSION, zxid(1, 2), 0))
+    hello = peers.encode_learner_info(
+        peers.LearnerInfo(3, peers.PROTOCOL_VERSION, zxid(1, 2), 0), zxid(1, 0)
+    )
     link = FakeLink(2)
     lead.leader.on_accepted(link, 0)
     lead.send(link, packet(peers.FOLLOWER_INFO, zxid(1, 0), hello))

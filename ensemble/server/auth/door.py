@@ -23,9 +23,12 @@ from ensemble.server.auth.providers import (
     X509Scheme,
 )
 from ensemble.server.auth.sasl_digest_md5 import DigestMd5, SaslFailed
+from ensemble.server.auth.tenants import SCHEMES, TenantDoor, TenantScheme, load_operator_keys
+from ensemble.server.clock import wall_ms
 from ensemble.server.config import AuthOptions
 from ensemble.server.connection import Connection
 from ensemble.server.stats import ServerStats
+from ensemble.tenancy.directory import Directory
 from ensemble.tree.acl import DigestScheme, IpScheme, Scheme, WorldScheme
 from ensemble.wire import codes
 from ensemble.wire.jute import MarshallingError, Reader
@@ -51,13 +54,19 @@ class Door:
     """Identity for one server. Implements `pipeline.Door`."""
 
     def __init__(
-        self, options: AuthOptions, session_passwords: Passwords, stats: ServerStats, tls: bool
+        self,
+        options: AuthOptions,
+        session_passwords: Passwords,
+        stats: ServerStats,
+        tls: bool,
+        directory: Directory | None = None,
     ) -> None:
         self.options: Final = options
         self.passwords: Final = session_passwords
         self.stats: Final = stats
         self.providers: Final[dict[str, AuthProvider]] = {}
-        self.schemes: Final[list[Scheme]] = [WorldScheme(), IpScheme()]
+        self.schemes: Final[list[Scheme]] = [WorldScheme(), IpScheme(), TenantScheme()]
+        self.tenants: Final = TenantDoor(Directory() if directory is None else directory, wall_ms)
         self.x509: X509Provider | None = None
         self.users: dict[str, str] | None = None
         self.add(IpProvider())
@@ -70,7 +79,10 @@ class Door:
             self.add_x509()
         if options.jaas_file:
             self.users = self.load_users(options.jaas_file)
-        known = {*self.providers, *(scheme.name for scheme in self.schemes)}
+        if options.operator_keys:
+            keys = load_operator_keys(options.operator_keys)
+            self.tenants.directory.trusted_keys = keys
+        known = {*self.providers, *SCHEMES, *(scheme.name for scheme in self.schemes)}
         for name in options.enforce_schemes:
             if name not in known and not (name == "sasl" and self.users):
                 raise ConfigError(
@@ -138,6 +150,9 @@ class Door:
         packet = read_auth(reader)
         provider = self.providers.get(packet.scheme or "")
         try:
+            if packet.scheme is not None and packet.scheme in SCHEMES:
+                conn.wanted = self.tenants.prove(packet.scheme, packet.auth)
+                return 0
             if provider is None:
                 raise AuthRefused(f"scheme {packet.scheme!r} is not known")
             subject = next((id.id for id in conn.ids if id.scheme == "x509"), None)
@@ -166,17 +181,18 @@ class Door:
         if token is None:
             raise MarshallingError("a null SASL token")
         users = self.users
-        if users is None:
+        if users is None and not self.tenants.takes_sasl():
             return 0, None, False  # no SASL login is configured (auth.md 5)
         exchange = conn.sasl
         if not isinstance(exchange, DigestMd5):
             nonce = base64.b64encode(os.urandom(NONCE_BYTES)).decode()
-            exchange = DigestMd5(nonce, users.get)
+            exchange = DigestMd5(nonce, (users or {}).get, keys_of=self.tenants.digest_keys)
             conn.sasl = exchange
         try:
             answer = exchange.step(token)
             if exchange.user is not None:
                 self.hold(conn, self.sasl_ids(exchange.user))
+                conn.wanted = self.tenants.of_digest(exchange.user, exchange.key)
             return 0, answer, False
         except (SaslFailed, AuthRefused) as failed:
             self.stats.auth_failures += 1
