@@ -12,7 +12,7 @@ STAMPS := $(VENV)/stamps
 WORKERS ?= 2
 PYTEST := $(PY) -m pytest -q
 
-.PHONY: help install run test format lint types compile unit integration bench failover scale chaos \
+.PHONY: help install run test format lint types compile unit integration bench failover scale neighbour chaos \
         fuzz sim sim-long sim-bugs kazoo check clean lock
 
 help:  ## this list
@@ -82,6 +82,9 @@ failover: $(STAMPS)/dev compile  ## how long writes stop when the leader is kill
 scale: $(STAMPS)/dev compile  ## ten thousand sessions, thousands of connections, five members, an observer
 	$(PY) -m benchmarks.scale $(ARGS)
 
+neighbour: $(STAMPS)/dev compile  ## what a quiet tenant notices of a noisy one: make neighbour ARGS="--seconds 600"
+	$(PY) -m benchmarks.neighbour $(ARGS)
+
 chaos: $(STAMPS)/dev compile  ## real processes are hurt under load: make chaos SECONDS=300 SEED=7 ARGS="--software mixed"
 	$(PY) -m tests.chaos.run --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
@@ -92,12 +95,9 @@ fuzz: $(STAMPS)/dev compile  ## mutated frames at a server: make fuzz SECONDS=30
 sim: $(STAMPS)/dev compile  ## ensembles in simulation: make sim SEEDS=500, or SEED=n for the story of one
 	$(PY) -m tests.sim.runner --workers $(WORKERS) \
 	  $(if $(SEED),--seed $(SEED),--compiled --seeds $(or $(SEEDS),500)) $(ARGS)
-	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --kind reconfig \
-	  --seeds $(or $(SEEDS),100))
-	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --kind local \
-	  --seeds $(or $(SEEDS),100))
-	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --kind core \
-	  --seeds $(or $(SEEDS),500))
+	$(if $(SEED),,set -e; for runs in core:500 reconfig:100 local:100 decay:100 wire:100 groups:50 core-groups:100; do \
+	  echo "$${runs%:*}:"; $(PY) -m tests.sim.runner --workers $(WORKERS) --compiled \
+	    --kind $${runs%:*} --seeds $(or $(SEEDS),$${runs#*:}); done)
 
 sim-long: $(STAMPS)/dev compile  ## the same until it is told to stop: make sim-long FIRST=1000
 	$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --seeds 0 --first $(or $(FIRST),1000) $(ARGS)

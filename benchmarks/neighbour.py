@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.load import CONNECT_TIMEOUT_S, PAYLOAD_BYTES, build_load, build_neighbour
-from benchmarks.provisioning import provision
+from benchmarks.provisioning import tenants_at, trusted_key
 from benchmarks.report import Report
 from benchmarks.servers import Server
+from ensemble.admin.draft import Draft
 from tests.ensembles import Ensemble, ours
 
 QUIET_CONNECTIONS: Final = 20
@@ -39,23 +40,25 @@ class Fleet:
 
     def __init__(self, folder: Path, nodes: int, *flags: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
+        self.key, trust = trusted_key(folder)
         self.server: Server | None = None
         self.ensemble: Ensemble | None = None
         if nodes == 1:
-            command = [sys.executable, "-m", "ensemble.server.main", "server", *flags]
+            command = [sys.executable, "-m", "ensemble.server.main", "server", trust, *flags]
             self.server = Server("Ensemble", folder, command)
             self.ports = [self.server.port]
         else:
-            self.ensemble = Ensemble(folder, [ours(*flags)] * nodes)
+            self.ensemble = Ensemble(folder / "members", [ours(trust, *flags)] * nodes)
             self.ports = [member.client_port for member in self.ensemble.all]
-        self.secrets: dict[str, str] = {}
+        self.tokens: dict[str, str] = {}
 
     def start(self) -> None:
         if self.server is not None:
             self.server.start()
         if self.ensemble is not None:
             self.ensemble.start().wait_serving()
-        self.secrets = provision(self.ports, ["a", "b"])
+        drafts = [Draft(slug=slug, mode="enforce") for slug in ("a", "b")]
+        self.tokens = tenants_at(self.ports[0], self.key, drafts)
 
     def stop(self) -> None:
         if self.server is not None:
@@ -69,14 +72,14 @@ class Neighbours:
 
     def __init__(self, fleet: Fleet, load: Path, neighbour: Path) -> None:
         self.ports: Final = ",".join(str(port) for port in fleet.ports)
-        self.secrets: Final = fleet.secrets
+        self.tokens: Final = fleet.tokens
         self.load: Final = load
         self.neighbour: Final = neighbour
 
     def start(self, tenant: str, program: Path, *arguments: object) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [str(program), *(str(argument) for argument in arguments)],
-            env={**os.environ, "LOAD_AUTH": f"tenant {tenant}:{self.secrets[tenant]}"},
+            env={**os.environ, "LOAD_AUTH": f"tenant {self.tokens[tenant]}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
