@@ -43,6 +43,7 @@ from ensemble.server.port_turns import (
     SWEEP_HELD_US,
     TURN_ALONE_US,
     TURN_SHARED_US,
+    VISITS_UNTIMED,
     Turns,
     is_exempt,
     is_heavy,
@@ -90,6 +91,10 @@ class ClientPort(SocketTable):
         self.wake: Final = wake
         self.turns: Final = Turns(limits.is_fair, limits.outstanding_max, limits.rate_wait_ms)
         self.ahead_cost: i64 = 0  # of a visit: what it has left to be done when answers come
+        # Of a turn that one flow has alone
+        self.visits: i64 = 0
+        self.until_us: i64 = 0
+        self.is_over = False
         self.wakes_us: i64 = 0  # when the next turn was asked for
 
     def close(self) -> None:
@@ -107,6 +112,8 @@ class ClientPort(SocketTable):
         pipeline = self.pipeline
         turns = self.turns
         turns.begin(pipeline.now_us)
+        if not turns.shared:
+            self.serve_alone()  # those that had to wait come before new input
         for fd, event in self.epoll.poll(0, POLL_EVENTS_MAX):
             client = self.sockets.get(fd)
             if client is not None:
@@ -120,10 +127,8 @@ class ClientPort(SocketTable):
                 accepts = True
         if turns.shared:
             self.serve_shared(accepts)
-        else:
-            self.serve_alone()
-            if accepts:
-                self.accept(ACCEPTS_ALONE_MAX)
+        elif accepts:
+            self.accept(ACCEPTS_ALONE_MAX)
         self.end_turn()
         if turns.shared:
             self.flush_shared()
@@ -146,37 +151,49 @@ class ClientPort(SocketTable):
             self.wake(SWEEP_HELD_US / 1e6)
 
     def on_input(self, client: ClientSocket, event: i64) -> None:
-        """Bytes have come, or the end: the session is renewed now, whenever they are looked at."""
+        """Bytes have come, or the end: looked at now, or in a turn of its flow."""
         client.readable = True
         if event & EPOLL_GONE:
             client.is_gone = True
+        # The session is renewed now, whenever its requests run.
         session = client.conn.session
         if session is not None and not session.closing and not session.is_local:
             self.pipeline.tracker.touch(session, self.pipeline.now_ms)
-        self.turns.queue_new(client)
+        turns = self.turns
+        if client.place == NOWHERE and not turns.shared and not self.is_turn_over():
+            flow = turns.flow_of(client.conn)
+            turns.scheduler.note(flow, turns.now_us)
+            self.visit(flow, client, FRAMES_ALONE_MAX)
+        else:
+            turns.queue_new(client)
+
+    def is_turn_over(self) -> bool:
+        """Whether a turn of one flow alone has taken its time: another flow may come."""
+        self.visits += 1
+        if self.visits & VISITS_UNTIMED == 0 and self.turns.is_fair:
+            self.is_over = time.monotonic_ns() // 1_000 > self.until_us
+        return self.is_over
 
     def serve_alone(self) -> None:
-        """Visit whoever waits; a turn ends early only for the sake of a flow that may come."""
+        """Visit who had to wait. The rest of the turn is for what has come since."""
         turns = self.turns
         scheduler = turns.scheduler
+        self.visits = 0
+        self.is_over = False
+        self.until_us = time.monotonic_ns() // 1_000 + TURN_ALONE_US
         turns.admit_blocked(self.pipeline.outstanding)
         turns.sweep_held()
-        until_us = time.monotonic_ns() // 1_000 + TURN_ALONE_US
-        visits: i64 = 0
         flow = scheduler.next()
         if flow is None:
             return
         queue = flow.queue
         left: i64 = len(queue)  # who has more in its buffer waits for what else has come
-        while left > 0:
+        while left > 0 and not self.is_turn_over():
             left -= 1
             client = queue.popleft()
             assert isinstance(client, ClientSocket)
             own = flow if flow is not turns.lane else turns.flow_of(client.conn)
             self.visit(own, client, FRAMES_ALONE_MAX)
-            visits += 1
-            if visits & 7 == 0 and turns.is_fair and time.monotonic_ns() // 1_000 > until_us:
-                break
         scheduler.settle(flow, flow.quantum(), turns.now_us)
 
     def serve_shared(self, accepts: bool) -> None:

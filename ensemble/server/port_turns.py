@@ -18,6 +18,7 @@ from ensemble.wire import codes
 
 # One flow has work: it is served in long turns, which is where the throughput comes from.
 TURN_ALONE_US: Final = 4_000
+VISITS_UNTIMED: Final = 7  # a mask: the clock is read every eighth visit
 FRAMES_ALONE_MAX: Final = 1_024  # of one connection: a deep pipeline does not starve the others
 # Several have: then a turn is what a request that has just come may have to wait.
 TURN_SHARED_US: Final = 200
