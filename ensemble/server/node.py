@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, final
 from ensemble.errors import ConfigError, EnsembleError, StorageError
 from ensemble.server import four_letter, journal
 from ensemble.server.answers import Answers
+from ensemble.server.audit import AuditDesk, open_audit
 from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords, Passwords, SecretPasswords, load_secret
 from ensemble.server.client_port import ClientPort
@@ -40,7 +41,7 @@ from ensemble.server.shell import ReplicaOptions
 from ensemble.server.slow import SlowLog
 from ensemble.server.standalone import StandaloneAuthority
 from ensemble.server.stats import ServerStats
-from ensemble.server.throttle import ConnectionThrottle
+from ensemble.server.throttle import ConnectionThrottle, throttle_of
 from ensemble.server.tls import StoreWatch, server_context, subject_of
 from ensemble.server.upkeep import Upkeep
 from ensemble.storage.disk import OsDisk
@@ -98,6 +99,7 @@ class Node:
         self.admin_port: AdminPort | None = None
         self.upkeep: Final = Upkeep(self)
         self.journal: Journal | None = None
+        self.audit: AuditDesk | None = None
         self.throttle: ConnectionThrottle | None = None
         self._started = False
         self._failure: BaseException | None = None
@@ -134,6 +136,7 @@ class Node:
             self.stats,
             storage.fsync_warning_ms,
         )
+        self.audit = open_audit(config)
         gc.disable()  # nothing that is loaded is garbage
         passwords: Passwords = ApachePasswords()
         if config.auth.session_password == "secret":
@@ -212,17 +215,7 @@ class Node:
         ports = config.ports
         self.pipeline.large_threshold = ports.large_threshold
         self.pipeline.large_bytes_max = ports.large_bytes_max
-        tokens = config.tokens
-        if tokens.tokens:
-            self.throttle = self.pipeline.throttle = ConnectionThrottle(
-                tokens.tokens,
-                tokens.fill_ms,
-                tokens.fill_count,
-                tokens.freeze_ms,
-                tokens.drop_increase,
-                tokens.drop_decrease,
-                tokens.decrease_ratio,
-            )
+        self.throttle = self.pipeline.throttle = throttle_of(config.tokens)
         outstanding_max = ports.outstanding_max
         if ports.throttle_max_requests:
             outstanding_max = min(outstanding_max, ports.throttle_max_requests)
@@ -246,6 +239,8 @@ class Node:
         )
         if self.peering is not None:
             self.peering.attach(self.port.poll, monotonic_ms())
+        if self.audit is not None:
+            self.audit.attach(self)
         self.upkeep.plan_snapshot()
         self.upkeep.find_last_snapshot()
         if fresh:
@@ -430,6 +425,8 @@ class Node:
             self.peering.stop()
         self.upkeep.snapshotter.stop()
         self.port.close()
+        if self.audit is not None:
+            self.audit.stop(self.last_zxid())
         self.log_writer.stop()
 
     # Turns and ticks
@@ -455,6 +452,8 @@ class Node:
             self.peering.end_turn()
         else:
             self.authority.end_turn()
+        if self.audit is not None:
+            self.audit.end_turn(int(self.authority.wall_ms))
 
     def turn(self) -> None:
         """Serve what is ready, several times over while more keeps coming."""
@@ -545,6 +544,8 @@ class Node:
             self.port.close_idle(now_ms)
             self.gate.on_tick(self.authority.wall_ms)
             self.upkeep.on_tick(int(now_ms), self.serving and self.authority.is_leading())
+            if self.audit is not None:
+                self.audit.on_tick(int(now_ms))
             self.end_turn()
             self.port.flush()
             self.gate.end_turn(monotonic_us())

@@ -19,6 +19,7 @@ from ensemble.tenancy.registry import (
     TENANTS,
     TENANTS_PREFIX,
     TopSpec,
+    closed_at,
     closed_tenant,
     read_tenant,
     read_top,
@@ -27,6 +28,7 @@ from ensemble.tenancy.seat import Tenant
 from ensemble.tenancy.spec import ENFORCE, Credential, Secret, TenantSpec
 from ensemble.tree.apply import Applied
 from ensemble.tree.datatree import DataTree
+from ensemble.tree.paths import parent_of
 from ensemble.wire import codes
 
 NO_TOP: Final = TopSpec(b"", {})
@@ -71,7 +73,7 @@ class Document:
         self.czxid: Final[i64] = czxid
         self.mzxid: i64 = 0
         self.spec: TenantSpec | None = None  # None: it cannot be read
-        self.closed: TenantSpec | None = None  # what stands in for it then
+        self.closed: TenantSpec | None = None  # what stands in for it where nothing else can
         self.good: TenantSpec | None = None
         self.error = ""
 
@@ -82,6 +84,7 @@ class Directory:
 
     `is_empty` is what the hot path asks first. `enforcing`: tenants in mode enforce. `errors`: why
     a document is not in force, by slug; the empty slug is `/zookeeper/tenants` itself.
+    `walled_below`: the roots in mode enforce, by parent.
     """
 
     __slots__ = (
@@ -100,6 +103,7 @@ class Directory:
         "signing_keys",
         "subjects",
         "trusted_keys",
+        "walled_below",
         "ways",
     )
 
@@ -109,6 +113,7 @@ class Directory:
         self.depths: list[int] = []  # the numbers of names that roots have, ascending
         self.enforcing: i64 = 0
         self.is_empty = True
+        self.walled_below: dict[bytes, list[bytes]] = {}
         self.errors: Final[dict[str, str]] = {}
         self.documents: Final[dict[str, Document]] = {}
         self.hash_key = b""
@@ -274,9 +279,10 @@ class Directory:
             return False
         known.mzxid = node.mzxid
         try:
-            known.spec = read_tenant(slug, node.data, node.version)
+            spec = read_tenant(slug, node.data, node.version)
+            known.spec = spec
             known.error = ""
-            known.closed = None
+            known.closed = closed_at(slug, spec.root, node.version)
         except RegistryError as error:
             known.spec = None
             known.error = str(error)
@@ -408,11 +414,14 @@ class Directory:
     def _count(self) -> None:
         self.is_empty = not self.by_slug
         self.enforcing = 0
+        self.walled_below = {}
         depths: set[int] = set()
         for tenant in self.by_slug.values():
-            depths.add(tenant.spec.root.count(b"/"))
+            root = tenant.spec.root
+            depths.add(root.count(b"/"))
             if tenant.spec.mode == ENFORCE:
                 self.enforcing += 1
+                self.walled_below.setdefault(parent_of(root), []).append(root)
         self.depths = sorted(depths)
 
 
