@@ -40,6 +40,7 @@ from ensemble.server.shell import ReplicaOptions
 from ensemble.server.slow import SlowLog
 from ensemble.server.standalone import StandaloneAuthority
 from ensemble.server.stats import ServerStats
+from ensemble.server.telemetry import Telemetry, open_telemetry
 from ensemble.server.throttle import ConnectionThrottle
 from ensemble.server.tls import StoreWatch, server_context, subject_of
 from ensemble.server.upkeep import Upkeep
@@ -96,6 +97,7 @@ class Node:
         self.trace_mask = 306
         self.digests: Final[deque[tuple[int, int]]] = deque(maxlen=1_024)
         self.admin_port: AdminPort | None = None
+        self.telemetry: Telemetry | None = None
         self.upkeep: Final = Upkeep(self)
         self.journal: Journal | None = None
         self.throttle: ConnectionThrottle | None = None
@@ -352,6 +354,7 @@ class Node:
             if self.replica is None:
                 self.begin_sessions()
             await self.open_admin_port()
+            self.telemetry = open_telemetry(self)
             self._started = True
             if self.peering is None:
                 self.serving = True
@@ -422,6 +425,8 @@ class Node:
         ):
             self.turn()
             await asyncio.sleep(0.001)
+        if self.telemetry is not None:
+            await self.telemetry.stop()
         if self.admin_port is not None:
             await self.admin_port.stop()
         if self.peering is not None:
