@@ -90,9 +90,13 @@ class WithHistograms(MetricExporter):
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: object
     ) -> MetricExportResult:
-        scope = ScopeMetrics(InstrumentationScope(SCOPE), self.histograms(), "")
-        ours = ResourceMetrics(self.resource, [scope], "")
-        whole = MetricsData([*metrics_data.resource_metrics, ours])
+        # One scope of one resource: of two that are equal the encoder keeps the last.
+        found = self.histograms()
+        for resource in metrics_data.resource_metrics:
+            for scope in resource.scope_metrics:
+                found += scope.metrics
+        scopes = [ScopeMetrics(InstrumentationScope(SCOPE), found, "")]
+        whole = MetricsData([ResourceMetrics(self.resource, scopes, "")])
         result: MetricExportResult = self.exporter.export(whole, timeout_millis=timeout_millis)
         self.succeeded = result is MetricExportResult.SUCCESS
         return result
@@ -162,8 +166,9 @@ class Exporter:
         self.reader: Final = PeriodicExportingMetricReader(
             self.metrics, export_interval_millis=math.inf
         )
-        provider = MeterProvider([self.reader], resource, shutdown_on_exit=False)
-        meter = provider.get_meter(SCOPE)
+        # Kept: the reader knows it weakly.
+        self.provider: Final = MeterProvider([self.reader], resource, shutdown_on_exit=False)
+        meter = self.provider.get_meter(SCOPE)
         for name in GAUGES:
             meter.create_observable_gauge(name, [self.gauge_of(name)], UNITS.get(name, ""))
         for name in COUNTERS:
