@@ -13,6 +13,7 @@ from typing import Final
 
 from ensemble.errors import ConfigError
 from ensemble.server import ignored_keys
+from ensemble.server.audit_config import AuditOptions, read_audit
 from ensemble.server.ignored_keys import TUNING
 from ensemble.server.keys import SECRET_KEY, Keys, shown
 from ensemble.server.observe_config import (
@@ -200,6 +201,7 @@ class Config:
     access: AccessOptions
     observe: ObserveOptions
     telemetry: TelemetryOptions
+    audit: AuditOptions
     quorum: QuorumOptions | None = None  # None: this server stands alone
     quorum_tls: TlsOptions | None = None
     text: str = ""
@@ -270,6 +272,7 @@ def build(keys: Keys, text: str, properties: dict[str, str], path: str = "") -> 
         access=access(keys, keys.flag("admin.forceHttps", False)),
         observe=observe(keys),
         telemetry=telemetry(keys),
+        audit=read_audit(keys, data_dir),
         quorum=quorum,
         quorum_tls=quorum_tls if quorum is not None and quorum.tls_wanted else None,
         text=text,

@@ -130,6 +130,9 @@ class Connection:
     """
 
     __slots__ = (
+        "actor",
+        "actor_ids",
+        "actor_seat",
         "close_reason",
         "connect_timeout_ms",
         "connected_ms",
@@ -190,6 +193,10 @@ class Connection:
         self.close_reason = ""
         self.recent: list[int] | None = None  # the last operations, packed; see `remember`
         self.recent_at: i64 = 0
+        # Who asks, as the audit journal has it, and of whom that was made.
+        self.actor = b""
+        self.actor_ids: list[Id] | None = None
+        self.actor_seat: Seat | None = None
         self.sasl: object | None = None  # the server's half of a SASL exchange, while one runs
 
     def remember(self, op: i64, error: i64, now_ms: i64) -> None:

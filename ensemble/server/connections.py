@@ -20,6 +20,7 @@ from ensemble.server.connection import (
     Pending,
 )
 from ensemble.server.contracts import (
+    Audit,
     Authority,
     Bindings,
     Door,
@@ -36,6 +37,7 @@ from ensemble.tree.acl import AclSchemes
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.sessions import SessionTracker
 from ensemble.tree.watches import WatchTable
+from ensemble.wire.jute import Reader
 
 OUT_BYTES_SOFT: Final = (
     1 << 20
@@ -48,6 +50,8 @@ class ConnectionTable:
 
     __slots__ = (
         "answers",
+        "asked",
+        "audit",
         "authority",
         "bindings",
         "connections",
@@ -108,6 +112,8 @@ class ConnectionTable:
         self.now_us: i64 = 0  # monotonic, for latencies; it does not stand still in pauses
         self.gate: Gate | None = None
         self.bindings: Bindings | None = None
+        self.audit: Audit | None = None
+        self.asked: Reader | None = None  # the request that is looked at, as the client wrote it
         self.journal: Journal | None = None
         self.throttle: Throttle | None = None
         self.locals: LocalSessions = NoLocalSessions()
@@ -130,8 +136,7 @@ class ConnectionTable:
         if conn.state == CLOSED:
             return
         conn.state = CLOSED
-        self.outstanding -= conn.pending.count
-        conn.pending.clear()
+        self.forget_pending(conn)
         del self.connections[conn.id]
         self.watches.drop_connection(conn.id)
         session = conn.session
@@ -140,6 +145,13 @@ class ConnectionTable:
             self.session_connections.pop(conn.session_id, None)
         if self.gate is not None:
             self.gate.on_removed(conn)
+
+    def forget_pending(self, conn: Connection) -> None:
+        """Nobody will be answered on this connection any more."""
+        if self.audit is not None:
+            self.audit.on_left(conn)
+        self.outstanding -= conn.pending.count
+        conn.pending.clear()
 
     def touch_dirty(self, conn: Connection) -> None:
         """Have the port flush this connection at the end of the turn."""
@@ -157,8 +169,7 @@ class ConnectionTable:
     def cut(self, conn: Connection, reason: str) -> None:
         """Close at once, without a reply to what is pending."""
         conn.out.truncate(0)
-        self.outstanding -= conn.pending.count
-        conn.pending.clear()
+        self.forget_pending(conn)
         self.drain(conn, reason)
 
     def may_read(self, conn: Connection) -> bool:

@@ -10,10 +10,12 @@ from mypy_extensions import i64, trait
 
 from ensemble.server.connection import Connection, Pending
 from ensemble.tenancy.identity import Grant
+from ensemble.tenancy.seat import Seat
 from ensemble.tree.apply import Applied
 from ensemble.tree.prepare import WriteRequest
 from ensemble.tree.sessions import Session
 from ensemble.wire.jute import Reader
+from ensemble.wire.records import Id
 from ensemble.wire.txns import Txn, TxnHeader
 
 
@@ -28,6 +30,7 @@ class Authority:
 
         Raises:
             MarshallingError: the body cannot be decoded; no zxid was used.
+            LimitReachedError: refused by this server, as its leader does not know budgets.
         """
         raise NotImplementedError
 
@@ -42,16 +45,16 @@ class Authority:
         """
         raise NotImplementedError
 
+    def is_leading(self) -> bool:
+        """Whether this server orders writes: it alone lets sessions expire and sweeps."""
+        raise NotImplementedError
+
     def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
         """A client comes back with a session whose password is right.
 
         True: this server can tell whether the session is alive. False: the connection waits, and
         `Pipeline.on_revalidated` follows.
         """
-        raise NotImplementedError
-
-    def is_leading(self) -> bool:
-        """Whether this server orders writes."""
         raise NotImplementedError
 
 
@@ -211,6 +214,60 @@ class Bindings:
 
     def on_upgraded(self, conn: Connection, session: Session) -> None:
         """The createSession of a local session is on its way: its binding follows."""
+        raise NotImplementedError
+
+
+@trait
+class Audit:
+    """What the audit journal wants to hear of; `audit_tap.AuditTap` is the real one.
+
+    A server without a journal has none, so that it costs one question.
+    """
+
+    def on_committed(
+        self, conn: Connection, pending: Pending, header: TxnHeader, error: i64, applied: Applied
+    ) -> None:
+        """A write of a client that is here, whatever came of it. Before its reply is written."""
+        raise NotImplementedError
+
+    def on_unasked(self, header: TxnHeader, error: i64, applied: Applied) -> None:
+        """A transaction that no connection here waits for. Its client may just have gone."""
+        raise NotImplementedError
+
+    def on_session_opened(self, conn: Connection, header: TxnHeader) -> None:
+        """A createSession that was asked for here."""
+        raise NotImplementedError
+
+    def on_session_closed(
+        self, conn: Connection | None, header: TxnHeader, applied: Applied
+    ) -> None:
+        """A closeSession; `conn` is the session's connection, if it is here."""
+        raise NotImplementedError
+
+    def on_left(self, conn: Connection) -> None:
+        """A connection goes, and what it waits for still stands in `conn.pending`."""
+        raise NotImplementedError
+
+    def on_serving(self) -> None:
+        """Clients are taken (again): nothing from before is under way any more."""
+        raise NotImplementedError
+
+    def on_read(
+        self, conn: Connection, op: i64, error: i64, body: Reader, seat: Seat, ids: list[Id]
+    ) -> None:
+        """A read is answered; `body` stands at its beginning."""
+        raise NotImplementedError
+
+    def on_refused(self, conn: Connection, op: i64, error: i64, body: Reader | None) -> None:
+        """A request that was refused before it was looked at."""
+        raise NotImplementedError
+
+    def on_auth(self, conn: Connection, op: i64, scheme: bytes, error: i64, zxid: i64) -> None:
+        """An identity was presented: taken (0) or refused. `zxid`: of the session's binding."""
+        raise NotImplementedError
+
+    def on_reattach_refused(self, conn: Connection, session_id: i64) -> None:
+        """A client came back to a session with a wrong password."""
         raise NotImplementedError
 
 

@@ -13,9 +13,11 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
-from ensemble.errors import ConfigError, EnsembleError, StorageError
+from ensemble.errors import ConfigError, StorageError
 from ensemble.server import four_letter, journal
+from ensemble.server.admin_open import open_admin_port
 from ensemble.server.answers import Answers
+from ensemble.server.audit import AuditDesk, open_audit
 from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords, Passwords, SecretPasswords, load_secret
 from ensemble.server.client_port import ClientPort
@@ -41,7 +43,7 @@ from ensemble.server.slow import SlowLog
 from ensemble.server.standalone import StandaloneAuthority
 from ensemble.server.stats import ServerStats
 from ensemble.server.telemetry import Telemetry, open_telemetry
-from ensemble.server.throttle import ConnectionThrottle
+from ensemble.server.throttle import ConnectionThrottle, throttle_of
 from ensemble.server.tls import StoreWatch, server_context, subject_of
 from ensemble.server.upkeep import Upkeep
 from ensemble.storage.disk import OsDisk
@@ -67,10 +69,6 @@ TURNS_BEFORE_YIELD_MAX: Final = 16
 COLLECT_EVERY_S: Final = 60.0
 MODES: Final = ("looking", "follower", "leader", "observer")
 STORES_LOOKED_AT_EVERY_MS: Final = 2_000
-
-
-class AdminPortError(EnsembleError):
-    """The admin port cannot be bound: a standalone server does not start without it."""
 
 
 @final
@@ -100,6 +98,7 @@ class Node:
         self.telemetry: Telemetry | None = None
         self.upkeep: Final = Upkeep(self)
         self.journal: Journal | None = None
+        self.audit: AuditDesk | None = None
         self.throttle: ConnectionThrottle | None = None
         self._started = False
         self._failure: BaseException | None = None
@@ -136,6 +135,7 @@ class Node:
             self.stats,
             storage.fsync_warning_ms,
         )
+        self.audit = open_audit(config)
         gc.disable()  # nothing that is loaded is garbage
         passwords: Passwords = ApachePasswords()
         if config.auth.session_password == "secret":
@@ -202,6 +202,8 @@ class Node:
         self.gate = TenantGate(self.pipeline, self.directory, self.slow)
         self.pipeline.gate = self.gate
         authority.pipeline = self.pipeline
+        if self.replica is not None:
+            self.replica.turns.directory = self.directory
         if config.quorum is not None:
             self.keep_local_sessions(config.quorum)
         self.pipeline.serving = self.replica is None
@@ -212,17 +214,7 @@ class Node:
         ports = config.ports
         self.pipeline.large_threshold = ports.large_threshold
         self.pipeline.large_bytes_max = ports.large_bytes_max
-        tokens = config.tokens
-        if tokens.tokens:
-            self.throttle = self.pipeline.throttle = ConnectionThrottle(
-                tokens.tokens,
-                tokens.fill_ms,
-                tokens.fill_count,
-                tokens.freeze_ms,
-                tokens.drop_increase,
-                tokens.drop_decrease,
-                tokens.decrease_ratio,
-            )
+        self.throttle = self.pipeline.throttle = throttle_of(config.tokens)
         outstanding_max = ports.outstanding_max
         if ports.throttle_max_requests:
             outstanding_max = min(outstanding_max, ports.throttle_max_requests)
@@ -246,6 +238,8 @@ class Node:
         )
         if self.peering is not None:
             self.peering.attach(self.port.poll, monotonic_ms())
+        if self.audit is not None:
+            self.audit.attach(self)
         self.upkeep.plan_snapshot()
         self.upkeep.find_last_snapshot()
         if fresh:
@@ -353,7 +347,7 @@ class Node:
                 log.info("secure client port %s:%d", host, self.secure_port_number)
             if self.replica is None:
                 self.begin_sessions()
-            await self.open_admin_port()
+            self.admin_port = await open_admin_port(self)
             self.telemetry = open_telemetry(self)
             self._started = True
             if self.peering is None:
@@ -369,33 +363,6 @@ class Node:
             await self.shut_down()
         if self._failure is not None:
             raise self._failure
-
-    async def open_admin_port(self) -> None:
-        """The library for it is loaded here, so that a server without the port does not pay."""
-        options = self.config.admin
-        if not options.enabled and not options.metrics_port:
-            return
-        from ensemble.server.admin_port import AdminPort
-
-        self.admin_port = AdminPort(self)
-        try:
-            await self.admin_port.start()
-        except OSError as error:
-            await self.admin_port.stop()
-            self.admin_port = None
-            text = f"admin port {options.host}:{options.port}: {error}"
-            if self.replica is None:
-                raise AdminPortError(text) from None
-            # Without this member the ensemble might have no quorum: as Apache's, it goes on.
-            log.error("%s; this server goes on without it", text)
-            return
-        log.info(
-            "admin port %s://%s:%d%s",
-            "http" if options.tls is None else "https",
-            options.host,
-            self.admin_port.port,
-            options.command_url,
-        )
 
     def stop(self) -> None:
         """End `run`; callable from a signal handler of the loop."""
@@ -433,6 +400,8 @@ class Node:
             self.peering.stop()
         self.upkeep.snapshotter.stop()
         self.port.close()
+        if self.audit is not None:
+            self.audit.stop(self.last_zxid())
         self.log_writer.stop()
 
     # Turns and ticks
@@ -458,6 +427,8 @@ class Node:
             self.peering.end_turn()
         else:
             self.authority.end_turn()
+        if self.audit is not None:
+            self.audit.end_turn(int(self.authority.wall_ms))
 
     def turn(self) -> None:
         """Serve what is ready, several times over while more keeps coming."""
@@ -548,6 +519,8 @@ class Node:
             self.port.close_idle(now_ms)
             self.gate.on_tick(self.authority.wall_ms)
             self.upkeep.on_tick(int(now_ms), self.serving and self.authority.is_leading())
+            if self.audit is not None:
+                self.audit.on_tick(int(now_ms))
             self.end_turn()
             self.port.flush()
             self.gate.end_turn(monotonic_us())

@@ -19,6 +19,7 @@ from librt.strings import BytesWriter, read_i32_be
 from mypy_extensions import i64
 
 from ensemble.errors import ProtocolError
+from ensemble.server.audit_paths import scheme_by, scheme_of
 from ensemble.server.connection import (
     DRAINING,
     FORWARDED,
@@ -28,6 +29,7 @@ from ensemble.server.connection import (
     Connection,
     Pending,
 )
+from ensemble.server.edge_limits import LimitReachedError, write_refusal
 from ensemble.server.operations import is_read, is_write
 from ensemble.server.session_desk import SessionDesk
 from ensemble.server.write_replies import write_write_reply
@@ -77,6 +79,8 @@ class Pipeline(SessionDesk):
         if 0 < self.large_threshold < end - start:
             self.check_large(end - start)
         reader = Reader(buf, start + HEADER_BYTES, end)
+        if self.audit is not None:
+            self.asked = Reader(buf, start + HEADER_BYTES, end)
         gate = self.gate
         if gate is not None and not gate.enter(conn, xid, op, reader):
             return
@@ -93,7 +97,11 @@ class Pipeline(SessionDesk):
                 conn.pending.append(self.pending_of(conn, xid, op, SYNCING, None, reader))
             elif conn.pending.count == 0:
                 begin = len(conn.out)
+                at = reader.at
                 error = self.answers.answer(conn, xid, op, reader, conn.ids, conn.seat)
+                if self.audit is not None:
+                    body = Reader(reader.buf, at, reader.end)
+                    self.audit.on_read(conn, op, error, body, conn.seat, conn.ids)
                 self.sent(conn, op, error, len(conn.out) - begin)
                 self.touch_dirty(conn)
             else:
@@ -125,6 +133,8 @@ class Pipeline(SessionDesk):
             return False
         self.stats.received += 1
         self.stats.throttled_ops += 1
+        if self.audit is not None:
+            self.asked = Reader(buf, start + HEADER_BYTES, end)
         xid = i64(read_i32_be(buf, start))
         self.refuse(conn, xid, op, self.tree.last_zxid, codes.THROTTLED_OP)
         return True
@@ -152,6 +162,9 @@ class Pipeline(SessionDesk):
         except MarshallingError:
             self.refuse(conn, xid, op, self.authority.last_proposed(), codes.MARSHALLING_ERROR)
             return
+        except LimitReachedError as error:
+            self.reply_in_turn(conn, xid, op, write_refusal(xid, self.tree.last_zxid, error))
+            return
         if zxid != FORWARDED:  # else the replica does so once the leader has given it one
             self.on_ordered(conn, op, zxid, body)
         self.outstanding += 1
@@ -172,6 +185,8 @@ class Pipeline(SessionDesk):
 
     def refuse(self, conn: Connection, xid: i64, op: i64, zxid: i64, err: int) -> None:
         """Reply with an error in its turn."""
+        if self.audit is not None:
+            self.audit.on_refused(conn, op, err, self.asked)
         reply = BytesWriter()
         write_header_only(reply, xid, zxid, err)
         self.reply_in_turn(conn, xid, op, reply.getvalue())
@@ -192,26 +207,48 @@ class Pipeline(SessionDesk):
         self.touch_dirty(conn)
 
     def auth(self, conn: Connection, xid: i64, reader: Reader) -> None:
+        scheme = b"" if self.audit is None else scheme_of(reader)
         try:
             err = self.door.on_auth(conn, reader)
         except MarshallingError as error:
             raise ProtocolError(f"an auth packet that cannot be decoded: {error}") from None
+        except ProtocolError:
+            self.note_auth(conn, codes.OP_AUTH, scheme, codes.AUTH_FAILED)
+            raise
         grant = conn.wanted
         if grant is not None and self.bindings is not None:
             conn.wanted = None
             reply = BytesWriter()
             write_header_only(reply, xid, 0, 0)
             self.bindings.take(conn, grant, xid, codes.OP_AUTH, reply.getvalue())
+            self.note_seat(conn, codes.OP_AUTH, scheme, 0)
             return
+        self.note_auth(conn, codes.OP_AUTH, scheme, err)
         self.refuse(conn, xid, codes.OP_AUTH, 0, err)
         if err != 0:
             self.drain_after_pending(conn, "authentication failed")
 
+    def note_auth(self, conn: Connection, op: i64, scheme: bytes, error: i64) -> None:
+        if self.audit is not None:
+            self.audit.on_auth(conn, op, scheme, error, 0)
+
+    def note_seat(self, conn: Connection, op: i64, scheme: bytes, zxid: i64) -> None:
+        """A credential was taken, unless it was not, which has been noted, or is not known yet."""
+        if self.audit is not None and conn.wanted is None and conn.grant is not None:
+            if conn.state == OPEN:
+                self.audit.on_auth(conn, op, scheme, 0, zxid)
+
     def sasl(self, conn: Connection, xid: i64, reader: Reader) -> None:
+        held = conn.ids
+        failures = self.stats.auth_failures
         try:
             err, token, close = self.door.on_sasl(conn, reader)
         except MarshallingError as error:
             raise ProtocolError(f"a SASL packet that cannot be decoded: {error}") from None
+        if self.stats.auth_failures != failures:  # also where such clients may go on (auth.md 5)
+            self.note_auth(conn, codes.OP_SASL, b"sasl", codes.AUTH_FAILED)
+        elif conn.ids is not held and conn.wanted is None:
+            self.note_auth(conn, codes.OP_SASL, b"sasl", 0)
         reply = BytesWriter()
         start = begin_reply(reply, xid, 0, err)
         write_buffer(reply, token)
@@ -220,6 +257,7 @@ class Pipeline(SessionDesk):
         if grant is not None and self.bindings is not None:
             conn.wanted = None
             self.bindings.take(conn, grant, xid, codes.OP_SASL, reply.getvalue())
+            self.note_seat(conn, codes.OP_SASL, b"sasl", 0)
             return
         self.reply_in_turn(conn, xid, codes.OP_SASL, reply.getvalue())
         if close:
@@ -243,20 +281,30 @@ class Pipeline(SessionDesk):
             self.session_created(header)
             return
         conn = self.session_connections.get(session_id)
+        audit = self.audit
         if header.type == codes.OP_CLOSE_SESSION:
+            if audit is not None:
+                audit.on_session_closed(conn, header, applied)
             self.tracker.remove(session_id)
             self.session_closed(conn, header)
             return
-        if conn is None or conn.pending.first_zxid() != header.zxid:
-            return  # the connection that asked is gone, or nobody asked (the container sweep)
+        first = None if conn is None else conn.pending.first
+        if conn is None or first is None or first.zxid != header.zxid:
+            # The connection that asked is gone, or nobody asked here (or at all: the sweep).
+            if audit is not None:
+                audit.on_unasked(header, error, applied)
+            return
+        if audit is not None and is_write(first.op):
+            audit.on_committed(conn, first, header, error, applied)
+        pending = conn.pending.pop()
+        self.outstanding -= 1
         if error == codes.SESSION_MOVED:
             self.cut(conn, "its session moved to another server")
             return
-        pending = conn.pending.pop()
-        self.outstanding -= 1
         if not is_write(pending.op):
             assert self.bindings is not None
             self.bindings.on_bound(conn, pending, error)
+            self.note_seat(conn, pending.op, scheme_by(pending.op), header.zxid)
             self.go_on(conn)
             return
         begin = len(conn.out)
@@ -278,9 +326,14 @@ class Pipeline(SessionDesk):
                 conn.out.write(pending.reply)
                 error = error_in(pending.reply)
             elif pending.reader is not None:
+                body = pending.reader
+                at = body.at
                 error = self.answers.answer(
-                    conn, pending.xid, pending.op, pending.reader, pending.ids, pending.seat
+                    conn, pending.xid, pending.op, body, pending.ids, pending.seat
                 )
+                if self.audit is not None:
+                    body = Reader(body.buf, at, body.end)
+                    self.audit.on_read(conn, pending.op, error, body, pending.seat, pending.ids)
             else:  # the close of a local session
                 write_header_only(conn.out, pending.xid, self.tree.last_zxid, 0)
                 self.drain(conn, "")
@@ -342,6 +395,8 @@ class Pipeline(SessionDesk):
         self.locals.on_serving()
         if self.gate is not None:
             self.gate.on_serving()
+        if self.audit is not None:
+            self.audit.on_serving()
 
 
 def error_in(reply: bytes) -> i64:

@@ -244,10 +244,15 @@ class Replica(Ordering):
     def apply(self, proposal: Proposal) -> None:
         decoded = proposal.decoded
         if isinstance(decoded, Prepared):
-            apply(self.tree, decoded.header, decoded.txn)
+            header, txn = decoded.header, decoded.txn
         else:
             logged = decoded if isinstance(decoded, LoggedTxn) else decode(proposal)
-            apply(self.tree, logged.header, logged.txn)
+            header, txn = logged.header, logged.txn
+        applied = apply(self.tree, header, txn)
+        pipeline = self.pipeline
+        if pipeline is not None and pipeline.audit is not None:
+            # Asked for here under the leader before, perhaps: its client was cut meanwhile.
+            pipeline.audit.on_unasked(header, applied.error, applied)
         self.recents.append(proposal)
 
     def commit(self, proposal: Proposal) -> None:
@@ -329,6 +334,8 @@ class Replica(Ordering):
         show_members(self.tree, self.membership.configuration.members, self.wall_ms)
         self.preparer.discard()
         self.forget_clients()
+        learner = self.get_peer().learner
+        self.edge.is_due = learner is not None and learner.features & peers.BUDGETS == 0
         # The leader is told only of sessions whose clients were heard: a learner that comes and
         # goes must not keep alive those whose clients are gone.
         pipeline.tracker.gathers = False

@@ -79,6 +79,8 @@ class SessionDesk(ConnectionTable):
         session_id = request.session_id
         self.stats.reattachments += 1
         if not self.door.password_matches(session_id, request.password):
+            if self.audit is not None:
+                self.audit.on_reattach_refused(conn, session_id)
             self.refuse_session(conn, "a wrong session password")
         elif self.locals.reattach(conn, session_id, timeout_ms):
             pass
@@ -176,6 +178,8 @@ class SessionDesk(ConnectionTable):
         self.locals.on_session_created(session_id)
         conn = self.session_connections.get(session_id)
         if conn is not None and conn.state == WAITING:
+            if self.audit is not None:
+                self.audit.on_session_opened(conn, header)
             self.open(conn, session)
 
     def session_closed(self, conn: Connection | None, header: TxnHeader) -> None:

@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable
 from typing import Final, final
 
+from ensemble.server.config import ConnectionTokens
+
 
 @final
 class ConnectionThrottle:
@@ -73,3 +75,18 @@ class ConnectionThrottle:
             self.drop = min(self.drop + self.drop_increase, 1.0)
         elif self.tokens >= self.nearly_full:
             self.drop = max(self.drop - self.drop_decrease, 0.0)
+
+
+def throttle_of(options: ConnectionTokens) -> ConnectionThrottle | None:
+    """The throttle that the configuration asks for, if it does."""
+    if not options.tokens:
+        return None
+    return ConnectionThrottle(
+        options.tokens,
+        options.fill_ms,
+        options.fill_count,
+        options.freeze_ms,
+        options.drop_increase,
+        options.drop_decrease,
+        options.decrease_ratio,
+    )
