@@ -1,4 +1,4 @@
-"""Opens the admin port. The library for it is loaded here, so that a server without does not pay."""
+"""Opens the admin port. Its library is loaded here: a server without the port does not pay."""
 
 import logging
 from typing import TYPE_CHECKING
