@@ -28,6 +28,7 @@ COMPILED = [
     "ensemble/server/stats.py",
     "ensemble/server/connection.py",
     "ensemble/server/answers.py",
+    "ensemble/server/namespaces.py",
     "ensemble/server/operations.py",
     "ensemble/server/owners.py",
     "ensemble/server/decoding.py",
