@@ -10,9 +10,12 @@ from librt.strings import BytesWriter, write_i32_be, write_i64_be
 from mypy_extensions import i64
 
 from ensemble.server.connection import Connection
+from ensemble.tenancy.directory import Directory
+from ensemble.tenancy.identity import TENANT_SCHEME
 from ensemble.tenancy.seat import Seat
+from ensemble.tenancy.sight import Sight
 from ensemble.tree import reads
-from ensemble.tree.acl import AclSchemes
+from ensemble.tree.acl import SUPER, AclSchemes
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.watches import WatchTable
 from ensemble.tree.znode import Znode
@@ -32,10 +35,13 @@ from ensemble.wire.requests import (
 STAT_BYTES: Final = 68
 
 
-def write_znode_stat(out: BytesWriter, tree: DataTree, node: Znode) -> None:
-    """The stat that clients see (client.md section 9), straight from the znode's fields."""
+def write_znode_stat(out: BytesWriter, tree: DataTree, node: Znode, more_children: i64) -> None:
+    """The stat that clients see (client.md section 9), straight from the znode's fields.
+
+    `more_children`: beside those in the tree, or less (`Sight`).
+    """
     children = node.children
-    num_children: i64 = 0 if children is None else len(children)
+    num_children: i64 = (0 if children is None else len(children)) + more_children
     data = node.data
     write_i64_be(out, node.czxid)
     write_i64_be(out, node.mzxid)
@@ -54,7 +60,7 @@ def write_znode_stat(out: BytesWriter, tree: DataTree, node: Znode) -> None:
 class Answers:
     """Answers every request that needs no transaction. `answer` gives 0, or the error to reply."""
 
-    __slots__ = ("schemes", "tree", "watches", "watches_max")
+    __slots__ = ("schemes", "sight", "tree", "watches", "watches_max")
 
     def __init__(
         self, tree: DataTree, schemes: AclSchemes, watches: WatchTable, watches_max: int
@@ -63,6 +69,7 @@ class Answers:
         self.schemes: Final = schemes
         self.watches: Final = watches
         self.watches_max: Final = watches_max  # per connection
+        self.sight = Sight(Directory())  # without a wall everybody sees everything
 
     def answer(
         self, conn: Connection, xid: i64, op: i64, reader: Reader, ids: list[Id], seat: Seat
@@ -71,33 +78,33 @@ class Answers:
         start = len(conn.out)
         try:
             if op == codes.OP_GET_DATA:
-                err = self.get_data(conn, xid, reader, ids)
+                err = self.get_data(conn, xid, reader, ids, seat)
             elif op == codes.OP_EXISTS:
-                err = self.exists(conn, xid, reader, ids)
+                err = self.exists(conn, xid, reader, ids, seat)
             elif op == codes.OP_GET_CHILDREN or op == codes.OP_GET_CHILDREN2:
-                err = self.get_children(conn, xid, op, reader, ids)
+                err = self.get_children(conn, xid, op, reader, ids, seat)
             elif op == codes.OP_PING:
                 write_header_only(conn.out, codes.XID_PING, self.tree.last_zxid, 0)
                 err = 0
             elif op == codes.OP_GET_ACL:
-                err = self.get_acl(conn, xid, reader, ids)
+                err = self.get_acl(conn, xid, reader, ids, seat)
             elif op == codes.OP_SYNC:
-                err = self.sync(conn, xid, reader)
+                err = self.sync(conn, xid, reader, seat)
             elif op == codes.OP_SET_WATCHES or op == codes.OP_SET_WATCHES2:
-                err = self.set_watches(conn, xid, op, reader)
+                err = self.set_watches(conn, xid, op, reader, seat)
             elif op == codes.OP_ADD_WATCH:
                 err = self.add_watch(conn, xid, reader)
             elif op == codes.OP_CHECK_WATCHES or op == codes.OP_REMOVE_WATCHES:
                 err = self.find_watch(conn, xid, op, reader)
             elif op == codes.OP_MULTI_READ:
-                err = self.multi_read(conn, xid, reader, ids)
+                err = self.multi_read(conn, xid, reader, ids, seat)
             elif op == codes.OP_GET_EPHEMERALS:
-                err = self.get_ephemerals(conn, xid, reader)
+                err = self.get_ephemerals(conn, xid, reader, ids, seat)
             elif op == codes.OP_GET_ALL_CHILDREN_NUMBER:
-                err = self.get_all_children_number(conn, xid, reader, ids)
+                err = self.get_all_children_number(conn, xid, reader, ids, seat)
             else:
                 assert op == codes.OP_WHO_AM_I, op
-                err = self.who_am_i(conn, xid, ids)
+                err = self.who_am_i(conn, xid, ids, seat)
         except MarshallingError:
             conn.out.truncate(start)
             err = codes.MARSHALLING_ERROR
@@ -115,10 +122,24 @@ class Answers:
     def readable(self, node: Znode, ids: list[Id]) -> bool:
         return self.schemes.check(node.acl, codes.PERM_READ, ids)
 
-    def get_data(self, conn: Connection, xid: i64, reader: Reader, ids: list[Id]) -> int:
+    def node_at(self, path: bytes, seat: Seat) -> Znode | None:
+        """The znode at a path; a tenant's `/zookeeper` is one that the tree does not have."""
+        node = self.tree.nodes.get(path)
+        if node is None:
+            view = seat.view
+            if view is not None and path == view.zookeeper:
+                return view.top
+        return node
+
+    def more_children(self, path: bytes, ids: list[Id], seat: Seat) -> i64:
+        return self.sight.more_children(self.tree, seat, ids, path)
+
+    def get_data(
+        self, conn: Connection, xid: i64, reader: Reader, ids: list[Id], seat: Seat
+    ) -> int:
         path = reader.read_path()
         watch = reader.read_bool()
-        node = self.tree.nodes.get(path or b"/")
+        node = self.node_at(path or b"/", seat)
         if node is None:
             return codes.NO_NODE
         if not self.readable(node, ids):
@@ -130,16 +151,16 @@ class Answers:
         out = conn.out
         start = begin_reply(out, xid, self.tree.last_zxid, 0)
         write_buffer(out, node.data)
-        write_znode_stat(out, self.tree, node)
+        write_znode_stat(out, self.tree, node, self.more_children(path, ids, seat))
         end_frame(out, start)
         return 0
 
-    def exists(self, conn: Connection, xid: i64, reader: Reader, ids: list[Id]) -> int:
+    def exists(self, conn: Connection, xid: i64, reader: Reader, ids: list[Id], seat: Seat) -> int:
         path = reader.read_path()
         watch = reader.read_bool()
         if path.find(b"\0") >= 0:
             return codes.BAD_ARGUMENTS
-        node = self.tree.nodes.get(path or b"/")
+        node = self.node_at(path or b"/", seat)
         if node is not None and not self.readable(node, ids):
             return codes.NO_AUTH
         if watch:
@@ -150,16 +171,16 @@ class Answers:
             return codes.NO_NODE
         out = conn.out
         start = begin_reply(out, xid, self.tree.last_zxid, 0)
-        write_znode_stat(out, self.tree, node)
+        write_znode_stat(out, self.tree, node, self.more_children(path, ids, seat))
         end_frame(out, start)
         return 0
 
     def get_children(
-        self, conn: Connection, xid: i64, op: i64, reader: Reader, ids: list[Id]
+        self, conn: Connection, xid: i64, op: i64, reader: Reader, ids: list[Id], seat: Seat
     ) -> int:
         path = reader.read_path()
         watch = reader.read_bool()
-        node = self.tree.nodes.get(path or b"/")
+        node = self.node_at(path or b"/", seat)
         if node is None:
             return codes.NO_NODE
         if not self.readable(node, ids):
@@ -170,15 +191,15 @@ class Answers:
             self.watches.add_child(conn.id, path)
         out = conn.out
         start = begin_reply(out, xid, self.tree.last_zxid, 0)
-        write_child_names(out, path or b"/", node)
+        self.write_children(out, path or b"/", node, ids, seat)
         if op == codes.OP_GET_CHILDREN2:
-            write_znode_stat(out, self.tree, node)
+            write_znode_stat(out, self.tree, node, self.more_children(path, ids, seat))
         end_frame(out, start)
         return 0
 
-    def get_acl(self, conn: Connection, xid: i64, reader: Reader, ids: list[Id]) -> int:
+    def get_acl(self, conn: Connection, xid: i64, reader: Reader, ids: list[Id], seat: Seat) -> int:
         path = reader.read_path()
-        node = self.tree.nodes.get(path or b"/")
+        node = self.node_at(path or b"/", seat)
         if node is None:
             return codes.NO_NODE
         admin = self.schemes.check(node.acl, codes.PERM_ADMIN, ids)
@@ -188,49 +209,81 @@ class Answers:
         out = conn.out
         start = begin_reply(out, xid, self.tree.last_zxid, 0)
         write_acl_vector(out, entries)
-        write_znode_stat(out, self.tree, node)
+        write_znode_stat(out, self.tree, node, self.more_children(path, ids, seat))
         end_frame(out, start)
         return 0
 
-    def sync(self, conn: Connection, xid: i64, reader: Reader) -> int:
-        path = reader.read_path()
+    def sync(self, conn: Connection, xid: i64, reader: Reader, seat: Seat) -> int:
+        path = shown(reader.read_path(), seat)
         start = begin_reply(conn.out, xid, self.tree.last_zxid, 0)
         write_buffer(conn.out, path)
         end_frame(conn.out, start)
         return 0
 
-    def get_ephemerals(self, conn: Connection, xid: i64, reader: Reader) -> int:
-        prefix = reader.read_buffer()
-        paths = reads.ephemerals_of(self.tree, conn.session_id, prefix or b"")
+    def get_ephemerals(
+        self, conn: Connection, xid: i64, reader: Reader, ids: list[Id], seat: Seat
+    ) -> int:
+        """The prefix is text, compared with paths as they are shown; the binding never is."""
+        prefix = reader.read_buffer() or b""
+        view = seat.view
+        paths: list[bytes] = []
+        if view is None:
+            for path in reads.ephemerals_of(self.tree, conn.session_id, prefix):
+                if not self.sight.blocks(seat, ids, path):
+                    paths.append(path)
+        else:
+            for path in reads.ephemerals_of(self.tree, conn.session_id, b""):
+                own = view.outward(path)
+                if own is not None and reads.has_prefix(own, prefix):
+                    paths.append(own)
         start = begin_reply(conn.out, xid, self.tree.last_zxid, 0)
         write_path_vector(conn.out, paths)
         end_frame(conn.out, start)
         return 0
 
     def get_all_children_number(
-        self, conn: Connection, xid: i64, reader: Reader, ids: list[Id]
+        self, conn: Connection, xid: i64, reader: Reader, ids: list[Id], seat: Seat
     ) -> int:
         path = reader.read_path() or b"/"
-        node = self.tree.nodes.get(path)
+        node = self.node_at(path, seat)
         if node is None:
             return codes.NO_NODE
         if not self.readable(node, ids):
             return codes.NO_AUTH
         start = begin_reply(conn.out, xid, self.tree.last_zxid, 0)
-        write_int(conn.out, reads.count_descendants(self.tree, path))
+        view = seat.view
+        count: i64 = 0
+        if view is None or (path != view.root and path != view.zookeeper):
+            count = reads.count_descendants(self.tree, path)
+        else:  # what walking from there finds
+            count = 1 + reads.count_descendants(self.tree, view.quota)
+            if path == view.root:
+                count += 1 + reads.count_descendants(self.tree, path)
+                if view.shadowed in self.tree.nodes:
+                    count -= 1 + reads.count_descendants(self.tree, view.shadowed)
+        write_int(conn.out, count)
         end_frame(conn.out, start)
         return 0
 
-    def who_am_i(self, conn: Connection, xid: i64, ids: list[Id]) -> int:
+    def who_am_i(self, conn: Connection, xid: i64, ids: list[Id], seat: Seat) -> int:
+        """An administrator of a tenant passes ACLs as `super`; that is nobody's name."""
+        known = ids
+        if seat.view is not None:
+            known = [id for id in ids if id.scheme != SUPER]
         start = begin_reply(conn.out, xid, self.tree.last_zxid, 0)
-        write_int(conn.out, len(ids))
-        for id in ids:
+        write_int(conn.out, len(known))
+        for id in known:
             write_text(conn.out, id.scheme)
-            write_text(conn.out, self.schemes.user_name(id))
+            if id.scheme == TENANT_SCHEME:
+                write_text(conn.out, id.id)
+            else:
+                write_text(conn.out, self.schemes.user_name(id))
         end_frame(conn.out, start)
         return 0
 
-    def multi_read(self, conn: Connection, xid: i64, reader: Reader, ids: list[Id]) -> int:
+    def multi_read(
+        self, conn: Connection, xid: i64, reader: Reader, ids: list[Id], seat: Seat
+    ) -> int:
         """Per-operation errors are results; an operation that is no read refuses the whole."""
         out = conn.out
         start = begin_reply(out, xid, self.tree.last_zxid, 0)
@@ -242,7 +295,7 @@ class Answers:
                 break
             if op == codes.OP_GET_DATA or op == codes.OP_GET_CHILDREN:
                 reads_seen += 1
-                self.multi_read_one(out, op, read_path_watch(reader).path, ids)
+                self.multi_read_one(out, op, read_path_watch(reader).path, ids, seat)
                 continue
             out.truncate(start)
             if reads_seen > 0 or not reads.is_multi_write(op):
@@ -257,23 +310,47 @@ class Answers:
         end_frame(out, start)
         return 0
 
-    def multi_read_one(self, out: BytesWriter, op: int, path: bytes, ids: list[Id]) -> None:
-        node = self.tree.nodes.get(path or b"/")
+    def multi_read_one(
+        self, out: BytesWriter, op: int, path: bytes, ids: list[Id], seat: Seat
+    ) -> None:
+        node = self.node_at(path or b"/", seat)
         err = 0
-        if node is None:
+        if self.sight.blocks(seat, ids, path):
+            err = codes.NO_AUTH
+        elif node is None:
             err = codes.NO_NODE
         elif not self.readable(node, ids):
             err = codes.NO_AUTH
         elif op == codes.OP_GET_DATA:
             write_multi_header(out, op, False, 0)
             write_buffer(out, node.data)
-            write_znode_stat(out, self.tree, node)
+            write_znode_stat(out, self.tree, node, self.more_children(path, ids, seat))
         else:
             write_multi_header(out, op, False, 0)
-            write_child_names(out, path or b"/", node)
+            self.write_children(out, path or b"/", node, ids, seat)
         if err != 0:
             write_multi_header(out, codes.OP_ERROR, False, err)
             write_int(out, err)
+
+    def write_children(
+        self, out: BytesWriter, path: bytes, node: Znode, ids: list[Id], seat: Seat
+    ) -> None:
+        """The names of a node's children, as who asks sees them."""
+        view = seat.view
+        if view is not None:
+            more = path == view.root and view.more_children(self.tree) > 0
+            write_child_names(out, path, node, b"zookeeper" if more else b"")
+            return
+        hidden = self.sight.hidden_children(seat, ids, path)
+        if hidden is None:
+            write_child_names(out, path, node)
+            return
+        cut = 1 if len(path) == 1 else len(path) + 1
+        names: list[bytes] = []
+        for child in node.children or set():
+            if child not in hidden:
+                names.append(child[cut:])
+        write_path_vector(out, names)
 
     # Watches
 
@@ -310,7 +387,7 @@ class Answers:
         write_header_only(conn.out, xid, self.tree.last_zxid, 0)
         return 0
 
-    def set_watches(self, conn: Connection, xid: i64, op: i64, reader: Reader) -> int:
+    def set_watches(self, conn: Connection, xid: i64, op: i64, reader: Reader, seat: Seat) -> int:
         """Register again after a reconnect; what was missed is sent as events before the reply.
 
         The events are filtered by READ, which the Java server does not do (client.md section 20).
@@ -318,30 +395,29 @@ class Answers:
         request = read_set_watches(reader, op)
         out = conn.out
         watches = self.watches
-        nodes = self.tree.nodes
         relative_zxid = request.relative_zxid
         for path in request.data:
-            node = nodes.get(path)
+            node = self.node_at(path, seat)
             if node is None:
-                write_watch_event(out, -1, codes.EVENT_NODE_DELETED, path)
+                write_watch_event(out, -1, codes.EVENT_NODE_DELETED, shown(path, seat))
             elif node.mzxid > relative_zxid:
                 if self.readable(node, conn.ids):
-                    write_watch_event(out, -1, codes.EVENT_NODE_DATA_CHANGED, path)
+                    write_watch_event(out, -1, codes.EVENT_NODE_DATA_CHANGED, shown(path, seat))
             else:
                 watches.add_data(conn.id, path)
         for path in request.exist:
-            node = nodes.get(path)
+            node = self.node_at(path, seat)
             if node is None:
                 watches.add_data(conn.id, path)
             elif self.readable(node, conn.ids):
-                write_watch_event(out, -1, codes.EVENT_NODE_CREATED, path)
+                write_watch_event(out, -1, codes.EVENT_NODE_CREATED, shown(path, seat))
         for path in request.child:
-            node = nodes.get(path)
+            node = self.node_at(path, seat)
             if node is None:
-                write_watch_event(out, -1, codes.EVENT_NODE_DELETED, path)
+                write_watch_event(out, -1, codes.EVENT_NODE_DELETED, shown(path, seat))
             elif node.pzxid > relative_zxid:
                 if self.readable(node, conn.ids):
-                    write_watch_event(out, -1, codes.EVENT_NODE_CHILDREN_CHANGED, path)
+                    write_watch_event(out, -1, codes.EVENT_NODE_CHILDREN_CHANGED, shown(path, seat))
             else:
                 watches.add_child(conn.id, path)
         for path in request.persistent:
@@ -352,14 +428,22 @@ class Answers:
         return 0
 
 
-def write_child_names(out: BytesWriter, path: bytes, node: Znode) -> None:
-    """A vector of names: the children's paths without the parent's."""
+def shown(path: bytes, seat: Seat) -> bytes:
+    """A path of the tree as who asks knows it; empty for what it cannot have named."""
+    view = seat.view
+    return path if view is None else view.outward(path) or b""
+
+
+def write_child_names(out: BytesWriter, path: bytes, node: Znode, more: bytes = b"") -> None:
+    """A vector of names: the children's paths without the parent's; and `more`, if there is one."""
     children = node.children
+    count = 0 if children is None else len(children)
+    write_i32_be(out, count + 1 if more else count)
+    if more:
+        write_buffer(out, more)
     if children is None:
-        write_i32_be(out, 0)
         return
     cut = 1 if len(path) == 1 else len(path) + 1
-    write_i32_be(out, len(children))
     for child in children:
         write_i32_be(out, len(child) - cut)
         out.write(child[cut:])

@@ -198,10 +198,10 @@ class Config:
     auth: AuthOptions
     tls: TlsOptions
     admin: AdminOptions
-    audit: AuditOptions
     access: AccessOptions
     observe: ObserveOptions
     telemetry: TelemetryOptions
+    audit: AuditOptions
     quorum: QuorumOptions | None = None  # None: this server stands alone
     quorum_tls: TlsOptions | None = None
     text: str = ""
@@ -269,10 +269,10 @@ def build(keys: Keys, text: str, properties: dict[str, str], path: str = "") -> 
         auth=auth(keys, quorum is not None),
         tls=tls(keys, "ssl."),
         admin=admin(keys),
-        audit=read_audit(keys, data_dir),
         access=access(keys, keys.flag("admin.forceHttps", False)),
         observe=observe(keys),
         telemetry=telemetry(keys),
+        audit=read_audit(keys, data_dir),
         quorum=quorum,
         quorum_tls=quorum_tls if quorum is not None and quorum.tls_wanted else None,
         text=text,

@@ -191,12 +191,12 @@ class Connection:
         self.dirty = False
         self.unsent_bytes: i64 = 0  # what the kernel did not take yet
         self.close_reason = ""
+        self.recent: list[int] | None = None  # the last operations, packed; see `remember`
+        self.recent_at: i64 = 0
         # Who asks, as the audit journal has it, and of whom that was made.
         self.actor = b""
         self.actor_ids: list[Id] | None = None
         self.actor_seat: Seat | None = None
-        self.recent: list[int] | None = None  # the last operations, packed; see `remember`
-        self.recent_at: i64 = 0
         self.sasl: object | None = None  # the server's half of a SASL exchange, while one runs
 
     def remember(self, op: i64, error: i64, now_ms: i64) -> None:

@@ -111,9 +111,9 @@ class ConnectionTable:
         self.now_ms: i64 = 0
         self.now_us: i64 = 0  # monotonic, for latencies; it does not stand still in pauses
         self.gate: Gate | None = None
+        self.bindings: Bindings | None = None
         self.audit: Audit | None = None
         self.asked: Reader | None = None  # the request that is looked at, as the client wrote it
-        self.bindings: Bindings | None = None
         self.journal: Journal | None = None
         self.throttle: Throttle | None = None
         self.locals: LocalSessions = NoLocalSessions()

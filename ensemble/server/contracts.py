@@ -52,10 +52,6 @@ class Authority:
         """
         raise NotImplementedError
 
-    def is_leading(self) -> bool:
-        """Whether this server orders writes."""
-        raise NotImplementedError
-
 
 @trait
 class LocalSessions:
@@ -188,6 +184,35 @@ class Gate:
 
 
 @trait
+class Bindings:
+    """Whose sessions are. `bindings.TenantBindings` is the real one."""
+
+    def take(self, conn: Connection, grant: Grant, xid: i64, op: i64, reply: bytes) -> None:
+        """A connection has proved a credential: seat it and send `reply`, or refuse it.
+
+        Where the session has to be bound first, reply and seat wait for the commit, and nothing
+        is read meanwhile: the last of `conn.pending` has `op` OP_AUTH or OP_SASL until then.
+        """
+        raise NotImplementedError
+
+    def begin(self, conn: Connection, session: Session) -> bool:
+        """A session has got its connection, and nothing is said yet.
+
+        True: a certificate decides whose it is. `Pipeline.welcome` follows once that is written,
+        or it has been refused. False: go on.
+        """
+        raise NotImplementedError
+
+    def on_bound(self, conn: Connection, pending: Pending, error: i64) -> None:
+        """What `take`, `begin` or `on_upgraded` has written is applied, or refused."""
+        raise NotImplementedError
+
+    def on_upgraded(self, conn: Connection, session: Session) -> None:
+        """The createSession of a local session is on its way: its binding follows."""
+        raise NotImplementedError
+
+
+@trait
 class Audit:
     """What the audit journal wants to hear of; `audit_tap.AuditTap` is the real one.
 
@@ -238,35 +263,6 @@ class Audit:
 
     def on_reattach_refused(self, conn: Connection, session_id: i64) -> None:
         """A client came back to a session with a wrong password."""
-        raise NotImplementedError
-
-
-@trait
-class Bindings:
-    """Whose sessions are. `bindings.TenantBindings` is the real one."""
-
-    def take(self, conn: Connection, grant: Grant, xid: i64, op: i64, reply: bytes) -> None:
-        """A connection has proved a credential: seat it and send `reply`, or refuse it.
-
-        Where the session has to be bound first, reply and seat wait for the commit, and nothing
-        is read meanwhile: the last of `conn.pending` has `op` OP_AUTH or OP_SASL until then.
-        """
-        raise NotImplementedError
-
-    def begin(self, conn: Connection, session: Session) -> bool:
-        """A session has got its connection, and nothing is said yet.
-
-        True: a certificate decides whose it is. `Pipeline.welcome` follows once that is written,
-        or it has been refused. False: go on.
-        """
-        raise NotImplementedError
-
-    def on_bound(self, conn: Connection, pending: Pending, error: i64) -> None:
-        """What `take`, `begin` or `on_upgraded` has written is applied, or refused."""
-        raise NotImplementedError
-
-    def on_upgraded(self, conn: Connection, session: Session) -> None:
-        """The createSession of a local session is on its way: its binding follows."""
         raise NotImplementedError
 
 

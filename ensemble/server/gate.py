@@ -13,6 +13,7 @@ from ensemble.server.connection import Connection, Pending
 from ensemble.server.contracts import Gate
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.slow import SlowLog
+from ensemble.server.wall import Wall
 from ensemble.tenancy import budgeting
 from ensemble.tenancy.accounting import Account, Meter
 from ensemble.tenancy.directory import Directory
@@ -31,13 +32,14 @@ OVERHEAD_BYTES: Final = HEADER_BYTES + LENGTH_BYTES  # of a request, beside its 
 class TenantGate(Gate):
     """The gate of one server; see `contracts.Gate`."""
 
-    __slots__ = ("bindings", "directory", "meter", "noted", "pipeline", "slow", "slow_us")
+    __slots__ = ("bindings", "directory", "meter", "noted", "pipeline", "slow", "slow_us", "wall")
 
     def __init__(self, pipeline: Pipeline, directory: Directory, slow: SlowLog) -> None:
         self.pipeline: Final = pipeline
         self.directory: Final = directory
         self.bindings: Final = TenantBindings(pipeline, directory)
         pipeline.bindings = self.bindings
+        self.wall: Final = Wall(pipeline, directory)
         self.meter: Final = Meter()
         self.slow: Final = slow
         self.slow_us: Final[i64] = slow.threshold_us
@@ -45,8 +47,10 @@ class TenantGate(Gate):
 
     def enter(self, conn: Connection, xid: i64, op: i64, reader: Reader) -> bool:
         size = reader.end - reader.at + OVERHEAD_BYTES
+        # Refused or not; and a request from outside is its tenant's from here on.
+        entered = self.wall.enter(conn, xid, op, reader)
         self.meter.on_request(self.account_of(conn.seat), op, size)
-        return True
+        return entered
 
     def account_of(self, seat: Seat) -> Account:
         """Whose figures a request of this seat counts among."""
@@ -56,8 +60,10 @@ class TenantGate(Gate):
     def event_frame(
         self, conn: Connection, event: int, path: bytes, zxid: i64, encoded: bytes
     ) -> bytes | None:
-        self.meter.on_event(self.account_of(conn.seat), len(encoded))
-        return encoded
+        shown = self.wall.event_frame(conn, event, path, zxid, encoded)
+        if shown is not None:
+            self.meter.on_event(self.account_of(conn.seat), len(shown))
+        return shown
 
     def on_applied(self, header: TxnHeader, applied: Applied) -> None:
         directory = self.directory

@@ -304,7 +304,7 @@ class Pipeline(SessionDesk):
             self.go_on(conn)
             return
         begin = len(conn.out)
-        write_write_reply(conn.out, pending, header.zxid, error, applied)
+        write_write_reply(conn.out, pending, header.zxid, error, applied, self.answers)
         if error == 0:
             error = applied.error  # of a multi
         self.sent(conn, pending.op, error, len(conn.out) - begin, pending)

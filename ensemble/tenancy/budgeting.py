@@ -1,4 +1,4 @@
-"""A tenant's size limits as budgets of the tree: what its document says, in the tree's own terms."""
+"""A tenant's size limits as budgets of the tree: its document in the tree's own terms."""
 
 from typing import Final
 

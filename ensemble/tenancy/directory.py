@@ -27,6 +27,7 @@ from ensemble.tenancy.seat import Tenant
 from ensemble.tenancy.spec import ENFORCE, Credential, Secret, TenantSpec
 from ensemble.tree.apply import Applied
 from ensemble.tree.datatree import DataTree
+from ensemble.tree.paths import parent_of
 from ensemble.wire import codes
 
 NO_TOP: Final = TopSpec(b"", {})
@@ -82,6 +83,7 @@ class Directory:
 
     `is_empty` is what the hot path asks first. `enforcing`: tenants in mode enforce. `errors`: why
     a document is not in force, by slug; the empty slug is `/zookeeper/tenants` itself.
+    `walled_below`: the roots in mode enforce, by parent.
     """
 
     __slots__ = (
@@ -100,6 +102,7 @@ class Directory:
         "signing_keys",
         "subjects",
         "trusted_keys",
+        "walled_below",
         "ways",
     )
 
@@ -109,6 +112,7 @@ class Directory:
         self.depths: list[int] = []  # the numbers of names that roots have, ascending
         self.enforcing: i64 = 0
         self.is_empty = True
+        self.walled_below: dict[bytes, list[bytes]] = {}
         self.errors: Final[dict[str, str]] = {}
         self.documents: Final[dict[str, Document]] = {}
         self.hash_key = b""
@@ -408,11 +412,14 @@ class Directory:
     def _count(self) -> None:
         self.is_empty = not self.by_slug
         self.enforcing = 0
+        self.walled_below = {}
         depths: set[int] = set()
         for tenant in self.by_slug.values():
-            depths.add(tenant.spec.root.count(b"/"))
+            root = tenant.spec.root
+            depths.add(root.count(b"/"))
             if tenant.spec.mode == ENFORCE:
                 self.enforcing += 1
+                self.walled_below.setdefault(parent_of(root), []).append(root)
         self.depths = sorted(depths)
 
 

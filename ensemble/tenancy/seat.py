@@ -23,7 +23,8 @@ class Tenant:
     """A tenant at this server. `spec` is the document in force.
 
     `connections` and `watches` are those at this server; `sessions` those of the ensemble. `flow`:
-    its requests at the client port; `rates`: what it may ask for here.
+    its requests at the client port; `rates`: what it may ask for here. `visitor`: the seat of a
+    request from outside into the root, where the mode lets it in.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class Tenant:
         "sessions",
         "spec",
         "view",
+        "visitor",
         "watches",
     )
 
@@ -45,6 +47,7 @@ class Tenant:
         self.connections: i64 = 0
         self.sessions: i64 = 0
         self.watches: i64 = 0
+        self.visitor: Final = Seat(self, None, NOBODY, "")
         self.seats: Final[dict[str, Seat]] = {}
         self.flow: Final = Flow(spec.weight)
         self.rates: Final = Rates()

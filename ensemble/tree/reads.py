@@ -12,9 +12,12 @@ def ephemerals_of(tree: DataTree, session_id: int, prefix: bytes) -> list[bytes]
     paths = tree.ephemerals.get(session_id)
     if paths is None:
         return []
-    if not prefix.strip() or prefix == ROOT:
-        return sorted(paths)
-    return sorted([path for path in paths if path.startswith(prefix)])
+    return sorted([path for path in paths if has_prefix(path, prefix)])
+
+
+def has_prefix(path: bytes, prefix: bytes) -> bool:
+    """Whether getEphemerals with this prefix gives this path."""
+    return not prefix.strip() or prefix == ROOT or path.startswith(prefix)
 
 
 def count_descendants(tree: DataTree, path: bytes) -> int:

@@ -1,4 +1,4 @@
-"""What the tests of the audit journal share: a kept journal read back, and journals made for them."""
+"""What tests of the audit journal share: a kept journal read back, journals made for them."""
 
 import json
 import time
