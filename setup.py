@@ -57,6 +57,7 @@ COMPILED = [
     "ensemble/server/turns.py",
     "ensemble/server/ordering.py",
     "ensemble/server/replica.py",
+    "ensemble/server/edge_limits.py",
     "ensemble/server/forwarding.py",
     "ensemble/server/digest_guard.py",
     "ensemble/storage/txnlog.py",

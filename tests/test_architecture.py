@@ -21,6 +21,7 @@ LAYERS: dict[str, set[str]] = {
     "ensemble/zab": {"ensemble.errors", "ensemble.wire"},
     "ensemble/client": {"ensemble.errors", "ensemble.wire"},
     "ensemble/tenancy": {"ensemble.errors", "ensemble.wire", "ensemble.tree"},
+    "ensemble/admin": {"ensemble.errors", "ensemble.wire", "ensemble.tenancy", "ensemble.client"},
     "ensemble/server": {
         "ensemble",
         "ensemble.errors",
@@ -30,15 +31,17 @@ LAYERS: dict[str, set[str]] = {
         "ensemble.zab",
         "ensemble.tenancy",
         "ensemble.client",
-        "ensemble.up",  # the command line alone, in main.py
+        "ensemble.admin",  # the command line alone, in main.py
+        "ensemble.up",  # the same
     },
     "ensemble/up": {
         "ensemble.errors",
         "ensemble.client",
         "ensemble.server",  # its configuration's syntax
         "ensemble.zab",  # who the members are
+        "ensemble.admin",  # the first operator's key
     },
-    "console": {"ensemble.client", "ensemble.errors", "ensemble.up"},
+    "console": {"ensemble.admin", "ensemble.client", "ensemble.errors", "ensemble.up"},
 }
 PURE = ("ensemble/wire", "ensemble/tree", "ensemble/zab", "ensemble/tenancy")
 IMPURE_MODULES = {"asyncio", "os", "random", "select", "socket", "subprocess", "threading", "time"}

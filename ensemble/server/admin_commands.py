@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ensemble.server import admin_backup, apache_commands
+from ensemble.server import admin_backup, apache_commands, introspection, tenant_views
 from ensemble.server.admin_protocol import Access, Command, Need
 
 ALWAYS: Final = Access.ALWAYS
@@ -11,6 +11,13 @@ ALL_ON_ROOT: Final = Access.ALL_ON_ROOT
 HEALTH: Final = Need.HEALTH
 READ: Final = Need.READ
 CONTROL: Final = Need.CONTROL
+GUARDED: Final = Need.GUARDED_READ
+
+
+def guarded(name: str, make: introspection.Handler) -> Command:
+    """A command that needs the right to read, and works in slices."""
+    return Command(name, SERVING, GUARDED, None, "GET", introspection.answered(name, make))
+
 
 COMMANDS: Final[dict[str, Command]] = {
     command.name: command
@@ -44,6 +51,16 @@ COMMANDS: Final[dict[str, Command]] = {
         Command("watches", SERVING, READ, apache_commands.watches),
         Command("watches_by_path", SERVING, READ, apache_commands.watches_by_path),
         Command("zabstate", ALWAYS, READ, apache_commands.zabstate),
+        # Ours: they tell of tenants and sessions, and never run without a right.
+        guarded("ephemerals", introspection.ephemerals),
+        guarded("locks", introspection.locks),
+        guarded("session_watches", introspection.watches_of_session),
+        guarded("sessions", introspection.sessions),
+        guarded("slow", introspection.slow_requests),
+        guarded("tenant", tenant_views.tenant),
+        guarded("tenants", tenant_views.tenants),
+        guarded("top", tenant_views.top),
+        guarded("watched_paths", introspection.watches_on_paths),
     )
 }
 ALIASES: Final = {

@@ -16,6 +16,8 @@ from ensemble.server.admin_backup import Backups
 from ensemble.server.admin_commands import ALIASES, COMMANDS
 from ensemble.server.admin_protocol import Access, BadQuery, Need, reply
 from ensemble.server.auth.providers import AuthRefused, Peer
+from ensemble.server.paging import Scans, TooManyScans
+from ensemble.server.tenant_metrics import Named, tenant_series
 from ensemble.server.tls import server_context, subject_of
 from ensemble.wire import codes
 
@@ -45,6 +47,8 @@ class AdminPort:
         self.node: Final = node
         self.backups: Final = Backups(node.config.admin.rate_limit_ms)
         self.rules: Final = AccessRules(node.config.access)
+        self.scans: Final = Scans()
+        self.named: Final = Named()
         self.runners: list[web.AppRunner] = []
         self.port = 0
 
@@ -108,7 +112,13 @@ class AdminPort:
             return refused
         if not self.node.serving:
             return web.Response(status=503, text=four_letter.NOT_SERVING)
-        return web.Response(text=metrics.prometheus(self.node), content_type="text/plain")
+        try:
+            async with self.scans:
+                text = metrics.prometheus(self.node)
+                text += await tenant_series(self.node, self.named)
+        except TooManyScans as error:
+            return web.Response(status=503, text=str(error))
+        return web.Response(text=text, content_type="text/plain")
 
     async def run_get(self, request: web.Request) -> web.StreamResponse:
         return await self.run(request, "GET")

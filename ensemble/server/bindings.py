@@ -19,6 +19,7 @@ from mypy_extensions import i64
 
 from ensemble.server.connection import CLOSED, DRAINING, OPEN, WAITING, Connection, Pending
 from ensemble.server.contracts import Bindings
+from ensemble.server.edge_limits import LimitReachedError
 from ensemble.server.pipeline import Pipeline
 from ensemble.tenancy import spec as specs
 from ensemble.tenancy.directory import Directory
@@ -176,13 +177,36 @@ class TenantBindings(Bindings):
             write_create(out, request, codes.OP_CREATE)
         body = out.getvalue()
         ids = [*conn.ids, Id(SUPER, "")]
-        zxid = pipeline.authority.submit(
-            WriteRequest(session.id, xid, write_op, reader_of(body), ids)
-        )
+        try:
+            zxid = pipeline.authority.submit(
+                WriteRequest(session.id, xid, write_op, reader_of(body), ids)
+            )
+        except LimitReachedError as error:  # in front of a leader that knows no limits
+            self.on_no_room(conn, grant, session, xid, op, str(error))
+            return
         pipeline.outstanding += 1
         conn.pending.append(
             Pending(xid, op, zxid, reply, None, conn.ids, conn.seat, pipeline.now_us)
         )
+
+    def on_no_room(
+        self, conn: Connection, grant: Grant, session: Session, xid: i64, op: i64, text: str
+    ) -> None:
+        """The tenant has as many sessions as it may."""
+        pipeline = self.pipeline
+        was_wanted = conn.wanted is not None
+        conn.wanted = None
+        why = f"its session cannot be bound to tenant {grant.slug}: {text}"
+        self.turn_away(conn, why)
+        if op != codes.OP_CREATE_SESSION:
+            pipeline.refuse(conn, xid, op, 0, codes.AUTH_FAILED)
+            pipeline.drain_after_pending(conn, "authentication failed")
+            return
+        self.ending[int(session.id)] = why
+        if was_wanted:
+            pipeline.refuse_session(conn, why)
+        else:
+            pipeline.cut(conn, why)
 
     def on_bound(self, conn: Connection, pending: Pending, error: i64) -> None:
         pipeline = self.pipeline

@@ -30,6 +30,7 @@ class Authority:
 
         Raises:
             MarshallingError: the body cannot be decoded; no zxid was used.
+            LimitReachedError: refused by this server, as its leader does not know budgets.
         """
         raise NotImplementedError
 

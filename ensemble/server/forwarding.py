@@ -14,6 +14,7 @@ from librt.strings import BytesWriter, write_i32_be, write_i64_be
 from mypy_extensions import i64, mypyc_attr
 
 from ensemble.errors import ProtocolError
+from ensemble.server.edge_limits import Claim
 from ensemble.tree.prepare import WriteRequest
 from ensemble.tree.sessions import Session
 from ensemble.wire.jute import Reader
@@ -28,13 +29,21 @@ TOUCH_BYTES: Final = 12  # session, timeout
 class Forwarded:
     """One request that went to the leader; `connection_id` 0 where no connection waits for it.
 
-    `after`: its transaction comes behind this zxid.
+    `after`: its transaction comes behind this zxid. `claim`: what it may add to budgets that the
+    leader does not know.
     """
 
-    __slots__ = ("after", "body", "connection_id", "cxid", "op", "session_id")
+    __slots__ = ("after", "body", "claim", "connection_id", "cxid", "op", "session_id")
 
     def __init__(
-        self, session_id: i64, cxid: i64, op: i64, connection_id: i64, body: Reader, after: i64
+        self,
+        session_id: i64,
+        cxid: i64,
+        op: i64,
+        connection_id: i64,
+        body: Reader,
+        after: i64,
+        claim: Claim | None = None,
     ) -> None:
         self.op: Final = op
         self.body: Final = body
@@ -42,6 +51,7 @@ class Forwarded:
         self.cxid: Final = cxid
         self.connection_id: Final = connection_id
         self.after: Final = after
+        self.claim: Final = claim
 
 
 @final

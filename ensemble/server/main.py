@@ -34,6 +34,8 @@ USAGE: Final = """usage: ensemble <command>
   server port dataDir [tickTime [maxClientCnxns]]
   up [--nodes 1|3|5] [--dir var] ...         nodes and the console on this machine; `up --help`
   member add|remove|list [--dir var]         observers of an `ensemble up` that runs
+  tenant [-s host:port] [--key file] ...     tenants and their credentials; `tenant --help`
+  operator-key new [--out file]              a key for operators
   zk [-s host:port] <operation> ...          one operation of a client; `ensemble zk --help`
   purge zoo.cfg                              remove what autopurge would remove
   dump <log or snapshot file>                show what a file holds, as JSON lines
@@ -62,6 +64,14 @@ def main(arguments: list[str] | None = None) -> int:
         from ensemble.up.cli import member
 
         return member(given[1:])
+    if command == "tenant":
+        from ensemble.admin.cli import tenant_main
+
+        return tenant_main(given[1:])
+    if command == "operator-key":
+        from ensemble.admin.cli import operator_key_main
+
+        return operator_key_main(given[1:])
     if command == "purge" and len(given) == 2:
         return purge(given[1])
     if command == "dump" and len(given) == 2:

@@ -203,6 +203,8 @@ class Node:
         self.gate = TenantGate(self.pipeline, self.directory, self.slow)
         self.pipeline.gate = self.gate
         authority.pipeline = self.pipeline
+        if self.replica is not None:
+            self.replica.turns.directory = self.directory
         if config.quorum is not None:
             self.keep_local_sessions(config.quorum)
         self.pipeline.serving = self.replica is None

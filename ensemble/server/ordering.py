@@ -14,6 +14,7 @@ from mypy_extensions import i64
 from ensemble.errors import ProtocolError
 from ensemble.server.connection import FORWARDED, OPEN, Connection
 from ensemble.server.contracts import Authority
+from ensemble.server.edge_limits import Claim, EdgeLimits
 from ensemble.server.forwarding import (
     Forwarded,
     ForwardedQueue,
@@ -57,6 +58,7 @@ class Ordering(Host, Authority):
         self.state: i64 = peers.LOOKING  # LEADING, FOLLOWING, OBSERVING only while serving
         self.wall_ms: i64 = 0
         self.forwarded: Final = ForwardedQueue()
+        self.edge: Final = EdgeLimits(schemes)  # where the leader knows no budgets
         self.syncs: Final = SyncQueue()
         self.revalidating: Final[deque[Connection]] = deque()
         self.owners: Final = Owners(sid, options.local_sessions)  # leader
@@ -74,6 +76,7 @@ class Ordering(Host, Authority):
 
     def forget_clients(self) -> None:
         self.forwarded.clear()
+        self.edge.clear()
         self.syncs.clear()
         self.revalidating.clear()
         self.owners.clear()
@@ -83,7 +86,10 @@ class Ordering(Host, Authority):
 
     def submit(self, request: WriteRequest) -> i64:
         if self.state != peers.LEADING:
-            self.remember(request)
+            claim: Claim | None = None
+            if self.edge.is_due and not self.tree.budgets.is_empty:
+                claim = self.edge.claim(self.tree, request)
+            self.remember(request, claim)
             op = request.op
             data = encode_forwarded(request.session_id, request.cxid, op, request.body)
             ids = None if op == codes.OP_CREATE_SESSION else request.ids
@@ -94,6 +100,8 @@ class Ordering(Host, Authority):
         turns = self.turns
         if turns.is_idle():
             return self.order(request, self.sid)
+        if self.options.local_sessions:
+            request = self.as_local(request)
         flow = turns.admit(request, self.sid, False, self.get_pipeline().now_us)
         if flow is None:
             self.remember(request)
@@ -102,7 +110,17 @@ class Ordering(Host, Authority):
         turns.on_ordered(flow, zxid)
         return zxid
 
-    def remember(self, request: WriteRequest) -> None:
+    def as_local(self, request: WriteRequest) -> WriteRequest:
+        """A local session of this server may have ended when its request's turn comes: it is one
+        now, which is what counts."""
+        session_id = request.session_id
+        if int(session_id) in self.owners.by_session or not self.get_pipeline().locals.is_local(
+            session_id
+        ):
+            return request
+        return WriteRequest(session_id, request.cxid, request.op, request.body, request.ids, False)
+
+    def remember(self, request: WriteRequest, claim: Claim | None = None) -> None:
         """A request of this server's client is on its way: who waits for its transaction."""
         connection_id: i64 = 0
         session_id = int(request.session_id)
@@ -115,7 +133,13 @@ class Ordering(Host, Authority):
         kept = Reader(body.buf, body.at, body.end)
         self.forwarded.append(
             Forwarded(
-                session_id, request.cxid, request.op, connection_id, kept, self.known_proposed()
+                session_id,
+                request.cxid,
+                request.op,
+                connection_id,
+                kept,
+                self.known_proposed(),
+                claim,
             )
         )
 
@@ -134,7 +158,11 @@ class Ordering(Host, Authority):
     def find_asker(self, header: TxnHeader) -> None:
         """Give the request that this transaction answers its zxid, if it was asked here."""
         forwarded = self.forwarded.match(header.session_id, header.cxid, header.zxid)
-        if forwarded is None or forwarded.connection_id == 0:
+        if forwarded is None:
+            return
+        if forwarded.claim is not None:
+            self.edge.release(forwarded.claim)
+        if forwarded.connection_id == 0:
             return
         pipeline = self.get_pipeline()
         conn = pipeline.connections.get(int(forwarded.connection_id))

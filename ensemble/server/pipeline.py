@@ -29,6 +29,7 @@ from ensemble.server.connection import (
     Connection,
     Pending,
 )
+from ensemble.server.edge_limits import LimitReachedError, write_refusal
 from ensemble.server.operations import is_read, is_write
 from ensemble.server.session_desk import SessionDesk
 from ensemble.server.write_replies import write_write_reply
@@ -160,6 +161,9 @@ class Pipeline(SessionDesk):
             zxid = self.authority.submit(request)
         except MarshallingError:
             self.refuse(conn, xid, op, self.authority.last_proposed(), codes.MARSHALLING_ERROR)
+            return
+        except LimitReachedError as error:
+            self.reply_in_turn(conn, xid, op, write_refusal(xid, self.tree.last_zxid, error))
             return
         if zxid != FORWARDED:  # else the replica does so once the leader has given it one
             self.on_ordered(conn, op, zxid, body)

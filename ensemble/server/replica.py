@@ -334,6 +334,8 @@ class Replica(Ordering):
         show_members(self.tree, self.membership.configuration.members, self.wall_ms)
         self.preparer.discard()
         self.forget_clients()
+        learner = self.get_peer().learner
+        self.edge.is_due = learner is not None and learner.features & peers.BUDGETS == 0
         # The leader is told only of sessions whose clients were heard: a learner that comes and
         # goes must not keep alive those whose clients are gone.
         pipeline.tracker.gathers = False

@@ -77,10 +77,14 @@ class LeaderTurns:
         "waited",
         "waiting",
         "waiting_bytes",
+        "window",
+        "window_alone",
     )
 
     def __init__(self, directory: Directory) -> None:
         self.directory: Directory = directory
+        self.window: i64 = WINDOW
+        self.window_alone: i64 = WINDOW_ALONE
         self.scheduler = Scheduler()
         self.flows: Final[dict[str, Flow]] = {}
         self.outside = Flow()
@@ -135,10 +139,10 @@ class LeaderTurns:
             return False
         flying = len(self.flying)
         if not self.scheduler.contended():
-            return flying < WINDOW_ALONE
-        if flow.ahead < self.scheduler.share(flow, WINDOW):
+            return flying < self.window_alone
+        if flow.ahead < self.scheduler.share(flow, self.window):
             return True
-        return self.waiting == 0 and flying < WINDOW
+        return self.waiting == 0 and flying < self.window
 
     def on_ordered(self, flow: Flow, zxid: i64) -> None:
         """A request of this flow is proposed."""
@@ -155,7 +159,7 @@ class LeaderTurns:
         scheduler = self.scheduler
         while self.waiting > 0:
             if (
-                len(self.flying) >= (WINDOW if scheduler.contended() else WINDOW_ALONE)
+                len(self.flying) >= (self.window if scheduler.contended() else self.window_alone)
                 and self.waiting <= WAITING_MAX
                 and self.waiting_bytes <= WAITING_BYTES_MAX
             ):

@@ -11,6 +11,7 @@ from librt.strings import BytesWriter
 
 from ensemble.errors import StorageError
 from ensemble.server.clock import wall_ms
+from ensemble.server.costs import Window
 from ensemble.server.snapshots import Snapshotter
 from ensemble.storage import purge, snapfile
 from ensemble.tree import reaping
@@ -44,9 +45,11 @@ class Upkeep:
         self.next_reap_ms = 0
         self.next_purge_ms = 0
         self.reap_queue: list[bytes] = []
+        self.window: Final = Window()
 
     def on_tick(self, now_ms: int, orders: bool) -> None:
-        """Sweep, where this server `orders` writes; purge, when it is time."""
+        """Close windows; sweep, where this server `orders` writes; purge, when it is time."""
+        self.window.on_tick(self.node, now_ms)
         if orders:
             self.reap(now_ms)
         if now_ms >= self.next_purge_ms and self.node.config.storage.purge_hours:

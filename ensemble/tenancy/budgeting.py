@@ -1,4 +1,4 @@
-"""A tenant's size limits as budgets of the tree: its document in the tree's own terms."""
+"""A tenant's size limits as budgets of the tree: a document's words in the terms of the tree."""
 
 from typing import Final
 

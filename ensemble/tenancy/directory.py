@@ -19,6 +19,7 @@ from ensemble.tenancy.registry import (
     TENANTS,
     TENANTS_PREFIX,
     TopSpec,
+    closed_at,
     closed_tenant,
     read_tenant,
     read_top,
@@ -72,7 +73,7 @@ class Document:
         self.czxid: Final[i64] = czxid
         self.mzxid: i64 = 0
         self.spec: TenantSpec | None = None  # None: it cannot be read
-        self.closed: TenantSpec | None = None  # what stands in for it then
+        self.closed: TenantSpec | None = None  # what stands in for it where nothing else can
         self.good: TenantSpec | None = None
         self.error = ""
 
@@ -278,9 +279,10 @@ class Directory:
             return False
         known.mzxid = node.mzxid
         try:
-            known.spec = read_tenant(slug, node.data, node.version)
+            spec = read_tenant(slug, node.data, node.version)
+            known.spec = spec
             known.error = ""
-            known.closed = None
+            known.closed = closed_at(slug, spec.root, node.version)
         except RegistryError as error:
             known.spec = None
             known.error = str(error)

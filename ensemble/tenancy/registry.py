@@ -161,6 +161,11 @@ def closed_tenant(slug: str, raw: bytes | None, version: i64) -> TenantSpec:
         root = _root(read_object(raw))
     except EnsembleError:
         pass
+    return closed_at(slug, root, version)
+
+
+def closed_at(slug: str, root: bytes, version: i64) -> TenantSpec:
+    """A tenant that nobody can come in as, and whose root nobody else can reach."""
     return TenantSpec(
         slug, root, SUSPENDED, ENFORCE, WEIGHT_DEFAULT, Limits(), [], {}, False, version
     )

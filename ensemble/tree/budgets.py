@@ -198,12 +198,7 @@ class Budgets:
             KeeperError: QUOTA_EXCEEDED; nothing is spent.
         """
         if self.children_max:
-            limit = self.children_max.get(parent)
-            if limit is not None and num_children >= limit:
-                raise KeeperError(
-                    codes.QUOTA_EXCEEDED,
-                    f"{shown_root(parent)} has {num_children} children, the limit is {limit}",
-                )
+            self.check_children(parent, num_children)
         budget = self.owner_of(path)
         if budget is None:
             return
@@ -212,6 +207,15 @@ class Budgets:
         ephemerals: i64 = 1 if ephemeral else 0
         budget.check_create(weight, ephemerals)
         self._spend(budget, 1, weight, ephemerals)
+
+    def check_children(self, parent: bytes, num_children: i64) -> None:
+        """Refuse one child more below `parent`, where there is no room."""
+        limit = self.children_max.get(parent)
+        if limit is not None and num_children >= limit:
+            raise KeeperError(
+                codes.QUOTA_EXCEEDED,
+                f"{shown_root(parent)} has {num_children} children, the limit is {limit}",
+            )
 
     def spend_data(self, path: bytes, old: bytes | None, new: bytes | None, acl_bytes: i64) -> None:
         """Data is to be replaced; see `spend_create`."""

@@ -70,7 +70,8 @@ CUMULATIVE: Final = 1  # one ACK, one COMMIT stands for all zxids up to it
 EXACT_TRUNC: Final = 2  # refuses a TRUNC to a zxid that its log does not hold
 SEALED: Final = 4  # behind LEADERINFO everything is in sealed pieces, both ways
 TURNS: Final = 8  # answers of different sessions may overtake each other; SYNC's says whose it is
-FEATURES: Final = CUMULATIVE | EXACT_TRUNC | SEALED | TURNS
+BUDGETS: Final = 16  # the leader refuses what does not fit into a subtree's budget
+FEATURES: Final = CUMULATIVE | EXACT_TRUNC | SEALED | TURNS | BUDGETS
 NOTIFICATION_MARK: Final = 0x456E7353  # "EnsS": the sum of a notification follows
 
 

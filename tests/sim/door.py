@@ -29,8 +29,11 @@ class Caller:
 class ClientDoor:
     """Where clients come in. `accept` and all callbacks run in turns of the machine."""
 
-    def __init__(self, machine: Machine, pipeline: Callable[[], Pipeline]) -> None:
+    def __init__(
+        self, machine: Machine, pipeline: Callable[[], Pipeline], tenants: int = 0
+    ) -> None:
         self.machine = machine
+        self.tenants = tenants
         self.pipeline = pipeline  # asked each time: a role's end may bring another
         self.callers: dict[int, Caller] = {}
         self.next_id = 1
@@ -57,7 +60,7 @@ class ClientDoor:
             str(end.there),
             1,
             False,
-            [Id("ip", "127.0.0.1"), Id("super", "")],
+            self.ids_of(str(end.there)),
             FRAME_BYTES_MAX,
             ConnectionStats(0),
             pipeline.now_ms,
@@ -67,6 +70,14 @@ class ClientDoor:
         pipeline.add(conn)
         end.on_bytes = lambda data: self.machine.put(self.receive, end, data)
         end.on_closed = lambda reason: self.machine.put(self.gone, end)
+
+    def ids_of(self, client: str) -> list[Id]:
+        """Who a client is: the first one belongs to no tenant, the others to one each, in turn."""
+        ids = [Id("ip", "127.0.0.1"), Id("super", "")]
+        number = int(client[1:]) if client[1:].isdigit() else 0
+        if self.tenants > 0 and number > 0:
+            ids.append(Id("tenant", f"app@t{number % self.tenants}"))
+        return ids
 
     def caller_of(self, end: End) -> Caller | None:
         for caller in self.callers.values():

@@ -5,7 +5,7 @@ from ensemble.storage import snapfile
 from ensemble.storage.epochs import ACCEPTED, CURRENT, save_epoch
 from ensemble.tree.datatree import DataTree
 from ensemble.wire import peers
-from ensemble.wire.peers import FEATURES
+from ensemble.wire.peers import BUDGETS, FEATURES
 from ensemble.zab.learner import PROMISED, SERVING
 from ensemble.zab.members import parse_members
 from ensemble.zab.timing import Timing
@@ -37,7 +37,7 @@ def members_text(plan: Plan) -> bytes:
 def make(machine: Machine, run: Run) -> Program:
     """A member on its machine."""
     plan = run.plan
-    features = FEATURES if plan.cumulative else 0
+    features = FEATURES if plan.cumulative else BUDGETS  # with 0 each server would limit, too
     timing = Timing(plan.tick_ms, plan.init_limit, plan.sync_limit, features=features)
     member = Member(machine, plan, parse_members(members_text(plan)), timing, run.tap)
     member.durable_zxids = lambda: {sid: other.durable_zxid for sid, other in run.machines.items()}

@@ -43,6 +43,8 @@ class Plan:
     reconfig_gap_us: int = 500_000
     local_sessions: bool = False  # sessions are their server's own until they own an ephemeral
     disk_diff_odds: float = 1.0  # how often the log files can prove a DIFF
+    tenants: int = 0  # whose clients these are, all but the first one
+    window: int = 256  # proposals under way before tenants take turns
     allowances: tuple[Allowance, ...] = ()  # what subtrees may hold
 
     groups: list[str] = field(default_factory=list)  # lines of zoo.cfg: a quorum of quorums
@@ -114,11 +116,21 @@ def plan_of(seed: int, voters: int = 0) -> Plan:
     plan.pace = Pace(rng.randint(50, 400), rng.choice((100, 1_000, 5_000)), 300_000, spike)
     if rng.random() < 0.15:
         plan.first_counter = 0xFFFFFFFF - rng.randint(5, 60)
+    plan_tenants(plan)
     # Half of the kinds, each with a weight of its own: some runs know one kind of fault only.
     count = rng.choice((1, 2, 4, 8, len(KINDS)))
     plan.kinds = {kind: rng.randint(1, 5) for kind in rng.sample(KINDS, count)}
     plan.allowances = allowances_of(seed)
     return plan
+
+
+def plan_tenants(plan: Plan) -> None:
+    """In a third of the runs tenants compete, and there is next to no room for their proposals."""
+    rng = random.Random(f"{plan.seed}/tenants")
+    if rng.random() < 0.35:
+        plan.tenants = rng.choice((1, 2, 3))
+        plan.window = rng.choice((1, 1, 2, 5, 20))
+        plan.think_us = rng.choice((300, 1_000, plan.think_us))
 
 
 def plan_of_core(seed: int) -> Plan:

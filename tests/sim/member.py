@@ -24,6 +24,7 @@ from ensemble.storage import members_file, replacement, snapfile
 from ensemble.storage.purge import purge
 from ensemble.storage.recovery import RecoveryOptions
 from ensemble.storage.smallfile import save_small
+from ensemble.tenancy.spec import ACTIVE, PERMISSIVE, Limits, TenantSpec
 from ensemble.tree.acl import AclSchemes
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.prepare import PrepareOptions
@@ -58,6 +59,13 @@ def copy_of(tree: DataTree) -> DataTree:
     for chunk in write_stream(tree):
         reader.feed(bytes(chunk))
     return reader.finish(int(tree.last_zxid)).tree
+
+
+def tenant_spec(number: int) -> TenantSpec:
+    """A tenant that limits nothing; the second weighs thrice as much."""
+    weight = 300 if number == 1 else 100
+    root = f"/tenants/t{number}".encode()
+    return TenantSpec(f"t{number}", root, ACTIVE, PERMISSIVE, weight, Limits(), [], {}, False, 0)
 
 
 class Member(Peered, Shell):
@@ -140,6 +148,11 @@ class Member(Peered, Shell):
             stats,
         )
         self.replica.pipeline = self.pipeline
+        turns = self.replica.turns
+        for number in range(plan.tenants):
+            turns.directory.put(tenant_spec(number))
+        turns.window = turns.window_alone = plan.window
+        self.waited = 0
         self.pipeline.serving = False
         if plan.local_sessions:
             self.local = LocalTable(self.pipeline, plan.tick_ms, True, True)
@@ -147,7 +160,7 @@ class Member(Peered, Shell):
         self.plan_snapshot()
         if self.replica.fresh:
             snapfile.save(machine.disk, LAYOUT, tree)
-        self.door = ClientDoor(machine, lambda: self.pipeline)
+        self.door = ClientDoor(machine, lambda: self.pipeline, plan.tenants)
         self.door.open()
         self.set_clocks()
         machine.network.elections.start(machine.sid, self)
@@ -199,6 +212,7 @@ class Member(Peered, Shell):
         if self.clock.monotonic_ms() >= peer.deadline_ms():
             self.replica.on_time()
         self.replica.end_turn()
+        self.count_waited()
         if self.is_serving:
             self.tap.applied(self.machine.sid, self.tree)
             if self.replica.is_leading():
@@ -208,6 +222,14 @@ class Member(Peered, Shell):
         self.deadline_ms = min(int(peer.deadline_ms()), self.next_tick_ms)
         if self.deadline_ms <= self.clock.monotonic_ms():
             self.deadline_ms = self.clock.monotonic_ms() + 1
+
+    def count_waited(self) -> None:
+        waited = int(self.replica.turns.waited)
+        if waited > self.waited:
+            self.tap.counts["waited for a turn"] = (
+                self.tap.counts.get("waited for a turn", 0) + waited - self.waited
+            )
+            self.waited = waited
 
     def check_durable(self) -> None:
         """I9: what a leader has applied is on the platters of a quorum."""

@@ -1,0 +1,299 @@
+"""A server in memory for tests of the wall: the real pipeline, gate and preparer, and no sockets.
+
+What is written is committed when a test says so. `Guest` is a client: it gives requests as bytes
+and gets replies and events as bytes.
+"""
+
+from collections.abc import Sequence
+
+from librt.strings import BytesWriter
+
+from ensemble.server.answers import Answers
+from ensemble.server.auth.door import Door
+from ensemble.server.auth.passwords import ApachePasswords
+from ensemble.server.committing import commit_prepared
+from ensemble.server.config import AuthOptions
+from ensemble.server.connection import CLOSED, DRAINING, OPEN, Connection
+from ensemble.server.contracts import Authority, SessionRules
+from ensemble.server.gate import TenantGate
+from ensemble.server.pipeline import Pipeline
+from ensemble.server.slow import SlowLog
+from ensemble.server.stats import ConnectionStats, ServerStats
+from ensemble.tenancy.directory import Directory
+from ensemble.tenancy.seat import Seat, Tenant
+from ensemble.tenancy.spec import ACTIVE, ADMIN, ENFORCE, WRITER, Limits, TenantSpec
+from ensemble.tree.acl import AclSchemes
+from ensemble.tree.datatree import DataTree
+from ensemble.tree.prepare import Prepared, PrepareOptions, Preparer, WriteRequest
+from ensemble.tree.sessions import SessionTracker
+from ensemble.tree.watches import WatchTable
+from ensemble.wire import codes
+from ensemble.wire.jute import Reader, reader_of, write_buffer, write_int
+from ensemble.wire.records import Acl, Id, write_acl_vector, write_path_vector
+from ensemble.wire.requests import (
+    ConnectRequest,
+    CreateRequest,
+    write_connect_request,
+    write_create,
+)
+
+SUPER = Id("super", "")
+FIRST_SESSION = 0x100000000000000
+FRAME_MAX = 1 << 20
+
+
+def acl_of(perms: int, who: Id) -> bytes:
+    out = BytesWriter()
+    write_acl_vector(out, [Acl(perms, who)])
+    return out.getvalue()
+
+
+OPEN_ACL = acl_of(codes.PERM_ALL, Id("world", "anyone"))
+CLOSED_ACL = acl_of(codes.PERM_ALL, Id("digest", "nobody:x"))
+
+
+def path_body(path: bytes, *rest: bytes) -> bytes:
+    """A body whose first field is a path; what follows stands in `rest`."""
+    out = BytesWriter()
+    write_buffer(out, path)
+    for piece in rest:
+        out.write(piece)
+    return out.getvalue()
+
+
+def number(value: int) -> bytes:
+    return value.to_bytes(4, signed=True)
+
+
+def create_body(
+    path: bytes, data: bytes = b"", flags: int = 0, acl: bytes = OPEN_ACL, op: int = codes.OP_CREATE
+) -> bytes:
+    out = BytesWriter()
+    write_create(out, CreateRequest(path, data, acl, flags, 1_000), op)
+    return out.getvalue()
+
+
+def watches_body(zxid: int, *lists: Sequence[bytes]) -> bytes:
+    out = BytesWriter()
+    out.write(zxid.to_bytes(8))
+    for paths in lists:
+        write_path_vector(out, list(paths))
+    return out.getvalue()
+
+
+class Instant(Authority):
+    """Orders writes; they are committed together when `commit` is called."""
+
+    def __init__(self, hall: "Hall") -> None:
+        self.hall = hall
+        self.proposed = 0
+        self.waiting: list[Prepared] = []
+        self.wall_ms = 1_700_000_000_000
+
+    def submit(self, request: WriteRequest) -> int:
+        prepared = self.hall.preparer.prepare(request, self.proposed + 1, self.wall_ms)
+        self.proposed += 1
+        self.waiting.append(prepared)
+        return self.proposed
+
+    def last_proposed(self) -> int:
+        return self.proposed
+
+    def is_leading(self) -> bool:
+        return True
+
+    def sync(self, conn: Connection, xid: int, reader: Reader) -> bool:
+        return True
+
+    def revalidate(self, conn: Connection, session_id: int, timeout_ms: int) -> bool:
+        return True
+
+    def commit(self) -> None:
+        while self.waiting:
+            prepared = self.waiting.pop(0)
+            commit_prepared(self.hall.pipeline, self.hall.tree, self.hall.preparer, prepared)
+
+
+class Reply:
+    """A reply or an event, decoded as far as its header."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        reader = reader_of(raw)
+        self.xid = int(reader.read_int())
+        self.zxid = int(reader.read_long())
+        self.error = int(reader.read_int())
+        self.body = reader.rest()
+
+    def reader(self) -> Reader:
+        return reader_of(self.body)
+
+
+class Guest:
+    """One client, on a connection of its own."""
+
+    def __init__(self, hall: "Hall", conn: Connection) -> None:
+        self.hall = hall
+        self.conn = conn
+        self.xid = 0
+        self.unread = b""
+        self.events: list[tuple[int, bytes]] = []
+
+    def send(self, op: int, body: bytes = b"", xid: int | None = None) -> int:
+        if xid is None:
+            self.xid += 1
+            xid = self.xid
+        raw = number(xid) + number(op) + body
+        self.hall.pipeline.on_frame(self.conn, raw, 0, len(raw))
+        return xid
+
+    def replies(self) -> list[Reply]:
+        """Everything that has come since; events go to `events`."""
+        self.unread += self.conn.out.getvalue()
+        self.conn.out.truncate(0)
+        found: list[Reply] = []
+        while self.unread:
+            size = int.from_bytes(self.unread[:4])
+            reply = Reply(self.unread[4 : 4 + size])
+            self.unread = self.unread[4 + size :]
+            if reply.xid == codes.XID_NOTIFICATION:
+                reader = reply.reader()
+                kind = int(reader.read_int())
+                reader.read_int()
+                self.events.append((kind, reader.read_path()))
+            else:
+                found.append(reply)
+        return found
+
+    def ask(self, op: int, body: bytes = b"") -> Reply:
+        """One request, and what comes of it."""
+        self.send(op, body)
+        self.hall.authority.commit()
+        replies = self.replies()
+        assert len(replies) == 1, f"{codes.name_of_op(op)}: {len(replies)} replies"
+        return replies[0]
+
+    def error(self, op: int, body: bytes = b"") -> int:
+        return self.ask(op, body).error
+
+    def take_events(self) -> list[tuple[int, bytes]]:
+        self.replies()
+        events, self.events = self.events, []
+        return events
+
+    def is_open(self) -> bool:
+        return self.conn.state not in (DRAINING, CLOSED)
+
+    def create(self, path: bytes, data: bytes = b"", flags: int = 0) -> int:
+        return self.error(codes.OP_CREATE, create_body(path, data, flags))
+
+    def children(self, path: bytes) -> list[bytes]:
+        reply = self.ask(codes.OP_GET_CHILDREN, path_body(path, b"\0"))
+        assert reply.error == 0, reply.error
+        return sorted(reply.reader().read_paths())
+
+
+class Hall:
+    """The server. `walled`: with a gate; without one it serves one tree to everybody."""
+
+    def __init__(self, walled: bool = True, extended_types: bool = True) -> None:
+        self.directory = Directory()
+        stats = ServerStats()
+        door = Door(AuthOptions(), ApachePasswords(), stats, False, self.directory)
+        self.schemes = AclSchemes(door.schemes, False)
+        self.tree = DataTree(extended_types)
+        options = PrepareOptions(
+            extended_types=extended_types, enforce_quota=True, reconfig_enabled=True
+        )
+        self.preparer = Preparer(self.tree, self.schemes, options)
+        self.authority = Instant(self)
+        watches = WatchTable()
+        self.pipeline = Pipeline(
+            self.tree,
+            self.schemes,
+            SessionTracker(1_000),
+            watches,
+            Answers(self.tree, self.schemes, watches, 1_000),
+            self.authority,
+            door,
+            False,
+            SessionRules(FIRST_SESSION, 4_000, 40_000),
+            stats,
+        )
+        self.gate: TenantGate | None = None
+        if walled:
+            self.gate = TenantGate(self.pipeline, self.directory, SlowLog(0, 0))
+            self.pipeline.gate = self.gate
+        self.next_id = 1
+        self.guests: list[Guest] = []
+        self.keeper = self.connect()
+        self.keeper.conn.ids = [*self.keeper.conn.ids, SUPER]
+
+    def connect(self, seat: Seat | None = None) -> Guest:
+        """A client with a session; in the seat of a tenant or operator, if one is given."""
+        conn = Connection(
+            self.next_id, "127.0.0.1", 5_000, False, [], FRAME_MAX, ConnectionStats(0), 0
+        )
+        conn.ids = [Id("ip", "127.0.0.1")]
+        self.next_id += 1
+        self.pipeline.add(conn)
+        out = BytesWriter()
+        write_connect_request(out, ConnectRequest(0, 0, 10_000, 0, bytes(16), False))
+        raw = out.getvalue()
+        self.pipeline.on_frame(conn, raw, 0, len(raw))
+        self.authority.commit()
+        assert conn.state == OPEN
+        conn.out.truncate(0)
+        guest = Guest(self, conn)
+        self.guests.append(guest)
+        if seat is not None:
+            self.seat(guest, seat)
+        return guest
+
+    def seat(self, guest: Guest, seat: Seat) -> None:
+        """What proving a credential does to a connection (`server.bindings`)."""
+        conn = guest.conn
+        conn.seat = seat
+        if seat.is_operator:
+            conn.ids = [*conn.ids, Id("operator", seat.principal)]
+        elif seat.principal:
+            conn.ids = [*conn.ids, Id("tenant", seat.principal)]
+        if seat.role == ADMIN:
+            conn.ids = [*conn.ids, SUPER]
+
+    def tenant(
+        self, slug: str, root: bytes = b"", mode: int = ENFORCE, state: int = ACTIVE
+    ) -> Tenant:
+        """A tenant with its root and its place for quotas; known by a document, not by the tree."""
+        root = root or b"/tenants/" + slug.encode()
+        tenant = self.directory.put(spec(slug, root, mode, state))
+        self.make(root)
+        self.make(tenant.view.quota)
+        return tenant
+
+    def make(self, path: bytes) -> None:
+        """A znode and what is above it, by the keeper."""
+        at = path.find(b"/", 1)
+        while at > 0:
+            self.keeper.create(path[:at])
+            at = path.find(b"/", at + 1)
+        self.keeper.create(path)
+        assert path in self.tree.nodes
+
+    def member(self, tenant: Tenant, role: int = WRITER, name: str = "app") -> Guest:
+        return self.connect(tenant.seat_of(f"{name}{role}@{tenant.spec.slug}", role))
+
+    def operator(self, role: int = ADMIN) -> Guest:
+        return self.connect(Seat(None, None, role, "alice", True))
+
+
+def spec(slug: str, root: bytes, mode: int = ENFORCE, state: int = ACTIVE) -> TenantSpec:
+    return TenantSpec(slug, root, state, mode, 100, Limits(), [], {}, False, 0)
+
+
+def auth_body(scheme: str, token: bytes) -> bytes:
+    out = BytesWriter()
+    write_int(out, 0)
+    write_buffer(out, scheme.encode())
+    write_buffer(out, token)
+    return out.getvalue()
