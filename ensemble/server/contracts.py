@@ -45,6 +45,10 @@ class Authority:
         """
         raise NotImplementedError
 
+    def is_leading(self) -> bool:
+        """Whether this server orders writes: it alone lets sessions expire and sweeps."""
+        raise NotImplementedError
+
     def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
         """A client comes back with a session whose password is right.
 
