@@ -92,12 +92,9 @@ fuzz: $(STAMPS)/dev compile  ## mutated frames at a server: make fuzz SECONDS=30
 sim: $(STAMPS)/dev compile  ## ensembles in simulation: make sim SEEDS=500, or SEED=n for the story of one
 	$(PY) -m tests.sim.runner --workers $(WORKERS) \
 	  $(if $(SEED),--seed $(SEED),--compiled --seeds $(or $(SEEDS),500)) $(ARGS)
-	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --kind reconfig \
-	  --seeds $(or $(SEEDS),100))
-	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --kind local \
-	  --seeds $(or $(SEEDS),100))
-	$(if $(SEED),,$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --kind core \
-	  --seeds $(or $(SEEDS),500))
+	$(if $(SEED),,set -e; for runs in core:500 reconfig:100 local:100 decay:100 wire:100 groups:50 core-groups:100; do \
+	  echo "$${runs%:*}:"; $(PY) -m tests.sim.runner --workers $(WORKERS) --compiled \
+	    --kind $${runs%:*} --seeds $(or $(SEEDS),$${runs#*:}); done)
 
 sim-long: $(STAMPS)/dev compile  ## the same until it is told to stop: make sim-long FIRST=1000
 	$(PY) -m tests.sim.runner --workers $(WORKERS) --compiled --seeds 0 --first $(or $(FIRST),1000) $(ARGS)

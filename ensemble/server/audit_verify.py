@@ -13,7 +13,6 @@ from typing import Final, final
 from ensemble.errors import StorageError
 from ensemble.server.audit_chain import LINE_BYTES_MAX, NO_HASH, Line, segment_name, segments
 
-UNKNOWN: Final = -2  # in place of a record's number: a problem has been named already
 PROBLEMS_MAX: Final = 1_000  # that are named; further ones are counted
 
 
@@ -72,7 +71,7 @@ class Verifier:
             self.problem(
                 found[0],
                 0,
-                f"segments {self.oldest} to {found[0] - 1} are gone, and the server kept them",
+                f"segments {self.oldest} to {found[0] - 1} are gone: the server kept them",
             )
 
     def check_segment(self, number: int, newest: bool) -> None:
@@ -88,7 +87,6 @@ class Verifier:
                 return
             if line.why:
                 self.problem(number, at, line.why)
-                self.number = UNKNOWN
                 if line.hash:
                     self.follow(line)  # what it claims to be: the next one is judged by itself
                 else:
@@ -119,7 +117,6 @@ class Verifier:
             return
         if seq != self.seq + 1:
             self.problem(segment, at, f"line {seq} follows line {self.seq}: {order(self.seq, seq)}")
-            self.number = UNKNOWN
         elif line.prev != self.head:
             self.problem(segment, at, f"line {seq} does not follow the line {self.seq} before it")
 
@@ -133,7 +130,7 @@ class Verifier:
             self.run = line.text("run")
             self.number = line.number("n")
             return
-        if operation == "start" or (line.text("run") and line.text("run") != self.run):
+        if line.text("run") and line.text("run") != self.run:
             self.run = line.text("run")
             self.number = -1
         number = line.number("n")
@@ -141,7 +138,7 @@ class Verifier:
             if operation == "resume":
                 self.notes.append(f"{segment_name(segment)}:{at}: {line.text('reason')}")
             return
-        if number != self.number + 1 and self.run and self.number != UNKNOWN:
+        if number != self.number + 1 and self.run:
             self.problem(
                 segment,
                 at,

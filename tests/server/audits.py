@@ -1,4 +1,4 @@
-"""What tests of the audit journal share: a kept journal read back, journals made for them."""
+"""What the tests of the audit journal share: a kept one read back, and some made for them."""
 
 import json
 import time

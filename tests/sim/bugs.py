@@ -4,9 +4,6 @@ Each is a replacement of one method by one that makes the mistake, named after i
 section 9 or trust.md 4.1. Only the interpreted modules can be changed so (ENSEMBLE_PURE=1).
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from ensemble.server import pipeline, replica
@@ -14,33 +11,8 @@ from ensemble.tree import budget, budgets
 from ensemble.wire import peers, requests
 from ensemble.wire.peers import write_packet
 from ensemble.zab import broadcast, configuration, leader, learner, peer
-from tests.sim import core
-
-Patches = list[tuple[Any, str, Any]]
-
-
-@dataclass(frozen=True)
-class Bug:
-    """A mistake: where it was made, and the attributes that make it again."""
-
-    name: str
-    source: str
-    story: str
-    patches: Callable[[], Patches]
-
-
-@contextmanager
-def put_back(bug: Bug) -> Iterator[None]:
-    """The bug is there for as long as this lasts."""
-    patches = bug.patches()
-    kept = [getattr(owner, name) for owner, name, _ in patches]
-    for owner, name, wrong in patches:
-        setattr(owner, name, wrong)
-    try:
-        yield
-    finally:
-        for (owner, name, _), right in zip(patches, kept, strict=True):
-            setattr(owner, name, right)
+from tests.sim import bugs_around, core
+from tests.sim.bug import Bug, Patches
 
 
 def ack_before_sync() -> Patches:
@@ -449,11 +421,13 @@ RECONFIG_BUGS = [
         old_members_are_enough,
     ),
 ]
-BUGS = CORE_BUGS + CLIENT_BUGS + BUDGET_BUGS + RECONFIG_BUGS
+BUGS = CORE_BUGS + CLIENT_BUGS + BUDGET_BUGS + RECONFIG_BUGS + bugs_around.BUGS
 
 
 def kind_of(bug: Bug) -> str:
     """The runs that show it."""
+    if bug.kind:
+        return bug.kind
     if bug in CORE_BUGS:
         return "core"
     return "reconfig" if bug in RECONFIG_BUGS else "ensemble"

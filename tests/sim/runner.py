@@ -40,7 +40,8 @@ US_PER_HOUR = 3_600_000_000
 def run_one(kind: str, seed: int, verbose: bool = False) -> dict[str, object]:
     """A seed's outcome as plain values. `kind` may name a bug behind a colon: it is put back."""
     # Imported here: the parent process starts workers and needs none of it.
-    from tests.sim.bugs import BUGS, put_back
+    from tests.sim.bug import put_back
+    from tests.sim.bugs import BUGS
     from tests.sim.corerun import run_core, run_core_groups
     from tests.sim.ensemble import (
         run_decay,

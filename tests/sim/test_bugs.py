@@ -19,6 +19,13 @@ QUICK = [
     ("ensemble", "limits forget what is proposed"),
     ("ensemble", "ephemerals do not leave"),
     ("reconfig", "the old members are enough"),
+    ("core", "the log outlives the role"),
+    ("core", "a commit behind NEWLEADER is lost"),
+    ("core-groups", "groups left out"),
+    ("ensemble", "a failed write passed over"),
+    ("ensemble", "the epoch of the log ignored"),
+    ("wire", "a message ends the process"),
+    ("wire", "sums left out"),
 ]
 SEEDS_MAX = 200
 
