@@ -16,27 +16,46 @@ from typing import Final
 from benchmarks.load import Load, build_load
 from benchmarks.report import Figures, Report
 from benchmarks.run import LOADS, ROWS
-from benchmarks.servers import Server, ours
+from benchmarks.servers import Server
+from ensemble.admin import provision
+from ensemble.admin.draft import LIMIT_NAMES, Draft
+from ensemble.admin.keys import OperatorKey, make_key
+from ensemble.client import Client
 
 COUNTS: Final = [1, 1_000]
 QUICK_ROWS: Final = ["get-100x16", "set-100"]
 SLUG: Final = "bench"
 WARMUP_S: Final = 0.5
+FAR_AWAY: Final = 1_000_000_000  # limits that are looked at, and do not hold anything up
 
 
 class Place:
     """A server with so many tenants, and the credential of the one at work."""
 
-    def __init__(self, name: str, server: Server, tenants: int) -> None:
+    def __init__(self, name: str, server: Server, tenants: int, key: OperatorKey) -> None:
         self.name: Final = name
         self.server: Final = server
         self.tenants: Final = tenants
+        self.key: Final = key
         self.auth = ""
 
     def start(self) -> None:
         self.server.start()
         if self.tenants:
             self.auth = asyncio.run(self.provision())
+
+    async def provision(self) -> str:
+        """Define the tenants; "tenant slug:secret" of the one at work, which has every limit."""
+        async with Client(f"127.0.0.1:{self.server.port}", timeout=60) as client:
+            await client.add_auth("operator", self.key.sign("bench"))
+            await provision.init(client, self.key.id, self.key.public)
+            limits = dict.fromkeys(LIMIT_NAMES, FAR_AWAY)
+            drafts = [Draft(slug=SLUG, mode="enforce", limits=limits)]
+            drafts += [Draft(slug=f"other-{n}", limits=limits) for n in range(1, self.tenants)]
+            for draft in drafts:
+                await provision.create(client, draft)
+            made = await provision.add_credential(client, SLUG, "load", "writer")
+        return f"tenant {made.token}"
 
     def drive(self, load: Load, op: str, connections: int, window: int, seconds: float) -> Figures:
         """One round of a row."""
@@ -47,9 +66,11 @@ class Place:
         cpu_s = (self.server.cpu_s() - began) * seconds / (seconds + WARMUP_S)
         return Figures(seen.per_s, seen.p50_us, seen.p99_us, cpu_s / seen.ops * 100_000)
 
-    async def provision(self) -> str:
-        """Define the tenants; "tenant slug:secret" of the one at work."""
-        raise NotImplementedError
+
+def here(folder: Path, keys: Path) -> Server:
+    """A node of this checkout that trusts the key."""
+    command = [sys.executable, "-m", "ensemble.server.main", "server"]
+    return Server("ours", folder, [*command, f"-Densemble.operator.keys={keys}"])
 
 
 def before(folder: Path, checkout: str) -> Server:
@@ -78,12 +99,16 @@ def main() -> int:
     if load is None:
         print("the load generator is C: apt-get install gcc", file=sys.stderr)
         return 1
-    places = [Place("no tenant", ours(fresh(var / "none")), 0)]
+    key = make_key("bench")
+    var.mkdir(parents=True, exist_ok=True)
+    keys = var / "operator.keys"
+    keys.write_text(key.line + "\n")
+    places = [Place("no tenant", here(fresh(var / "none"), keys), 0, key)]
     for count in [int(text) for text in options.counts.split(",") if text]:
         name = "1 tenant" if count == 1 else f"{count:,} tenants"
-        places.append(Place(name, ours(fresh(var / f"tenants-{count}")), count))
+        places.append(Place(name, here(fresh(var / f"tenants-{count}"), keys), count, key))
     if options.before:
-        places.append(Place("before", before(fresh(var / "before"), options.before), 0))
+        places.append(Place("before", before(fresh(var / "before"), options.before), 0, key))
     measure(places, rows, options, report, load)
     return 0
 
