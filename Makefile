@@ -106,7 +106,7 @@ sim-bugs: $(STAMPS)/dev  ## known bugs put back in, one at a time: how many seed
 	$(PY) -m tests.sim.find_bugs
 
 kazoo: $(STAMPS)/dev compile  ## kazoo's own test suite against one server of ours, and three
-	KAZOO_SERVERS=1,3 $(PYTEST) -s tests/interop/test_kazoo_suite.py
+	KAZOO_RUNS=1,3,3-tenant $(PYTEST) -s tests/interop/test_kazoo_suite.py
 
 check: test  ## what must pass before a change goes in
 
@@ -119,5 +119,5 @@ lock: $(STAMPS)/dev  ## resolve the dependencies anew; needs `uv`
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --extra console --extra build pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --extra console --extra build --extra dev -c requirements.lock \
+	  --no-emit-index-url --extra console --extra build --extra otel --extra dev -c requirements.lock \
 	  pyproject.toml -o requirements-dev.lock

@@ -26,6 +26,7 @@ from ensemble.server.observe_config import (
 )
 from ensemble.server.properties import logical_lines, parse_properties, split_key, unescape
 from ensemble.server.quorum_config import QuorumOptions, read_quorum
+from ensemble.server.tenancy_config import WallOptions, wall
 
 COMMAND_URL: Final = re.compile(r"(/[\w.~-]+)+")
 
@@ -203,6 +204,7 @@ class Config:
     access: AccessOptions
     observe: ObserveOptions
     telemetry: TelemetryOptions
+    wall: WallOptions
     audit: AuditOptions
     quorum: QuorumOptions | None = None  # None: this server stands alone
     quorum_tls: TlsOptions | None = None
@@ -274,6 +276,7 @@ def build(keys: Keys, text: str, properties: dict[str, str], path: str = "") -> 
         access=access(keys, keys.flag("admin.forceHttps", False)),
         observe=observe(keys),
         telemetry=telemetry(keys),
+        wall=wall(keys),
         audit=read_audit(keys, data_dir),
         quorum=quorum,
         quorum_tls=quorum_tls if quorum is not None and quorum.tls_wanted else None,

@@ -24,6 +24,7 @@ from ensemble.server.contracts import (
     Authority,
     Bindings,
     Door,
+    Feed,
     Gate,
     Journal,
     LocalSessions,
@@ -59,6 +60,7 @@ class ConnectionTable:
         "door",
         "enforced",
         "epoch_zxid",
+        "feed",
         "gate",
         "journal",
         "large",
@@ -113,6 +115,7 @@ class ConnectionTable:
         self.gate: Gate | None = None
         self.bindings: Bindings | None = None
         self.audit: Audit | None = None
+        self.feed: Feed | None = None
         self.asked: Reader | None = None  # the request that is looked at, as the client wrote it
         self.journal: Journal | None = None
         self.throttle: Throttle | None = None
