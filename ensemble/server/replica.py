@@ -263,6 +263,9 @@ class Replica(Ordering):
         else:
             assert isinstance(decoded, LoggedTxn)
             self.commit_learned(decoded)
+            feed = self.get_pipeline().feed
+            if feed is not None:
+                feed.on_committed(proposal.zxid, proposal.payload)
         self.recents.append(proposal)
         self.txns_since_snapshot += 1
         if (
