@@ -234,7 +234,7 @@ class TenantBindings(Bindings):
         """The tenant has as many sessions as it may."""
         pipeline = self.pipeline
         was_wanted = conn.wanted is not None
-        conn.wanted = None
+        self.want(conn, None)
         why = f"its session cannot be bound to tenant {grant.slug}: {text}"
         self.turn_away(conn, why)
         if op != codes.OP_CREATE_SESSION:

@@ -356,7 +356,7 @@ class Ordering(Host, Authority):
             return
         learner = peer.learner
         leader = peer.leader
-        for sid, data in shares.outgoing.items():
+        for sid, data in shares.outgoing:
             if leader is not None:
                 other = leader.by_sid.get(sid)
                 if other is not None and other.stage == FOLLOWING:

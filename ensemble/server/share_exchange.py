@@ -83,7 +83,7 @@ class ShareExchange:
         self.book: Book | None = None
         self.next_ms: i64 = NEVER
         self.measured_ms: i64 = 0
-        self.outgoing: Final[dict[int, bytes]] = {}
+        self.outgoing: list[tuple[int, bytes]] = []
         self.takings: Final[dict[str, list[int]]] = {}  # tenants' counters at the last measurement
         directory.split.use(1, 0, percent)
 
@@ -232,7 +232,8 @@ class ShareExchange:
             for claim in claims:
                 rows.append(Row(claim.slug, claim.is_short, claim.use, claim.allowed))
             head = [int(self.applied), 1 if self.fresh else 0]
-            self.outgoing[int(self.leader)] = encode_shares(SharesPacket(head, rows))
+            data = encode_shares(SharesPacket(head, rows))
+            self.outgoing.append((int(self.leader), data))
         self.told_first = True
 
     # The leader
@@ -282,7 +283,7 @@ class ShareExchange:
             members = book.members
             rank = members.index(sid) if sid in members else len(members)
             head = [book.messages[sid], len(members), rank, book.percent_for(sid)]
-            self.outgoing[sid] = encode_shares(SharesPacket(head, rows))
+            self.outgoing.append((sid, encode_shares(SharesPacket(head, rows))))
 
     def on_learner(self, sid: i64, knows_shares: bool) -> None:
         """A learner is here. Its first report makes it known if it knows of shares."""
@@ -292,7 +293,8 @@ class ShareExchange:
     def on_left(self, sid: i64, now_ms: i64) -> None:
         if self.book is not None:
             self.book.on_left(sid, now_ms)
-            self.outgoing.pop(int(sid), None)
+            gone = int(sid)
+            self.outgoing = [packet for packet in self.outgoing if packet[0] != gone]
 
     def forget_gone(self) -> None:
         """Tenants that are no more, and limits that have changed."""

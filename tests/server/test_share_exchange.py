@@ -121,7 +121,7 @@ class World:
 
     def send(self, sid: int) -> None:
         exchange = self.servers[sid].exchange
-        for to, data in exchange.outgoing.items():
+        for to, data in exchange.outgoing:
             learner = to if sid == self.leader else sid
             queue = self.links.get(learner)
             if queue is not None and (sid == self.leader or to == self.leader):
