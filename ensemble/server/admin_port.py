@@ -15,7 +15,9 @@ from ensemble.server.admin_access import ADVICE, AccessRules, Right
 from ensemble.server.admin_backup import Backups
 from ensemble.server.admin_commands import ALIASES, COMMANDS
 from ensemble.server.admin_protocol import Access, BadQuery, Need, reply
+from ensemble.server.audit_routes import AuditRoutes
 from ensemble.server.auth.providers import AuthRefused, Peer
+from ensemble.server.feed_routes import FeedRoutes
 from ensemble.server.paging import Scans, TooManyScans
 from ensemble.server.tenant_metrics import Named, tenant_series
 from ensemble.server.tls import server_context, subject_of
@@ -67,6 +69,8 @@ class AdminPort:
             app.router.add_get(url + "/{name}", self.run_get)
             app.router.add_post(url + "/{name}", self.run_post)
             app.router.add_get("/metrics", self.metrics)
+            AuditRoutes(self).add(app)
+            FeedRoutes(self).add(app)
             context = None
             if options.tls is not None:
                 context = server_context(options.tls)

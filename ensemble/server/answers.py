@@ -241,6 +241,7 @@ class Answers:
                 own = view.outward(path)
                 if own is not None and reads.has_prefix(own, prefix):
                     paths.append(own)
+            paths.sort()
         start = begin_reply(conn.out, xid, self.tree.last_zxid, 0)
         write_path_vector(conn.out, paths)
         end_frame(conn.out, start)

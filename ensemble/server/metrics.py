@@ -199,6 +199,8 @@ def counters(node: "Node") -> dict[str, int]:
     values["snapshot_error_count"] = int(stats.snapshot_errors)
     values["snapshot_rate_limited_count"] = int(stats.snapshots_limited)
     values.update(member_words.counters(node))
+    if node.audit is not None:
+        values.update(node.audit.counters())
     return values
 
 

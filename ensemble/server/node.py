@@ -34,7 +34,7 @@ from ensemble.server.membership import Membership, absolute
 from ensemble.server.peer_dial import printed
 from ensemble.server.peering import Peering
 from ensemble.server.pipeline import Pipeline
-from ensemble.server.port_limits import PortLimits
+from ensemble.server.port_limits import port_limits
 from ensemble.server.quorum_config import QuorumOptions
 from ensemble.server.refusals import RefusalLog
 from ensemble.server.replica import Replica
@@ -104,6 +104,7 @@ class Node:
         self._failure: BaseException | None = None
         self._stopped: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._wake: asyncio.TimerHandle | None = None
         self._next_collect_s = 0.0
         self._next_stores_ms = 0
         self.stores: StoreWatch | None = None
@@ -200,6 +201,7 @@ class Node:
         observe = config.observe
         self.slow = SlowLog(observe.slow_ms * 1_000, observe.slow_max)
         self.gate = TenantGate(self.pipeline, self.directory, self.slow)
+        self.gate.wall.closed = config.wall.closed
         self.pipeline.gate = self.gate
         authority.pipeline = self.pipeline
         if self.replica is not None:
@@ -215,26 +217,15 @@ class Node:
         self.pipeline.large_threshold = ports.large_threshold
         self.pipeline.large_bytes_max = ports.large_bytes_max
         self.throttle = self.pipeline.throttle = throttle_of(config.tokens)
-        outstanding_max = ports.outstanding_max
-        if ports.throttle_max_requests:
-            outstanding_max = min(outstanding_max, ports.throttle_max_requests)
         self.port = ClientPort(
             self.pipeline,
-            PortLimits(
-                ports.total_max,
-                ports.per_host_max,
-                ports.frame_bytes_max,
-                outstanding_max,
-                ports.sessionless_ms,
-                ports.backlog,
-                ports.throttled_op_wait_ms,
-                ports.keep_alive,
-            ),
+            port_limits(ports),
             self.end_turn,
             self.answer_word,
             self.identify,
             wall_ms,
             self.refusals.note,
+            self.wake,
         )
         if self.peering is not None:
             self.peering.attach(self.port.poll, monotonic_ms())
@@ -382,8 +373,9 @@ class Node:
         """Sync what was taken in, close the ports. Sessions stay: their clients come back."""
         self.tell_journal("serverStop", journal.INVOKED, self._started)
         self.serving = False
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._wake):
+            if timer is not None:
+                timer.cancel()
         self.loop.remove_reader(self.port.epoll.fileno())
         self.port.stop_listening()
         deadline = time.monotonic() + 5.0
@@ -539,6 +531,10 @@ class Node:
                 "a defect of this server: it stops rather than go on with a doubtful state"
             )
             self.fail(error)
+
+    def wake(self, after_s: float) -> None:
+        """Have a turn then, whether something comes or not."""
+        self._wake = self.loop.call_later(after_s, self.turn)
 
     def renew_certificates(self, stores: StoreWatch) -> None:
         """Take new certificates for new connections; bad ones are told, and the old ones stay."""

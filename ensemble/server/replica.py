@@ -262,6 +262,9 @@ class Replica(Ordering):
         else:
             assert isinstance(decoded, LoggedTxn)
             self.commit_learned(decoded)
+            feed = self.get_pipeline().feed
+            if feed is not None:
+                feed.on_committed(proposal.zxid, proposal.payload)
         self.recents.append(proposal)
         self.txns_since_snapshot += 1
         if (
@@ -388,6 +391,7 @@ class Replica(Ordering):
 
     def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
         if self.state == peers.LEADING:
+            self.take_before(session_id)
             if session_id in self.tree.sessions:
                 self.owners.by_session[int(session_id)] = int(self.sid)
             return True
