@@ -26,6 +26,7 @@ from ensemble.server.observe_config import (
 )
 from ensemble.server.properties import logical_lines, parse_properties, split_key, unescape
 from ensemble.server.quorum_config import QuorumOptions, read_quorum
+from ensemble.server.tenancy_config import WallOptions, wall
 
 COMMAND_URL: Final = re.compile(r"(/[\w.~-]+)+")
 
@@ -69,6 +70,8 @@ class ClientPorts:
     large_threshold: int = -1
     large_bytes_max: int = 104_857_600
     keep_alive: bool = False
+    is_fair: bool = True
+    rate_wait_ms: int = 500
     unified: bool = False
     reload_certificates: bool = False
 
@@ -201,6 +204,7 @@ class Config:
     access: AccessOptions
     observe: ObserveOptions
     telemetry: TelemetryOptions
+    wall: WallOptions
     audit: AuditOptions
     quorum: QuorumOptions | None = None  # None: this server stands alone
     quorum_tls: TlsOptions | None = None
@@ -272,6 +276,7 @@ def build(keys: Keys, text: str, properties: dict[str, str], path: str = "") -> 
         access=access(keys, keys.flag("admin.forceHttps", False)),
         observe=observe(keys),
         telemetry=telemetry(keys),
+        wall=wall(keys),
         audit=read_audit(keys, data_dir),
         quorum=quorum,
         quorum_tls=quorum_tls if quorum is not None and quorum.tls_wanted else None,
@@ -333,6 +338,8 @@ def client_ports(keys: Keys) -> ClientPorts:
         keep_alive=keys.flag("clientTcpKeepAlive", False),
         unified=keys.flag("client.portUnification", False),
         reload_certificates=keys.flag("client.certReload", False),
+        is_fair=keys.one_of("ensemble.tenancy.fairness", "on", ("on", "off")) == "on",
+        rate_wait_ms=keys.number("ensemble.tenancy.throttleWaitMs", 500, 0, 60_000),
     )
 
 

@@ -203,5 +203,8 @@ class ConnectionTable:
             self.stats.on_update(latency_ms)
         else:
             self.stats.on_read(latency_ms)
+        tenant = conn.seat.tenant if pending is None else pending.seat.tenant
+        if tenant is not None and tenant.rates.is_limited:
+            tenant.rates.sent(size)
         if self.gate is not None:
             self.gate.on_sent(conn, pending, op, error, size)

@@ -27,6 +27,9 @@ NOT_SERVING: Final = "This ZooKeeper instance is not currently serving requests"
 RELEASED_ON: Final = "2026-11-21 00:00 UTC"
 VERSION: Final = f"3.9.5-ensemble-{__version__}, built on {RELEASED_ON}"
 ALWAYS: Final = ("srvr",)
+# What these tell of clients and paths is some tenant's: they are for the admin port.
+WALLED: Final = ("dump", "cons", "wchp", "wchc")
+WORDS_KEY: Final = "ensemble.tenancy.words=open"
 TELNET_INTERRUPT: Final = b"\xff\xf4\xff\xfd"
 
 
@@ -53,7 +56,19 @@ def answer(node: "Node", first: bytes) -> bytes | None:
         return (NOT_SERVING + ("" if word == "hash" else "\n")).encode()
     if word == "stmk":
         node.trace_mask = int.from_bytes(first[4:12], "big", signed=True)
+    if word in WALLED and is_walled(node):
+        return behind_the_wall(node, word).encode()
     return command(node).encode("utf-8", "surrogateescape")
+
+
+def is_walled(node: "Node") -> bool:
+    """Whether some tenant is not to be seen by whoever reaches the client port."""
+    return node.directory.enforcing > 0 and not node.config.wall.words_open
+
+
+def behind_the_wall(node: "Node", word: str) -> str:
+    url = node.config.admin.command_url
+    return f"{word} names what belongs to tenants: ask the admin port, {url}, or set {WORDS_KEY}\n"
 
 
 def ruok(node: "Node") -> str:
@@ -121,7 +136,10 @@ def brief(conn: Connection) -> str:
 
 def stat(node: "Node") -> str:
     lines = [version_lines(node), "Clients:\n"]
-    lines += [brief(conn) + ")\n" for conn in node.pipeline.connections.values()]
+    if is_walled(node):
+        lines.append(" " + behind_the_wall(node, "this"))
+    else:
+        lines += [brief(conn) + ")\n" for conn in node.pipeline.connections.values()]
     return "".join(lines) + "\n" + server_lines(node)
 
 

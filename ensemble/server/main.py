@@ -147,7 +147,8 @@ def loop_factory() -> type[asyncio.AbstractEventLoop]:
 
 
 async def run_node(config: Config) -> int:
-    from ensemble.server.node import AdminPortError, Node
+    from ensemble.server.admin_open import AdminPortError
+    from ensemble.server.node import Node
 
     node = Node(config)
     loop = asyncio.get_running_loop()

@@ -233,6 +233,17 @@ class Ordering(Host, Authority):
                 turns.on_ordered(waiting.flow, zxid)
         turns.end_turn(now_us)
 
+    def take_before(self, session_id: i64) -> None:
+        """A client has come with a session from elsewhere: order what it asked for there."""
+        turns = self.turns
+        while int(session_id) in turns.by_session and self.is_open():
+            waiting = turns.next_before(session_id)
+            if waiting is None:
+                break
+            zxid = self.take(waiting.request, waiting.sid)
+            if zxid > 0:
+                turns.on_ordered(waiting.flow, zxid)
+
     def take(self, request: WriteRequest, sid: i64) -> i64:
         """Order a request whose turn it is, whatever is wrong with it. Its zxid, 0 for a sync."""
         op = request.op
@@ -299,6 +310,7 @@ class Ordering(Host, Authority):
     # Leader: sessions at learners
 
     def on_revalidate(self, sid: i64, session_id: i64, timeout_ms: i64) -> bool:
+        self.take_before(session_id)
         pipeline = self.get_pipeline()
         session = pipeline.tracker.get(int(session_id))
         if session is None:

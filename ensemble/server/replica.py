@@ -391,6 +391,7 @@ class Replica(Ordering):
 
     def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
         if self.state == peers.LEADING:
+            self.take_before(session_id)
             if session_id in self.tree.sessions:
                 self.owners.by_session[int(session_id)] = int(self.sid)
             return True

@@ -19,6 +19,7 @@ from ensemble.up import folder as files
 from ensemble.up.control import NodeReport
 from ensemble.up.errors import RefusedError, StartError
 from ensemble.up.folder import NodeFiles
+from ensemble.up.operator import KEY_FILE, TRUSTED_FILE, kept_key, make_registry
 from ensemble.up.ports import HOST, Wanted, check, is_open, next_free
 from ensemble.up.process import ENDED, Process
 from ensemble.up.status import SILENT, NodeStatus, Summary, look, summarize
@@ -53,6 +54,7 @@ class Supervisor:
         self.folder: Final = folder
         self.nodes: Final = {node.sid: node for node in nodes}
         self.console_port: Final = console_port  # 0: no console
+        self.key: Final = kept_key(folder)  # the operator's
         self.processes: Final[dict[str, Process]] = {}
         self.statuses: dict[int, NodeStatus] = {}
         self.stopping: Final = asyncio.Event()
@@ -82,6 +84,7 @@ class Supervisor:
         command = [
             *(sys.executable, "-m", "ensemble.server.main", "server"),
             f"-Dzookeeper.DigestAuthenticationProvider.superDigest={digest}",
+            f"-Dzookeeper.ensemble.operator.keys={self.folder / TRUSTED_FILE}",
             str(node.config_path),
         ]
         return Process(node.name, command, node.log_path, {})
@@ -122,21 +125,25 @@ class Supervisor:
     async def run(self) -> int:
         """Until `stop`, or until no node is left; the exit status."""
         began_s = time.monotonic()
-        watching = asyncio.create_task(self.watch())
+        tasks = [asyncio.create_task(self.watch())]
         try:
             await self.until_ready(began_s)
+            if self.is_ready:
+                tasks.append(asyncio.create_task(self.look_for_tenants()))
             while not self.stopping.is_set():
                 self.look_after()
-                if watching.done():
-                    watching.result()  # a defect: not to be lost in a task that nobody awaits
+                for task in tasks:
+                    if task.done():
+                        task.result()  # a defect: not to be lost in a task that nobody awaits
                 if all(p.state == ENDED for p in self.processes.values() if p.name != "console"):
                     raise StartError("No node is left: see the lines above.")
                 await self.pause(POLL_S)
             return 0
         finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
     async def pause(self, seconds: float) -> None:
         """Sleep, unless it is time to stop."""
@@ -179,6 +186,17 @@ class Supervisor:
         if admin:
             say(f"  Admin, {admin[0].name}        http://{HOST}:{admin[0].admin_port}/commands")
         say(f"\n  Data and logs in {self.folder}. Ctrl-C stops everything.\n")
+
+    async def look_for_tenants(self) -> None:
+        """Make the registry where there is none; the nodes serve whether that goes or not."""
+        why = await make_registry(self.hosts(), self.key)
+        if why:
+            news(f"there is no registry of tenants, the next start tries again: {why}")
+            return
+        key = self.folder / KEY_FILE
+        server = f"{HOST}:{next(iter(self.nodes.values())).client_port}"
+        say("  A tenant, its credential is shown once:")
+        say(f"    ensemble tenant -s {server} --key {key} create <name>\n")
 
     def look_after(self) -> None:
         """Notice who has ended, start again who is due."""

@@ -520,17 +520,19 @@ class Leader:
 
     def sync(self, sid: i64, session_id: i64) -> None:
         """A client of server `sid` wants everything that was written before now."""
-        pings: dict[int, int] = {}
-        for other in self.by_sid.values():
-            if other.stage == FOLLOWING and not other.is_observer:
-                pings[int(other.sid)] = int(other.pings_sent) + 1
-        self.syncs.append(PendingSync(sid, session_id, self.broadcast.proposed(), pings))
+        sync = PendingSync(sid, session_id, self.broadcast.proposed())
+        sync.note_pings(self.by_sid)
+        self.syncs.append(sync)
         self.syncs_waiting_for_ping = True
         if self.configuration.is_quorum({int(self.sid)}):
             self.answer_syncs()
 
     def answer_syncs(self) -> None:
-        while self.syncs and self.is_confirmed(self.syncs[0]):
+        while self.syncs and self.syncs[0].zxid <= self.broadcast.committed:
+            confirmed = self.syncs[0].confirmed_by(self.by_sid)
+            confirmed.add(int(self.sid))
+            if not self.configuration.is_quorum(confirmed):
+                return
             sync = self.syncs.pop(0)
             if sync.sid == self.sid:
                 self.host.on_synced(sync.session_id)
@@ -538,16 +540,6 @@ class Leader:
                 learner = self.by_sid.get(int(sync.sid))
                 if learner is not None and learner.stage == FOLLOWING:
                     learner.send_synced(sync.session_id)
-
-    def is_confirmed(self, sync: PendingSync) -> bool:
-        if sync.zxid > self.broadcast.committed:
-            return False
-        confirmed: set[int] = {int(self.sid)}
-        for sid, wanted in sync.pings.items():
-            learner = self.by_sid.get(sid)
-            if learner is not None and learner.pings_answered >= wanted:
-                confirmed.add(sid)
-        return self.configuration.is_quorum(confirmed)
 
     # Time
 

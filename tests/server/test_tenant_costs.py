@@ -8,7 +8,8 @@ import pytest
 from kazoo.exceptions import NoNodeError
 from prometheus_client.parser import text_string_to_metric_families
 
-from ensemble.server.tenant_metrics import Named, escaped, labels
+from ensemble.server.metrics import escaped
+from ensemble.server.tenant_metrics import Named, labels
 from tests.harness import Node
 from tests.server import tenant_steps as steps
 

@@ -2,25 +2,42 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ensemble.admin import provision
 from ensemble.admin.draft import Draft
-from ensemble.client import OPEN_ACL, AuthFailedError, Client, DigestMd5, NoAuthError
-from tests.harness import Node, RawClient
+from ensemble.client import (
+    CREATOR_ACL,
+    OPEN_ACL,
+    Acl,
+    AuthFailedError,
+    Client,
+    DigestMd5,
+    Id,
+    InvalidAclError,
+    NoAuthError,
+)
+from tests.harness import Node, RawClient, create_body, set_body, text
 from tests.server.starting import until
 from tests.tenants import (
     AUTH_FAILED,
+    CREATE,
+    GET,
     KEY,
+    NO_AUTH,
+    PING,
+    SET,
     is_closed,
     make_tenants,
     operator,
     present,
+    send_auth,
     session_name,
     start_trusting,
+    tenant_client,
     whoami,
 )
 
@@ -31,22 +48,6 @@ TENANTS = "/zookeeper/tenants"
 @pytest.fixture
 def tenant_node(start_node: Callable[..., Node], tmp_path: Path) -> Node:
     return start_trusting(start_node, tmp_path / "keys")
-
-
-@pytest.fixture
-def connect() -> Iterator[Callable[..., RawClient]]:
-    """Raw connections with sessions; closed when the test ends."""
-    clients: list[RawClient] = []
-
-    def make(port: int, **session: object) -> RawClient:
-        client = RawClient(port)
-        clients.append(client)
-        assert client.connect(**session)  # type: ignore[arg-type]
-        return client
-
-    yield make
-    for client in clients:
-        client.close()
 
 
 async def bindings(address: str, slug: str) -> list[str]:
@@ -194,14 +195,20 @@ async def test_a_role_changes_on_running_connections(tenant_node: Node, connect:
     client = connect(tenant_node.port)
     assert present(client, "tenant", tokens["payments"]) == 0
     async with operator(tenant_node.address) as admin:
-        for role in ("admin", "reader"):
+        closed = (Acl(0, Id("world", "anyone")),)
+        await admin.create("/tenants/payments/closed", b"x", acl=closed)
+        may = {"writer": (NO_AUTH, 0), "admin": (0, 0), "reader": (NO_AUTH, NO_AUTH)}
+        for xid, role in enumerate(("writer", "admin", "reader", "writer"), 1):
 
             def change(draft: Draft, role: str = role) -> None:
                 draft.credential("app").role = role
 
             await provision.update(admin, "payments", change)
-            ids = whoami(client)
-            assert ("tenant", "app@payments") in ids
+            assert ("tenant", "app@payments") in whoami(client)
+            client.request(xid, GET, text("/closed") + b"\0")
+            read = client.reply()[2]
+            client.request(xid, CREATE, create_body(f"/{xid}"))
+            assert (read, client.reply()[2]) == may[role], role
 
 
 async def test_a_draining_tenant_takes_no_new_sessions(tenant_node: Node, connect: Connect) -> None:
@@ -283,3 +290,91 @@ async def test_the_registry_is_closed_to_everybody_else(tenant_node: Node) -> No
                 with pytest.raises(NoAuthError):
                     await refused
     assert tokens
+
+
+async def test_one_session_more_than_the_limit_is_refused(
+    tenant_node: Node, connect: Connect
+) -> None:
+    """The limit of sessions, where bindings are prepared; a closed one makes room."""
+    tokens = await make_tenants(tenant_node.address, "payments", limits={"sessions": 2})
+    clients = [connect(tenant_node.port) for _ in range(3)]
+    for client in clients[:2]:
+        assert present(client, "tenant", tokens["payments"]) == 0
+    assert present(clients[2], "tenant", tokens["payments"]) == AUTH_FAILED
+    assert is_closed(clients[2])
+    until(lambda: "QuotaExceeded" in tenant_node.log())
+    again = connect(
+        tenant_node.port, session_id=clients[0].session_id, password=clients[0].password
+    )
+    assert present(again, "tenant", tokens["payments"]) == 0
+    clients[1].request(1, -11)
+    assert clients[1].reply()[2] == 0
+    assert present(connect(tenant_node.port), "tenant", tokens["payments"]) == 0
+
+
+async def test_what_is_pipelined_behind_a_credential_runs_as_the_tenant(
+    tenant_node: Node, connect: Connect
+) -> None:
+    """Nothing overtakes the binding; replies come in order."""
+    tokens = await make_tenants(tenant_node.address, "payments")
+    client = connect(tenant_node.port)
+    send_auth(client, "tenant", tokens["payments"])
+    for xid in range(1, 51):
+        client.request(xid, CREATE, create_body(f"/n{xid}"))
+    client.request(51, PING)
+    assert client.reply()[0] == -4
+    for xid in range(1, 51):
+        got, _, error, _ = client.reply()
+        assert (got, error) == (xid, 0)
+    assert client.reply()[0] == -2
+    async with operator(tenant_node.address) as admin:
+        assert len(await admin.children("/tenants/payments")) == 50
+
+
+async def test_before_its_credential_a_bound_session_may_only_ping(
+    tenant_node: Node, connect: Connect
+) -> None:
+    tokens = await make_tenants(tenant_node.address, "payments")
+    client = connect(tenant_node.port)
+    assert present(client, "tenant", tokens["payments"]) == 0
+    again = connect(tenant_node.port, session_id=client.session_id, password=client.password)
+    for xid, op, body in (
+        (1, CREATE, create_body("/x")),
+        (2, GET, text("/") + b"\0"),
+        (3, SET, set_body("/", b"")),
+        (4, 8, text("/") + b"\0"),
+    ):
+        again.request(xid, op, body)
+        assert again.reply()[2] == NO_AUTH, op
+    again.request(-2, PING)
+    assert again.reply()[2] == 0
+    assert present(again, "tenant", tokens["payments"]) == 0
+    again.request(5, CREATE, create_body("/x"))
+    assert again.reply()[2] == 0
+
+
+async def test_acls_of_scheme_tenant_name_credentials(tenant_node: Node) -> None:
+    """`auth` stands for the credential by its name, which outlives its secrets."""
+    tokens = await make_tenants(tenant_node.address, "payments")
+    address = tenant_node.address
+    async with operator(address) as admin:
+        other = await provision.add_credential(admin, "payments", "other", "writer")
+        async with tenant_client(address, tokens["payments"]) as owner:
+            await owner.create("/mine", b"x", acl=CREATOR_ACL)
+            acl, _ = await owner.get_acl("/mine")
+            assert acl == [Acl(31, Id("tenant", "app@payments"))]
+            shared = [Acl(31, Id("tenant", "app@payments")), Acl(1, Id("tenant", "other@payments"))]
+            await owner.create("/shared", b"y", acl=shared)
+            for bad in ("app", "app@", "@payments", "APP@payments", "a@b@payments", "operator"):
+                with pytest.raises(InvalidAclError):
+                    await owner.create("/bad", b"", acl=[Acl(31, Id("tenant", bad))])
+            with pytest.raises(InvalidAclError):
+                await owner.create("/bad", b"", acl=[Acl(31, Id("operator", "alice"))])
+        async with tenant_client(address, other.token.encode()) as user:
+            assert (await user.get("/shared"))[0] == b"y"
+            for refused in (user.get("/mine"), user.set("/shared", b"")):
+                with pytest.raises(NoAuthError):
+                    await refused
+        new = await provision.rotate_credential(admin, "payments", "app", overlap_ms=0)
+        async with tenant_client(address, new.token.encode()) as owner:
+            assert (await owner.get("/mine"))[0] == b"x"

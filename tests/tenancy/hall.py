@@ -138,6 +138,7 @@ class Guest:
         self.xid = 0
         self.unread = b""
         self.events: list[tuple[int, bytes]] = []
+        self.heard: list[Reply | tuple[int, bytes]] = []  # both kinds, as they came
 
     def send(self, op: int, body: bytes = b"", xid: int | None = None) -> int:
         if xid is None:
@@ -161,8 +162,10 @@ class Guest:
                 kind = int(reader.read_int())
                 reader.read_int()
                 self.events.append((kind, reader.read_path()))
+                self.heard.append(self.events[-1])
             else:
                 found.append(reply)
+                self.heard.append(reply)
         return found
 
     def ask(self, op: int, body: bytes = b"") -> Reply:

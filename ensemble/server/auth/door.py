@@ -23,7 +23,13 @@ from ensemble.server.auth.providers import (
     X509Scheme,
 )
 from ensemble.server.auth.sasl_digest_md5 import DigestMd5, SaslFailed
-from ensemble.server.auth.tenants import SCHEMES, TenantDoor, TenantScheme, load_operator_keys
+from ensemble.server.auth.tenants import (
+    SCHEMES,
+    OperatorScheme,
+    TenantDoor,
+    TenantScheme,
+    load_operator_keys,
+)
 from ensemble.server.clock import wall_ms
 from ensemble.server.config import AuthOptions
 from ensemble.server.connection import Connection
@@ -65,7 +71,12 @@ class Door:
         self.passwords: Final = session_passwords
         self.stats: Final = stats
         self.providers: Final[dict[str, AuthProvider]] = {}
-        self.schemes: Final[list[Scheme]] = [WorldScheme(), IpScheme(), TenantScheme()]
+        self.schemes: Final[list[Scheme]] = [
+            WorldScheme(),
+            IpScheme(),
+            TenantScheme(),
+            OperatorScheme(),
+        ]
         self.tenants: Final = TenantDoor(Directory() if directory is None else directory, wall_ms)
         self.x509: X509Provider | None = None
         self.users: dict[str, str] | None = None

@@ -45,6 +45,15 @@ class TenantScheme(Scheme):
         return is_principal(id)
 
 
+class OperatorScheme(Scheme):
+    """`operator:alice`: shown by whoAmI, never in an ACL, since an operator's name is no tenant's
+    to write down.
+    """
+
+    def __init__(self) -> None:
+        self.name = OPERATOR_SCHEME
+
+
 @final
 class TenantDoor:
     """Takes auth packets of the schemes `tenant` and `operator`, and SASL users `name@slug`."""
