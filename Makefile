@@ -12,7 +12,7 @@ STAMPS := $(VENV)/stamps
 WORKERS ?= 2
 PYTEST := $(PY) -m pytest -q
 
-.PHONY: help install run test format lint types compile unit integration bench failover scale chaos \
+.PHONY: help install run test format lint types compile unit integration bench failover scale neighbour chaos \
         fuzz sim sim-long sim-bugs kazoo check clean lock
 
 help:  ## this list
@@ -82,6 +82,9 @@ failover: $(STAMPS)/dev compile  ## how long writes stop when the leader is kill
 scale: $(STAMPS)/dev compile  ## ten thousand sessions, thousands of connections, five members, an observer
 	$(PY) -m benchmarks.scale $(ARGS)
 
+neighbour: $(STAMPS)/dev compile  ## what a quiet tenant notices of a noisy one: make neighbour ARGS="--seconds 600"
+	$(PY) -m benchmarks.neighbour $(ARGS)
+
 chaos: $(STAMPS)/dev compile  ## real processes are hurt under load: make chaos SECONDS=300 SEED=7 ARGS="--software mixed"
 	$(PY) -m tests.chaos.run --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
@@ -116,5 +119,5 @@ lock: $(STAMPS)/dev  ## resolve the dependencies anew; needs `uv`
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --extra console --extra build pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --extra console --extra build --extra dev -c requirements.lock \
+	  --no-emit-index-url --extra console --extra build --extra otel --extra dev -c requirements.lock \
 	  pyproject.toml -o requirements-dev.lock

@@ -12,22 +12,16 @@
  *
  * Each thread owns its connections, its epoll and its histogram; nothing is shared while measuring.
  */
-#include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "generator.h"
+
 enum op { GET, SET, CREATE, MIXED, ECHO };
-enum { AUTH_XID = -4, OP_AUTH = 100, PING_XID = -2, OP_CREATE = 1, OP_GET = 4, OP_SET = 5, OP_PING = 11, OP_CLOSE = -11 };
-enum { BUFFER = 1 << 20, WINDOW_MAX = 1024, SUB_BITS = 5, BUCKETS = 64 << SUB_BITS, PORTS_MAX = 16 };
+enum { PING_XID = -2, OP_CREATE = 1, OP_GET = 4, OP_SET = 5, OP_PING = 11, OP_CLOSE = -11 };
+enum { BUFFER = 1 << 20, WINDOW_MAX = 1024, PORTS_MAX = 16 };
 #define ECHO_BYTES 61
 
 struct connection {
@@ -48,43 +42,6 @@ struct worker {
 static int ports[PORTS_MAX], port_count, opened, total, window, threads, payload, keys;
 static enum op op;
 static uint64_t begin_ns, end_ns, run_tag;
-
-static void die(const char *what) {
-  fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
-  exit(1);
-}
-
-static uint64_t now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static int bucket_of(uint64_t ns) {
-  if (ns < (1u << SUB_BITS)) return (int)ns;
-  int shift = 63 - __builtin_clzll(ns) - SUB_BITS;
-  return ((shift + 1) << SUB_BITS) + (int)((ns >> shift) & ((1u << SUB_BITS) - 1));
-}
-
-static uint64_t value_of(int bucket) {
-  int shift = (bucket >> SUB_BITS) - 1;
-  if (shift < 0) return (uint64_t)bucket;
-  return ((1ull << SUB_BITS) + (uint64_t)(bucket & ((1 << SUB_BITS) - 1))) << shift;
-}
-
-/* Writing requests: big-endian, a length in front of everything. */
-
-static char *put32(char *at, uint32_t value) {
-  value = htonl(value);
-  memcpy(at, &value, 4);
-  return at + 4;
-}
-
-static char *put_text(char *at, const char *text, int size) {
-  at = put32(at, (uint32_t)size);
-  memcpy(at, text, (size_t)size);
-  return at + size;
-}
 
 static char *put_data(char *at) {
   at = put32(at, (uint32_t)payload);
@@ -195,34 +152,6 @@ static int replies(struct worker *w, struct connection *c, int any_error) {
   return count;
 }
 
-static void receive_all(int fd, char *into, ssize_t size, const char *what) {
-  for (ssize_t got = 0; got < size;) {
-    ssize_t n = recv(fd, into + got, (size_t)(size - got), 0);
-    if (n <= 0) die(what);
-    got += n;
-  }
-}
-
-/* LOAD_AUTH: an auth packet, and its reply, which is a header alone. */
-static void authenticate(int fd) {
-  const char *text = getenv("LOAD_AUTH");
-  if (!text) return;
-  const char *blank = strchr(text, ' ');
-  if (!blank || strlen(text) > 400) die("LOAD_AUTH is no `scheme auth`");
-  char packet[512], *at = packet + 4, answer[20];
-  uint32_t error;
-  at = put32(at, (uint32_t)AUTH_XID);
-  at = put32(at, OP_AUTH);
-  at = put32(at, 0);
-  at = put_text(at, text, (int)(blank - text));
-  at = put_text(at, blank + 1, (int)strlen(blank + 1));
-  put32(packet, (uint32_t)(at - packet - 4));
-  if (send(fd, packet, (size_t)(at - packet), 0) != at - packet) die("send");
-  receive_all(fd, answer, sizeof answer, "the credential was not taken");
-  memcpy(&error, answer + 16, 4);
-  if (error) { errno = 0; die("the credential was refused"); }
-}
-
 static void open_connection(struct connection *c) {
   int port = ports[opened++ % port_count];
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
@@ -280,13 +209,6 @@ static void make_keys(void) {
     open -= replies(&w, &c, 1);
   }
   close(c.fd);
-}
-
-static uint64_t quantile(uint64_t *buckets, uint64_t count, double q) {
-  uint64_t wanted = (uint64_t)(q * (double)count), seen = 0;
-  for (int i = 0; i < BUCKETS; i++)
-    if ((seen += buckets[i]) > wanted) return value_of(i);
-  return 0;
 }
 
 int main(int argc, char **argv) {

@@ -1,4 +1,7 @@
-"""The load generator `load.c` as a function: built once, run on one or several servers."""
+"""The load generator `load.c` as a function: built once, run on one or several servers.
+
+`neighbour.c` is built here, too; `neighbour` runs it.
+"""
 
 import json
 import os
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 SOURCE: Final = Path(__file__).parent / "load.c"
+NEIGHBOUR_SOURCE: Final = Path(__file__).parent / "neighbour.c"
 PAYLOAD_BYTES: Final = 100
 KEYS: Final = 1_000
 CONNECT_TIMEOUT_S: Final = 120  # for the connections and the keys, before the load begins
@@ -68,10 +72,20 @@ class Load:
 
 def build_load(folder: Path) -> Load | None:
     """Compile the generator into `folder`; None without a C compiler."""
+    program = build(SOURCE, folder)
+    return None if program is None else Load(program)
+
+
+def build_neighbour(folder: Path) -> Path | None:
+    """The same with the generator for `neighbour`."""
+    return build(NEIGHBOUR_SOURCE, folder)
+
+
+def build(source: Path, folder: Path) -> Path | None:
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    program = folder / "load"
-    subprocess.run([compiler, "-O2", "-pthread", "-o", str(program), str(SOURCE)], check=True)
-    return Load(program)
+    program = folder / source.stem
+    subprocess.run([compiler, "-O2", "-pthread", "-o", str(program), str(source)], check=True)
+    return program

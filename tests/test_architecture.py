@@ -45,7 +45,7 @@ LAYERS: dict[str, set[str]] = {
 }
 PURE = ("ensemble/wire", "ensemble/tree", "ensemble/zab", "ensemble/tenancy")
 IMPURE_MODULES = {"asyncio", "os", "random", "select", "socket", "subprocess", "threading", "time"}
-HEAVY_MODULES = ("aiohttp", "click", "cryptography", "django", "jks", "uvloop")
+HEAVY_MODULES = ("aiohttp", "click", "cryptography", "django", "jks", "opentelemetry", "uvloop")
 
 
 def sources(folder: str) -> list[Path]:

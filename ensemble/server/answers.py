@@ -10,6 +10,7 @@ from librt.strings import BytesWriter, write_i32_be, write_i64_be
 from mypy_extensions import i64
 
 from ensemble.server.connection import Connection
+from ensemble.server.namespaces import Namespaces
 from ensemble.tenancy.directory import Directory
 from ensemble.tenancy.identity import TENANT_SCHEME
 from ensemble.tenancy.seat import Seat
@@ -60,7 +61,7 @@ def write_znode_stat(out: BytesWriter, tree: DataTree, node: Znode, more_childre
 class Answers:
     """Answers every request that needs no transaction. `answer` gives 0, or the error to reply."""
 
-    __slots__ = ("schemes", "sight", "tree", "watches", "watches_max")
+    __slots__ = ("namespaces", "schemes", "sight", "tree", "watches", "watches_max")
 
     def __init__(
         self, tree: DataTree, schemes: AclSchemes, watches: WatchTable, watches_max: int
@@ -69,6 +70,7 @@ class Answers:
         self.schemes: Final = schemes
         self.watches: Final = watches
         self.watches_max: Final = watches_max  # per connection
+        self.namespaces: Final = Namespaces()
         self.sight = Sight(Directory())  # without a wall everybody sees everything
 
     def answer(
@@ -113,10 +115,15 @@ class Answers:
         return err
 
     def watches_full(self, conn: Connection) -> bool:
-        """Whether a connection watches as many paths as it may (ensemble.watchesPerConnectionMax).
+        """Whether a connection watches as many paths as it may (ensemble.watchesPerConnectionMax),
+        or its tenant's connections here as many as this server may let them.
 
         What it registers again after a reconnect (setWatches) is not refused: it was let in once.
         """
+        seat = conn.seat
+        tenant = seat.tenant
+        if tenant is not None and seat.view is not None and not tenant.may_watch():
+            return True
         return 0 < self.watches_max <= self.watches.count_of(conn.id)
 
     def readable(self, node: Znode, ids: list[Id]) -> bool:
@@ -153,6 +160,7 @@ class Answers:
         write_buffer(out, node.data)
         write_znode_stat(out, self.tree, node, self.more_children(path, ids, seat))
         end_frame(out, start)
+        self.namespaces.read.add(path, len(path) + node.data_bytes())
         return 0
 
     def exists(self, conn: Connection, xid: i64, reader: Reader, ids: list[Id], seat: Seat) -> int:
@@ -191,7 +199,9 @@ class Answers:
             self.watches.add_child(conn.id, path)
         out = conn.out
         start = begin_reply(out, xid, self.tree.last_zxid, 0)
+        begin = len(out)
         self.write_children(out, path or b"/", node, ids, seat)
+        self.namespaces.read.add(path, len(path) + len(out) - begin)
         if op == codes.OP_GET_CHILDREN2:
             write_znode_stat(out, self.tree, node, self.more_children(path, ids, seat))
         end_frame(out, start)

@@ -59,6 +59,17 @@ class AuditDesk:
         if self.anchor is not None:
             self.anchor.on_tick(time.monotonic())
 
+    def counters(self) -> dict[str, int]:
+        """For metrics. What is missing is told in the journal, too, with its transactions."""
+        process = self.process
+        return {
+            "audit_lines": process.lines,
+            "audit_missing": process.missing,
+            "audit_dropped": int(self.tap.dropped_total),
+            "audit_process_restarts": process.restarts,
+            "audit_anchor_failures": 0 if self.anchor is None else self.anchor.failures,
+        }
+
     def stop(self, zxid: int) -> None:
         """Have everything written that was told, then end the process."""
         self.tap.on_stop(zxid)

@@ -26,3 +26,5 @@ def commit_prepared(
     if journal is not None:
         journal.on_committed(header, int(prepared.error), prepared.txn, applied)
     pipeline.on_committed(header, prepared.error, applied)
+    if pipeline.feed is not None:
+        pipeline.feed.on_committed(header.zxid, prepared.payload)

@@ -70,6 +70,8 @@ class ClientPorts:
     large_threshold: int = -1
     large_bytes_max: int = 104_857_600
     keep_alive: bool = False
+    is_fair: bool = True
+    rate_wait_ms: int = 500
     unified: bool = False
     reload_certificates: bool = False
 
@@ -336,6 +338,8 @@ def client_ports(keys: Keys) -> ClientPorts:
         keep_alive=keys.flag("clientTcpKeepAlive", False),
         unified=keys.flag("client.portUnification", False),
         reload_certificates=keys.flag("client.certReload", False),
+        is_fair=keys.one_of("ensemble.tenancy.fairness", "on", ("on", "off")) == "on",
+        rate_wait_ms=keys.number("ensemble.tenancy.throttleWaitMs", 500, 0, 60_000),
     )
 
 

@@ -6,6 +6,7 @@ from librt.strings import BytesWriter
 from mypy_extensions import i64, mypyc_attr
 
 from ensemble.server.stats import ConnectionStats
+from ensemble.tenancy.fairness import Flow
 from ensemble.tenancy.identity import Grant
 from ensemble.tenancy.seat import OUTSIDE, Seat
 from ensemble.tree.sessions import Session
@@ -41,6 +42,8 @@ class Pending:
     __slots__ = (
         "arrived_us",
         "body_at",
+        "cost",
+        "flow",
         "ids",
         "next",
         "op",
@@ -75,6 +78,8 @@ class Pending:
         self.taken_us: Final = taken_us
         self.body_at: Final[i64] = 0 if reader is None else reader.at
         self.next: Pending | None = None
+        self.flow: Flow | None = None  # whose `ahead` it counts in, with `cost`
+        self.cost: i64 = 0
 
 
 @final
@@ -111,6 +116,10 @@ class PendingQueue:
             self.last = None
         first.next = None
         self.count -= 1
+        flow = first.flow
+        if flow is not None:
+            flow.ahead -= first.cost
+            first.flow = None
         return first
 
     def clear(self) -> None:

@@ -24,6 +24,7 @@ from ensemble.server.contracts import (
     Authority,
     Bindings,
     Door,
+    Feed,
     Gate,
     Journal,
     LocalSessions,
@@ -59,6 +60,7 @@ class ConnectionTable:
         "door",
         "enforced",
         "epoch_zxid",
+        "feed",
         "gate",
         "journal",
         "large",
@@ -113,6 +115,7 @@ class ConnectionTable:
         self.gate: Gate | None = None
         self.bindings: Bindings | None = None
         self.audit: Audit | None = None
+        self.feed: Feed | None = None
         self.asked: Reader | None = None  # the request that is looked at, as the client wrote it
         self.journal: Journal | None = None
         self.throttle: Throttle | None = None
@@ -200,5 +203,8 @@ class ConnectionTable:
             self.stats.on_update(latency_ms)
         else:
             self.stats.on_read(latency_ms)
+        tenant = conn.seat.tenant if pending is None else pending.seat.tenant
+        if tenant is not None and tenant.rates.is_limited:
+            tenant.rates.sent(size)
         if self.gate is not None:
             self.gate.on_sent(conn, pending, op, error, size)

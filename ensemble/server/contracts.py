@@ -271,6 +271,19 @@ class Audit:
         raise NotImplementedError
 
 
+@trait
+class Feed:
+    """Somebody reads the change feed (`feed.FeedHub`); else the pipeline has none."""
+
+    def on_committed(self, zxid: i64, payload: bytes) -> None:
+        """A transaction is applied, as the log has it."""
+        raise NotImplementedError
+
+    def on_serving(self) -> None:
+        """Clients are taken (again), perhaps with another tree."""
+        raise NotImplementedError
+
+
 class Door(Protocol):
     """Identity: what auth packets, SASL tokens and session passwords are worth."""
 

@@ -12,7 +12,7 @@ from ensemble.server.bindings import TenantBindings
 from ensemble.server.connection import Connection, Pending
 from ensemble.server.contracts import Gate
 from ensemble.server.pipeline import Pipeline
-from ensemble.server.slow import SlowLog
+from ensemble.server.slow import SlowLog, first_path
 from ensemble.server.wall import Wall
 from ensemble.tenancy import budgeting
 from ensemble.tenancy.accounting import Account, Meter
@@ -66,6 +66,7 @@ class TenantGate(Gate):
         return shown
 
     def on_applied(self, header: TxnHeader, applied: Applied) -> None:
+        self.pipeline.answers.namespaces.on_applied(self.pipeline.tree, applied)
         directory = self.directory
         if directory.on_applied(self.pipeline.tree, applied):
             self.apply_limits()
@@ -86,6 +87,9 @@ class TenantGate(Gate):
             arrived_us = pending.arrived_us
             account = self.account_of(pending.seat)
         self.meter.on_reply(account, op, error, size, arrived_us, turn_us)
+        if error == codes.QUOTA_EXCEEDED and pending is not None and pending.reader is not None:
+            body = Reader(pending.reader.buf, pending.body_at, pending.reader.end)
+            self.pipeline.answers.namespaces.exceeded.add(first_path(body, op), 1)
         if op != codes.OP_PING:
             conn.remember(op, error, self.pipeline.now_ms)
             if turn_us - arrived_us >= self.slow_us:

@@ -36,6 +36,7 @@ USAGE: Final = """usage: ensemble <command>
   member add|remove|list [--dir var]         observers of an `ensemble up` that runs
   tenant [-s host:port] [--key file] ...     tenants and their credentials; `tenant --help`
   operator-key new [--out file]              a key for operators
+  audit verify|show <folder> ...             the audit journal; `audit --help`
   zk [-s host:port] <operation> ...          one operation of a client; `ensemble zk --help`
   purge zoo.cfg                              remove what autopurge would remove
   dump <log or snapshot file>                show what a file holds, as JSON lines
@@ -68,6 +69,10 @@ def main(arguments: list[str] | None = None) -> int:
         from ensemble.admin.cli import tenant_main
 
         return tenant_main(given[1:])
+    if command == "audit":
+        from ensemble.server.audit_cli import main as audit_main
+
+        return audit_main(given[1:])
     if command == "operator-key":
         from ensemble.admin.cli import operator_key_main
 
@@ -142,7 +147,8 @@ def loop_factory() -> type[asyncio.AbstractEventLoop]:
 
 
 async def run_node(config: Config) -> int:
-    from ensemble.server.node import AdminPortError, Node
+    from ensemble.server.admin_open import AdminPortError
+    from ensemble.server.node import Node
 
     node = Node(config)
     loop = asyncio.get_running_loop()

@@ -9,6 +9,7 @@ import resource
 from typing import TYPE_CHECKING, Final
 
 from ensemble.server import member_words
+from ensemble.server.namespaces import Summary
 from ensemble.server.stats import Histogram
 
 if TYPE_CHECKING:
@@ -152,6 +153,26 @@ def namespace_gauges(node: "Node") -> dict[str, int]:
     return found
 
 
+def namespace_summaries(node: "Node") -> dict[str, dict[str, Summary]]:
+    """Bytes read and written by namespace, in Apache's names."""
+    found = node.pipeline.answers.namespaces
+    return {
+        f"{what}_per_namespace": {
+            name.decode("utf-8", "replace"): summary for name, summary in kept.by_name.items()
+        }
+        for what, kept in (("write", found.written), ("read", found.read))
+    }
+
+
+def namespace_refusals(node: "Node") -> dict[str, int]:
+    """Requests that a quota refused here, by namespace."""
+    exceeded = node.pipeline.answers.namespaces.exceeded
+    return {
+        name.decode("utf-8", "replace"): int(summary.count)
+        for name, summary in exceeded.by_name.items()
+    }
+
+
 def counters(node: "Node") -> dict[str, int]:
     stats = node.stats
     values = dict.fromkeys(COUNTERS, 0)
@@ -178,6 +199,8 @@ def counters(node: "Node") -> dict[str, int]:
     values["snapshot_error_count"] = int(stats.snapshot_errors)
     values["snapshot_rate_limited_count"] = int(stats.snapshots_limited)
     values.update(member_words.counters(node))
+    if node.audit is not None:
+        values.update(node.audit.counters())
     return values
 
 
@@ -208,6 +231,8 @@ def monitor(node: "Node") -> dict[str, int | str]:
     values.update(gauges(node))
     values.update(namespace_gauges(node))
     values.update(counters(node))
+    for name, refused in namespace_refusals(node).items():
+        values[f"{name}_quota_exceeded_error_per_namespace"] = refused
     measured = histograms(node)
     for name in SUMMARIES + PERCENTILE_SUMMARIES:
         histogram = measured.get(name, EMPTY)
@@ -220,6 +245,14 @@ def monitor(node: "Node") -> dict[str, int | str]:
         histogram = measured.get(name, EMPTY)
         for label, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999)):
             values[f"{label}_{name}"] = histogram.quantile(q)
+    for full, summaries in namespace_summaries(node).items():
+        for name, summary in summaries.items():
+            count, total = int(summary.count), int(summary.sum)
+            values[f"avg_{name}_{full}"] = decimal(total / count if count else 0.0)
+            values[f"min_{name}_{full}"] = int(summary.min)
+            values[f"max_{name}_{full}"] = int(summary.max)
+            values[f"cnt_{name}_{full}"] = count
+            values[f"sum_{name}_{full}"] = total
     return values
 
 
@@ -247,4 +280,25 @@ def prometheus(node: "Node") -> str:
         lines.append(f"# HELP {name} {name}\n# TYPE {name} summary\n")
         lines += [f'{name}{{quantile="{q}"}} {histogram.quantile(float(q))}\n' for q in quantiles]
         lines.append(f"{name}_count {histogram.count}\n{name}_sum {histogram.sum}\n")
+    lines += namespace_lines(node)
     return "".join(lines)
+
+
+def namespace_lines(node: "Node") -> list[str]:
+    """Sets by namespace as Apache's provider writes them: the name in the label `key`."""
+    refused = "quota_exceeded_error_per_namespace"
+    lines = [f"# HELP {refused} {refused}\n# TYPE {refused} counter\n"]
+    for name, times in namespace_refusals(node).items():
+        lines.append(f'{refused}{{key="{escaped(name)}"}} {times}\n')
+    for full, summaries in namespace_summaries(node).items():
+        lines.append(f"# HELP {full} {full}\n# TYPE {full} summary\n")
+        for name, summary in summaries.items():
+            label = f'key="{escaped(name)}"'
+            lines.append(f"{full}_count{{{label}}} {summary.count}\n")
+            lines.append(f"{full}_sum{{{label}}} {summary.sum}\n")
+    return lines
+
+
+def escaped(value: str) -> str:
+    """A label's value in the text format."""
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

@@ -13,8 +13,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
-from ensemble.errors import ConfigError, EnsembleError, StorageError
+from ensemble.errors import ConfigError, StorageError
 from ensemble.server import four_letter, journal
+from ensemble.server.admin_open import open_admin_port
 from ensemble.server.answers import Answers
 from ensemble.server.audit import AuditDesk, open_audit
 from ensemble.server.auth.door import Door
@@ -33,7 +34,7 @@ from ensemble.server.membership import Membership, absolute
 from ensemble.server.peer_dial import printed
 from ensemble.server.peering import Peering
 from ensemble.server.pipeline import Pipeline
-from ensemble.server.port_limits import PortLimits
+from ensemble.server.port_limits import port_limits
 from ensemble.server.quorum_config import QuorumOptions
 from ensemble.server.refusals import RefusalLog
 from ensemble.server.replica import Replica
@@ -41,6 +42,7 @@ from ensemble.server.shell import ReplicaOptions
 from ensemble.server.slow import SlowLog
 from ensemble.server.standalone import StandaloneAuthority
 from ensemble.server.stats import ServerStats
+from ensemble.server.telemetry import Telemetry, open_telemetry
 from ensemble.server.throttle import ConnectionThrottle, throttle_of
 from ensemble.server.tls import StoreWatch, server_context, subject_of
 from ensemble.server.upkeep import Upkeep
@@ -69,10 +71,6 @@ MODES: Final = ("looking", "follower", "leader", "observer")
 STORES_LOOKED_AT_EVERY_MS: Final = 2_000
 
 
-class AdminPortError(EnsembleError):
-    """The admin port cannot be bound: a standalone server does not start without it."""
-
-
 @final
 class Node:
     """A standalone server. `run` returns when `stop` was called, or raises what went wrong."""
@@ -97,6 +95,7 @@ class Node:
         self.trace_mask = 306
         self.digests: Final[deque[tuple[int, int]]] = deque(maxlen=1_024)
         self.admin_port: AdminPort | None = None
+        self.telemetry: Telemetry | None = None
         self.upkeep: Final = Upkeep(self)
         self.journal: Journal | None = None
         self.audit: AuditDesk | None = None
@@ -105,6 +104,7 @@ class Node:
         self._failure: BaseException | None = None
         self._stopped: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._wake: asyncio.TimerHandle | None = None
         self._next_collect_s = 0.0
         self._next_stores_ms = 0
         self.stores: StoreWatch | None = None
@@ -205,7 +205,7 @@ class Node:
         self.pipeline.gate = self.gate
         authority.pipeline = self.pipeline
         if self.replica is not None:
-            self.replica.turns.directory = self.directory
+            self.replica.use_tenants(self.directory)
         if config.quorum is not None:
             self.keep_local_sessions(config.quorum)
         self.pipeline.serving = self.replica is None
@@ -217,26 +217,15 @@ class Node:
         self.pipeline.large_threshold = ports.large_threshold
         self.pipeline.large_bytes_max = ports.large_bytes_max
         self.throttle = self.pipeline.throttle = throttle_of(config.tokens)
-        outstanding_max = ports.outstanding_max
-        if ports.throttle_max_requests:
-            outstanding_max = min(outstanding_max, ports.throttle_max_requests)
         self.port = ClientPort(
             self.pipeline,
-            PortLimits(
-                ports.total_max,
-                ports.per_host_max,
-                ports.frame_bytes_max,
-                outstanding_max,
-                ports.sessionless_ms,
-                ports.backlog,
-                ports.throttled_op_wait_ms,
-                ports.keep_alive,
-            ),
+            port_limits(ports),
             self.end_turn,
             self.answer_word,
             self.identify,
             wall_ms,
             self.refusals.note,
+            self.wake,
         )
         if self.peering is not None:
             self.peering.attach(self.port.poll, monotonic_ms())
@@ -349,7 +338,8 @@ class Node:
                 log.info("secure client port %s:%d", host, self.secure_port_number)
             if self.replica is None:
                 self.begin_sessions()
-            await self.open_admin_port()
+            self.admin_port = await open_admin_port(self)
+            self.telemetry = open_telemetry(self)
             self._started = True
             if self.peering is None:
                 self.serving = True
@@ -364,33 +354,6 @@ class Node:
             await self.shut_down()
         if self._failure is not None:
             raise self._failure
-
-    async def open_admin_port(self) -> None:
-        """The library for it is loaded here, so that a server without the port does not pay."""
-        options = self.config.admin
-        if not options.enabled and not options.metrics_port:
-            return
-        from ensemble.server.admin_port import AdminPort
-
-        self.admin_port = AdminPort(self)
-        try:
-            await self.admin_port.start()
-        except OSError as error:
-            await self.admin_port.stop()
-            self.admin_port = None
-            text = f"admin port {options.host}:{options.port}: {error}"
-            if self.replica is None:
-                raise AdminPortError(text) from None
-            # Without this member the ensemble might have no quorum: as Apache's, it goes on.
-            log.error("%s; this server goes on without it", text)
-            return
-        log.info(
-            "admin port %s://%s:%d%s",
-            "http" if options.tls is None else "https",
-            options.host,
-            self.admin_port.port,
-            options.command_url,
-        )
 
     def stop(self) -> None:
         """End `run`; callable from a signal handler of the loop."""
@@ -410,8 +373,9 @@ class Node:
         """Sync what was taken in, close the ports. Sessions stay: their clients come back."""
         self.tell_journal("serverStop", journal.INVOKED, self._started)
         self.serving = False
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._wake):
+            if timer is not None:
+                timer.cancel()
         self.loop.remove_reader(self.port.epoll.fileno())
         self.port.stop_listening()
         deadline = time.monotonic() + 5.0
@@ -420,6 +384,8 @@ class Node:
         ):
             self.turn()
             await asyncio.sleep(0.001)
+        if self.telemetry is not None:
+            await self.telemetry.stop()
         if self.admin_port is not None:
             await self.admin_port.stop()
         if self.peering is not None:
@@ -565,6 +531,10 @@ class Node:
                 "a defect of this server: it stops rather than go on with a doubtful state"
             )
             self.fail(error)
+
+    def wake(self, after_s: float) -> None:
+        """Have a turn then, whether something comes or not."""
+        self._wake = self.loop.call_later(after_s, self.turn)
 
     def renew_certificates(self, stores: StoreWatch) -> None:
         """Take new certificates for new connections; bad ones are told, and the old ones stay."""

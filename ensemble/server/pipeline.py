@@ -397,6 +397,8 @@ class Pipeline(SessionDesk):
             self.gate.on_serving()
         if self.audit is not None:
             self.audit.on_serving()
+        if self.feed is not None:
+            self.feed.on_serving()
 
 
 def error_in(reply: bytes) -> i64:

@@ -2,6 +2,8 @@
 
 from typing import Final, final
 
+from ensemble.server.config import ClientPorts
+
 
 @final
 class PortLimits:
@@ -12,8 +14,10 @@ class PortLimits:
         "connections_max",
         "connections_per_host_max",
         "frame_bytes_max",
+        "is_fair",
         "keep_alive",
         "outstanding_max",
+        "rate_wait_ms",
         "sessionless_ms",
         "throttled_wait_ms",
     )
@@ -28,6 +32,8 @@ class PortLimits:
         backlog: int,
         throttled_wait_ms: int,
         keep_alive: bool,
+        is_fair: bool,
+        rate_wait_ms: int,
     ) -> None:
         self.connections_max: Final = connections_max
         self.connections_per_host_max: Final = connections_per_host_max
@@ -37,3 +43,24 @@ class PortLimits:
         self.backlog: Final = backlog
         self.throttled_wait_ms: Final = throttled_wait_ms
         self.keep_alive: Final = keep_alive
+        self.is_fair: Final = is_fair
+        self.rate_wait_ms: Final = rate_wait_ms
+
+
+def port_limits(ports: ClientPorts) -> PortLimits:
+    """The bounds of a configuration."""
+    outstanding_max = ports.outstanding_max
+    if ports.throttle_max_requests:
+        outstanding_max = min(outstanding_max, ports.throttle_max_requests)
+    return PortLimits(
+        ports.total_max,
+        ports.per_host_max,
+        ports.frame_bytes_max,
+        outstanding_max,
+        ports.sessionless_ms,
+        ports.backlog,
+        ports.throttled_op_wait_ms,
+        ports.keep_alive,
+        ports.is_fair,
+        ports.rate_wait_ms,
+    )

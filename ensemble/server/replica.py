@@ -139,6 +139,7 @@ class Replica(Ordering):
     def end_turn(self) -> None:
         """Hand what was logged in this turn to the disk, unless a batch is on its way."""
         self.take_turns()
+        self.share()
         self.get_peer().end_turn()
         if self.batch.count > 0 and not self.log.busy:
             self.log_bytes_since_snapshot += len(self.batch.records)
@@ -262,6 +263,9 @@ class Replica(Ordering):
         else:
             assert isinstance(decoded, LoggedTxn)
             self.commit_learned(decoded)
+            feed = self.get_pipeline().feed
+            if feed is not None:
+                feed.on_committed(proposal.zxid, proposal.payload)
         self.recents.append(proposal)
         self.txns_since_snapshot += 1
         if (
@@ -343,6 +347,7 @@ class Replica(Ordering):
         pipeline.tracker.gathers = state != peers.LEADING
         self.state = state
         self.get_peer().on_served(epoch)
+        self.begin_sharing()
         self.report(
             f"{peers.STATE_NAMES[int(state)]} in epoch {epoch}, "
             f"at {format_zxid(self.tree.last_zxid)}"
@@ -353,6 +358,7 @@ class Replica(Ordering):
 
     def stop_serving(self, reason: str) -> None:
         self.state = peers.LOOKING
+        self.shares.end(self.get_peer().now_ms)
         self.get_pipeline().stop_serving(reason)
         self.preparer.discard()
         self.forget_clients()
@@ -388,6 +394,7 @@ class Replica(Ordering):
 
     def revalidate(self, conn: Connection, session_id: i64, timeout_ms: i64) -> bool:
         if self.state == peers.LEADING:
+            self.take_before(session_id)
             if session_id in self.tree.sessions:
                 self.owners.by_session[int(session_id)] = int(self.sid)
             return True

@@ -10,6 +10,7 @@ import heapq
 from typing import TYPE_CHECKING, Final, final
 
 from ensemble.server.costs import OUTSIDE, limits_of, usage_of
+from ensemble.server.metrics import escaped
 from ensemble.tenancy.accounting import CLASS_NAMES, CLASSES, PING, Account
 from ensemble.tenancy.histogram import Histogram
 from ensemble.wire import codes
@@ -43,11 +44,6 @@ HELP: Final = {
     "usage": ("gauge", "What a tenant has now, by the name of the limit"),
     "limit": ("gauge", "Its limits, where they are set"),
 }
-
-
-def escaped(value: str) -> str:
-    """A label's value in the text format."""
-    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 
 
 def labels(**pairs: str) -> str:

@@ -119,8 +119,7 @@ class LeaderTurns:
             session = SessionQueue(flow)
             self.by_session[int(request.session_id)] = session
         elif in_order:
-            # It has moved here from the server at which it waits: that is refused, not this.
-            return session.flow
+            return session.flow  # what waits came over another link
         flow = session.flow
         size = request.body.end - request.body.at
         life = i64(self.lives.get(int(sid), 0))
@@ -166,19 +165,36 @@ class LeaderTurns:
                 return None
             flow = scheduler.next()
             assert flow is not None, "something waits, so some flow has work"
-            waiting = flow.queue.popleft()
-            assert isinstance(waiting, Waiting)
+            waiting = self._pop(flow)
             scheduler.settle(flow, COST + waiting.size // COST_BYTES, now_us)
-            self.waiting -= 1
-            self.waiting_bytes -= waiting.size
-            session_id = int(waiting.request.session_id)
-            session = self.by_session[session_id]
-            session.count -= 1
-            if session.count == 0:
-                del self.by_session[session_id]
             if waiting.life == self.lives.get(int(waiting.sid), 0):
                 return waiting
         return None
+
+    def next_before(self, session_id: i64) -> Waiting | None:
+        """What comes before a session's last waiting request, or is it; None: nothing is left.
+
+        A session that moves takes nothing along: what came before its move is ordered before it.
+        """
+        while True:
+            session = self.by_session.get(int(session_id))
+            if session is None:
+                return None
+            waiting = self._pop(session.flow)
+            if waiting.life == self.lives.get(int(waiting.sid), 0):
+                return waiting
+
+    def _pop(self, flow: Flow) -> Waiting:
+        waiting = flow.queue.popleft()
+        assert isinstance(waiting, Waiting)
+        self.waiting -= 1
+        self.waiting_bytes -= waiting.size
+        session_id = int(waiting.request.session_id)
+        session = self.by_session[session_id]
+        session.count -= 1
+        if session.count == 0:
+            del self.by_session[session_id]
+        return waiting
 
     def end_turn(self, now_us: i64) -> None:
         self.scheduler.sweep(now_us)

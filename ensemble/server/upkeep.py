@@ -13,6 +13,7 @@ from ensemble.errors import StorageError
 from ensemble.server.clock import wall_ms
 from ensemble.server.costs import Window
 from ensemble.server.snapshots import Snapshotter
+from ensemble.server.soft_quotas import SoftQuotas
 from ensemble.storage import purge, snapfile
 from ensemble.tree import reaping
 from ensemble.tree.datatree import DataTree
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ensemble.node")
 
+QUOTAS_EVERY_MS: Final = 1_000
 REAPED_PER_TICK_MAX: Final = 500
 # A child that writes a large tree takes a processor, and every page that the server changes
 # meanwhile is copied. So after a snapshot that took a second none begins for three, however many
@@ -46,10 +48,15 @@ class Upkeep:
         self.next_purge_ms = 0
         self.reap_queue: list[bytes] = []
         self.window: Final = Window()
+        self.soft_quotas: Final = SoftQuotas()
+        self.next_quotas_ms = 0
 
     def on_tick(self, now_ms: int, orders: bool) -> None:
         """Close windows; sweep, where this server `orders` writes; purge, when it is time."""
         self.window.on_tick(self.node, now_ms)
+        if now_ms >= self.next_quotas_ms:
+            self.next_quotas_ms = now_ms + QUOTAS_EVERY_MS
+            self.soft_quotas.on_tick(self.node.tree)
         if orders:
             self.reap(now_ms)
         if now_ms >= self.next_purge_ms and self.node.config.storage.purge_hours:

@@ -145,6 +145,8 @@ class Wall:
         if refusal.parts <= 0:
             pipeline.refuse(conn, xid, op, zxid, refusal.error)
             return False
+        if pipeline.audit is not None:
+            pipeline.audit.on_refused(conn, op, refusal.error, pipeline.asked)
         reply = BytesWriter()
         start = begin_reply(reply, xid, zxid, 0)
         index: i64 = 0

@@ -15,10 +15,8 @@ from ensemble.wire.zxid import epoch_of, format_zxid
 ACCEPTED: Final = "acceptedEpoch"
 CURRENT: Final = "currentEpoch"
 EPOCH_MAX: Final = (1 << 31) - 1
-ADVICE: Final = (
-    "a file is missing or comes from another server. Set this server's data aside and let it copy "
-    "the ensemble's"
-)
+ASIDE: Final = "Set this server's data aside and let it copy the ensemble's"
+ADVICE: Final = f"a file is missing or comes from another server. {ASIDE}"
 
 
 @final
@@ -45,7 +43,8 @@ def load_epoch(disk: Disk, layout: Layout, name: str) -> int | None:
     text = disk.read(path).decode("ascii", "replace").strip()
     if not text.isascii() or not text.isdigit() or len(text) > 10 or int(text) > EPOCH_MAX:
         raise StorageError(
-            f"{path} holds {text[:40]!r}, an epoch from 0 to {EPOCH_MAX} in decimal is expected"
+            f"{path} holds {text[:40]!r}, an epoch from 0 to {EPOCH_MAX} in decimal is expected. "
+            f"{ASIDE}"
         )
     return int(text)
 

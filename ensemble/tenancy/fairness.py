@@ -100,8 +100,12 @@ class Scheduler:
 
     def put(self, flow: Flow, item: object, now_us: i64) -> None:
         """Something waits for a turn of this flow, behind what waits there already."""
-        flow.queue.append(item)
         self.note(flow, now_us)
+        self.enter(flow, item, now_us)
+
+    def enter(self, flow: Flow, item: object, now_us: i64) -> None:
+        """The same for a flow that does not make others share: a lane beside the flows."""
+        flow.queue.append(item)
         if not flow.in_ring:
             self._join(flow, now_us)
 

@@ -16,6 +16,8 @@ NO_LIMIT: Final = -1
 # A usage text of a quota counts as this much, whatever it is: servers rewrite it on their own,
 # without a transaction, and never longer.
 STATS_BYTES_MAX: Final = 128
+QUOTA_PREFIX_BYTES: Final[i64] = 16
+LETTER_Z: Final = 0x7A  # of `/zookeeper`
 ROOT_SHOWN_MAX: Final = 200  # of a root's path in an error's text
 
 
@@ -133,9 +135,14 @@ class Budget:
 
 def counted_data(path: bytes, data: bytes | None) -> i64:
     """How much of a znode's data counts."""
-    if path.startswith(QUOTA_PREFIX) and path.endswith(STATS_SUFFIX):
+    if is_quota_path(path) and path.endswith(STATS_SUFFIX):
         return STATS_BYTES_MAX
     return 0 if data is None else len(data)
+
+
+def is_quota_path(path: bytes) -> bool:
+    """Whether a path is below `/zookeeper/quota`; a look at one byte for most."""
+    return len(path) > QUOTA_PREFIX_BYTES and path[1] == LETTER_Z and path.startswith(QUOTA_PREFIX)
 
 
 def check_stats(budget: Budget, path: bytes, data: bytes | None) -> None:
@@ -143,7 +150,7 @@ def check_stats(budget: Budget, path: bytes, data: bytes | None) -> None:
     if (
         data is not None
         and len(data) > STATS_BYTES_MAX
-        and path.startswith(QUOTA_PREFIX)
+        and is_quota_path(path)
         and path.endswith(STATS_SUFFIX)
     ):
         raise budget.exceeded(f"a usage text of {len(data)} bytes, {STATS_BYTES_MAX} at most")

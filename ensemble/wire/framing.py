@@ -108,6 +108,10 @@ class FrameBuffer:
             self.newer_at = -1
         return True
 
+    def put_back(self) -> None:
+        """The frame that `next_frame` moved to is to come again."""
+        self.at = self.start - LENGTH_BYTES
+
     def pending(self) -> int:
         """Bytes held that belong to no complete frame yet."""
         return len(self.buf) - self.at + self.parts_bytes

@@ -95,7 +95,10 @@ def provision(node: Node, *slugs: str, **fields: object) -> None:
 
 
 def tenant_client(node: Node, slug: str) -> KazooClient:
-    return client(node, ("tenant", f"{slug}:{secret_of(slug)}"))
+    """A client whose session is the tenant's: it has been answered after its credential."""
+    found = client(node, ("tenant", f"{slug}:{secret_of(slug)}"))
+    found.add_auth("tenant", f"{slug}:{secret_of(slug)}")
+    return found
 
 
 def leave(*clients: KazooClient) -> None:

@@ -201,6 +201,23 @@ def test_what_a_lost_link_brought_is_not_ordered() -> None:
     assert scene.turns.waiting == scene.turns.waiting_bytes == 0
 
 
+def test_a_session_that_moves_takes_nothing_along() -> None:
+    """What came before the move is ordered before it; others' requests wait on."""
+    scene = Scene(window=1)
+    scene.ask(QUIET, 1)
+    for cxid in range(1, 6):
+        scene.ask(NOISY, cxid)
+        scene.ask(QUIET, 1 + cxid)
+    while (waiting := scene.turns.next_before(NOISY)) is not None:
+        scene.order(waiting.request, waiting.flow)
+    assert [cxid for session, cxid in scene.ordered if session == NOISY] == [1, 2, 3, 4, 5]
+    assert NOISY not in scene.turns.by_session
+    assert scene.turns.waiting == 5
+    scene.commit(10)
+    assert len(scene.drain()) == 1, "the window is one"
+    assert scene.turns.next_before(NOISY) is None
+
+
 @pytest.mark.parametrize("bound", ["WAITING_MAX", "WAITING_BYTES_MAX"])
 def test_what_waits_has_a_bound(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Above it turns are taken though the window is full: nothing grows, nothing is refused."""

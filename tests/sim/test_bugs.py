@@ -23,7 +23,6 @@ QUICK = [
     ("core", "a commit behind NEWLEADER is lost"),
     ("core-groups", "groups left out"),
     ("ensemble", "a failed write passed over"),
-    ("ensemble", "the epoch of the log ignored"),
     ("wire", "a message ends the process"),
     ("wire", "sums left out"),
 ]

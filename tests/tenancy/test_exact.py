@@ -13,7 +13,7 @@ import pytest
 
 from ensemble.admin import provision
 from ensemble.admin.draft import Draft
-from ensemble.client import AuthFailedError, Client, CreateMode, QuotaExceededError
+from ensemble.client import AuthFailedError, Client, CreateMode, NodeExistsError, QuotaExceededError
 from tests.ensembles import Ensemble
 from tests.harness import Node
 from tests.subject import subject
@@ -61,11 +61,15 @@ async def tried(request: Awaitable[object]) -> str:
         await request
     except QuotaExceededError:
         return "refused"
+    except NodeExistsError:
+        return "there"
     return "done"
 
 
 async def flood(
-    addresses: list[str], ask: Callable[[Client, int, int], Awaitable[object]]
+    addresses: list[str],
+    ask: Callable[[Client, int, int], Awaitable[object]],
+    pipeline: int = PIPELINE,
 ) -> Counter[str]:
     """Every connection sends its whole pipeline at once; how often a request passed."""
     async with AsyncExitStack() as stack:
@@ -77,7 +81,7 @@ async def flood(
             *(
                 tried(ask(client, number, at))
                 for number, client in enumerate(clients)
-                for at in range(PIPELINE)
+                for at in range(pipeline)
             )
         )
         return Counter(answers)
@@ -186,3 +190,46 @@ async def test_a_new_limit_is_in_force_on_every_server_and_takes_nothing_away(
         await set_limits(admin)
         await client.sync("/")
         await client.create(f"{ROOT}/c")
+
+
+async def test_a_tenant_divides_its_limit_by_quotas_of_its_own(addresses: list[str]) -> None:
+    """Both hold, and `enforceQuota` is not set; quotas are made as the stock client makes them."""
+    token = await limited(addresses, znodes=NEW + 8)
+    quota = "/zookeeper/quota/part"
+    async with tenant_client(addresses[-1], token) as client:
+        await client.create("/part")
+        await client.create(quota, None)
+        await client.create(f"{quota}/zookeeper_limits", b"count=-1,bytes=-1=;countHardLimit=3")
+        await client.create(f"{quota}/zookeeper_stats", b"count=0,bytes=0")
+        counts = Counter(
+            await asyncio.gather(*(tried(client.create(f"/part/n{i}")) for i in range(6)))
+        )
+        assert counts == {"done": 2, "refused": 4}, "the quota"
+        counts = Counter(await asyncio.gather(*(tried(client.create(f"/n{i}")) for i in range(6))))
+        assert counts == {"done": 2, "refused": 4}, "the tenant's limit"
+        usage, _ = await client.get(f"{quota}/zookeeper_stats")
+        assert usage == b"count=3,bytes=0"
+
+
+async def test_usage_and_limit_survive_a_restart(
+    start_node: Callable[..., Node], tmp_path: Path
+) -> None:
+    """From a snapshot and the log behind it; twice, for what the first start has written."""
+    node = start_trusting(start_node, tmp_path / "keys", snapCount=20)
+    limit = NEW + 60
+    await limited([node.address], znodes=limit, bytes=NEW_BYTES + 60 * (EMPTY + 10))
+    done = 0
+    for turn in range(3):
+        counts = await flood(
+            [node.address],
+            lambda c, n, i: c.create(f"{ROOT}/n{n:02}-{i:02}", b"x" * 10),
+            pipeline=1 if turn < 1 else PIPELINE,
+        )
+        done += counts["done"]
+        if turn == 1:
+            node.kill9()
+        else:
+            assert node.stop() == 0
+        node.start()
+    assert done == 60
+    assert len(await names_left(node.address)) == 60
