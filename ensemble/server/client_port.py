@@ -111,7 +111,7 @@ class ClientPort(SocketTable):
         accepts = False
         pipeline = self.pipeline
         turns = self.turns
-        turns.begin(pipeline.now_us)
+        turns.begin(pipeline.now_us, pipeline.commit_us)
         if not turns.shared:
             self.serve_alone()  # those that had to wait come before new input
         for fd, event in self.epoll.poll(0, POLL_EVENTS_MAX):
@@ -200,21 +200,16 @@ class ClientPort(SocketTable):
         """Flows take turns until the time of this turn is over."""
         turns = self.turns
         scheduler = turns.scheduler
-        pipeline = self.pipeline
+        if self.pipeline.dirty:
+            self.flush_shared(True)  # what commits have brought for those who ask for little
+        turns.admit_blocked(self.pipeline.outstanding)
+        turns.sweep_held()
         at_us = i64(time.monotonic_ns() // 1_000)
         until_us = at_us + TURN_SHARED_US
-        if accepts:
-            self.accept(ACCEPTS_SHARED_MAX)
-            scheduler.note(turns.others, turns.now_us)
-            now_us = i64(time.monotonic_ns() // 1_000)
-            turns.others.credit -= now_us - at_us
-            at_us = now_us
-        turns.admit_blocked(pipeline.outstanding)
-        turns.sweep_held()
         while True:
             flow = scheduler.next()
             if flow is None:
-                return
+                break
             client = flow.queue.popleft()
             assert isinstance(client, ClientSocket)
             self.ahead_cost = 0
@@ -224,6 +219,8 @@ class ClientPort(SocketTable):
                 self.visit(own, client, FRAMES_SHARED_MAX, True)
             else:
                 self.visit(flow, client, FRAMES_SHARED_MAX)
+            if not own.queue:
+                self.hurry(client.conn, client)
             now_us = i64(time.monotonic_ns() // 1_000)
             cost = now_us - at_us
             at_us = now_us
@@ -231,7 +228,18 @@ class ClientPort(SocketTable):
             if own is not flow:
                 own.credit -= cost + self.ahead_cost
             if now_us >= until_us:
-                return
+                break
+        if accepts:
+            self.accept(ACCEPTS_SHARED_MAX)
+            scheduler.note(turns.others, turns.now_us)
+            turns.others.credit -= time.monotonic_ns() // 1_000 - at_us
+
+    def hurry(self, conn: Connection, client: ClientSocket) -> None:
+        """A flow has nothing more to ask: its write need not wait for the end of the turn."""
+        if conn.pending.count > 0:
+            self.end_turn()
+        elif conn.dirty:
+            self.flush_one(client)
 
     # A visit
 
@@ -412,7 +420,7 @@ class ClientPort(SocketTable):
                 else:
                     conn.dirty = False
 
-    def flush_shared(self) -> None:
+    def flush_shared(self, only_quiet: bool = False) -> None:
         """The same as far as this turn has time: first for flows that have little to say."""
         turns = self.turns
         pipeline = self.pipeline
@@ -431,6 +439,9 @@ class ClientPort(SocketTable):
         while speaking:
             flow = speaking.popleft()
             unseen -= 1
+            if unseen < 0 and only_quiet:
+                speaking.append(flow)
+                return
             if unseen >= 0 and len(flow.outgoing) > SENDS_AT_ONCE:
                 speaking.append(flow)
                 continue
