@@ -123,8 +123,23 @@ class PendingSync:
 
     __slots__ = ("pings", "session_id", "sid", "zxid")
 
-    def __init__(self, sid: i64, session_id: i64, zxid: i64, pings: dict[int, int]) -> None:
+    def __init__(self, sid: i64, session_id: i64, zxid: i64) -> None:
         self.sid: Final = sid
         self.session_id: Final = session_id
         self.zxid: Final = zxid
-        self.pings: Final = pings
+        self.pings: Final[dict[int, int]] = {}
+
+    def note_pings(self, learners: dict[int, LearnerLink]) -> None:
+        """The sync has come: whose word from now on would confirm it."""
+        for learner in learners.values():
+            if learner.stage == FOLLOWING and not learner.is_observer:
+                self.pings[int(learner.sid)] = int(learner.pings_sent) + 1
+
+    def confirmed_by(self, learners: dict[int, LearnerLink]) -> set[int]:
+        """Who has answered a PING that was sent after it came."""
+        confirmed: set[int] = set()
+        for sid, wanted in self.pings.items():
+            learner = learners.get(sid)
+            if learner is not None and learner.pings_answered >= wanted:
+                confirmed.add(sid)
+        return confirmed

@@ -10,7 +10,7 @@ from ensemble.server import pipeline, replica
 from ensemble.tree import budget, budgets
 from ensemble.wire import peers, requests
 from ensemble.wire.peers import write_packet
-from ensemble.zab import broadcast, configuration, leader, learner, peer
+from ensemble.zab import broadcast, configuration, leader, learner, learner_link, peer
 from tests.sim import bugs_around, core
 from tests.sim.bug import Bug, Patches
 
@@ -67,9 +67,9 @@ def without_comparing() -> Any:
     """The second guard: ACKEPOCH shows a leader that a follower's history is ahead of its own."""
     right = leader.Leader.on_ack_epoch
 
-    def on_ack_epoch(self: Any, learner_link: Any, packet: Any, now_ms: int) -> None:
+    def on_ack_epoch(self: Any, its_link: Any, packet: Any, now_ms: int) -> None:
         kept, self.own_epoch = self.own_epoch, 1 << 40
-        right(self, learner_link, packet, now_ms)
+        right(self, its_link, packet, now_ms)
         self.own_epoch = kept
 
     return on_ack_epoch
@@ -166,10 +166,10 @@ def leader_without_followers() -> Patches:
 def newleader_before_the_history() -> Patches:
     right = leader.Leader.synchronize
 
-    def synchronize(self: Any, learner_link: Any, now_ms: int) -> None:
-        out = learner_link.link.out
+    def synchronize(self: Any, its_link: Any, now_ms: int) -> None:
+        out = its_link.link.out
         kept = out.getvalue()
-        right(self, learner_link, now_ms)
+        right(self, its_link, now_ms)
         written = out.getvalue()[len(kept) :]
         # NEWLEADER is the last packet: put it behind the first, where there is more between them.
         buffer = peers.PacketBuffer()
@@ -204,10 +204,10 @@ def sync_without_confirmation() -> Patches:
         right(self, sid, session_id)
         self.answer_syncs()
 
-    def is_confirmed(self: Any, sync: Any) -> bool:
-        return bool(sync.zxid <= self.broadcast.committed)
+    def confirmed_by(self: Any, learners: Any) -> set[int]:
+        return set(learners)
 
-    return [(leader.Leader, "sync", sync), (leader.Leader, "is_confirmed", is_confirmed)]
+    return [(leader.Leader, "sync", sync), (learner_link.PendingSync, "confirmed_by", confirmed_by)]
 
 
 def sessions_not_revalidated() -> Patches:
