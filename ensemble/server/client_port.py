@@ -43,6 +43,7 @@ from ensemble.server.port_turns import (
     SWEEP_HELD_US,
     TURN_ALONE_US,
     TURN_SHARED_US,
+    VISITS_QUIET,
     VISITS_UNTIMED,
     Turns,
     is_exempt,
@@ -91,6 +92,7 @@ class ClientPort(SocketTable):
         self.wake: Final = wake
         self.turns: Final = Turns(limits.is_fair, limits.outstanding_max, limits.rate_wait_ms)
         self.ahead_cost: i64 = 0  # of a visit: what it has left to be done when answers come
+        self.has_writes = False  # of flows that have nothing more to ask in this turn
         # Of a turn that one flow has alone
         self.visits: i64 = 0
         self.until_us: i64 = 0
@@ -202,6 +204,7 @@ class ClientPort(SocketTable):
         scheduler = turns.scheduler
         if self.pipeline.dirty:
             self.flush_shared(True)  # what commits have brought for those who ask for little
+        self.has_writes = False
         turns.admit_blocked(self.pipeline.outstanding)
         turns.sweep_held()
         at_us = i64(time.monotonic_ns() // 1_000)
@@ -210,6 +213,9 @@ class ClientPort(SocketTable):
             flow = scheduler.next()
             if flow is None:
                 break
+            if self.has_writes and len(flow.queue) > VISITS_QUIET:
+                self.has_writes = False
+                self.end_turn()  # quiet flows' writes do not wait for what comes now
             client = flow.queue.popleft()
             assert isinstance(client, ClientSocket)
             self.ahead_cost = 0
@@ -219,8 +225,11 @@ class ClientPort(SocketTable):
                 self.visit(own, client, FRAMES_SHARED_MAX, True)
             else:
                 self.visit(flow, client, FRAMES_SHARED_MAX)
-            if not own.queue:
-                self.hurry(client.conn, client)
+            if not own.queue:  # it has nothing more to ask: it is not held up by who has
+                if client.conn.pending.count > 0:
+                    self.has_writes = True
+                elif client.conn.dirty:
+                    self.flush_one(client)
             now_us = i64(time.monotonic_ns() // 1_000)
             cost = now_us - at_us
             at_us = now_us
@@ -233,13 +242,6 @@ class ClientPort(SocketTable):
             self.accept(ACCEPTS_SHARED_MAX)
             scheduler.note(turns.others, turns.now_us)
             turns.others.credit -= time.monotonic_ns() // 1_000 - at_us
-
-    def hurry(self, conn: Connection, client: ClientSocket) -> None:
-        """A flow has nothing more to ask: its write need not wait for the end of the turn."""
-        if conn.pending.count > 0:
-            self.end_turn()
-        elif conn.dirty:
-            self.flush_one(client)
 
     # A visit
 

@@ -24,6 +24,7 @@ FRAMES_ALONE_MAX: Final = 1_024  # of one connection: a deep pipeline does not s
 # Several have: then a turn is what a request that has just come may have to wait.
 TURN_SHARED_US: Final = 100
 FLUSH_SHARED_US: Final = 60
+VISITS_QUIET: Final = 4  # connections of a flow that wait: with more it is no quiet one
 FRAMES_SHARED_MAX: Final = 8
 OUT_BYTES_SHARED_MAX: Final = 8_192  # replies of one visit
 FRAME_BYTES_SHARED: Final = 2_048  # the visit ends behind a request larger than that

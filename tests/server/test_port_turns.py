@@ -294,6 +294,31 @@ def test_who_waits_for_tokens_is_looked_at_again_by_time_alone(
     assert set(asked) == {SWEEP_HELD_US / 1e6}
 
 
+def test_events_for_many_of_one_tenant_do_not_hold_the_others_up(world: Make) -> None:
+    """One change, a crowd of watchers: the other tenant's reply leaves first; every event leaves
+    before any later reply of its connection."""
+    here = world()
+    a, b = here.tenant("a"), here.tenant("b")
+    quiet, writer = here.caller(b), here.caller(a)
+    create(here, quiet, "/k")
+    create(here, writer, "/k")
+    crowd = [here.caller(a) for _ in range(100)]
+    for watcher in crowd:
+        watcher.send(watcher.frame(codes.OP_GET_DATA, b"\0\0\0\x02/k\1"))
+    here.until(lambda: all(len(watcher.take()) == 1 for watcher in crowd))
+    writer.send(writer.set("/k"))
+    here.until(lambda: any(flow is a.flow for flow in here.port.turns.speaking))
+    for watcher in crowd:
+        watcher.send(watcher.get("/k"))
+    quiet.send(quiet.get("/k"))
+    before = len(quiet.take())
+    here.until(lambda: len(quiet.take()) > before)
+    assert sum(len(watcher.take()) for watcher in crowd) < 3 * len(crowd)
+    here.until(lambda: all(len(watcher.take()) == 3 for watcher in crowd))
+    for watcher in crowd:
+        assert [xid for xid, _ in watcher.replies] == [1, -1, 2]
+
+
 def test_leaving_a_flood_to_itself_is_no_longer_bounded(world: Make) -> None:
     """A second after the other's last request a flow has the server for itself again."""
     here = world()
