@@ -114,6 +114,7 @@ class ClientPort(SocketTable):
         pipeline = self.pipeline
         turns = self.turns
         turns.begin(pipeline.now_us, pipeline.commit_us)
+        others: list[tuple[int, int]] = []
         if not turns.shared:
             self.serve_alone()  # those that had to wait come before new input
         for fd, event in self.epoll.poll(0, POLL_EVENTS_MAX):
@@ -124,11 +125,22 @@ class ClientPort(SocketTable):
                 if event & ~EPOLL_OUT:
                     self.on_input(client, event)
             elif fd in self.extra:
-                self.extra[fd](event)
+                if turns.shared:
+                    others.append((fd, event))
+                else:
+                    self.extra[fd](event)
             elif fd in self.listeners:
                 accepts = True
         if turns.shared:
-            self.serve_shared(accepts)
+            # Reads of quiet flows come before commits, which may take a while.
+            self.serve_shared(0)
+            for fd, event in others:
+                callback = self.extra.get(fd)
+                if callback is not None:
+                    callback(event)
+            self.serve_shared(TURN_SHARED_US)
+            if accepts:
+                self.accept_shared()
         elif accepts:
             self.accept(ACCEPTS_ALONE_MAX)
         self.end_turn()
@@ -198,24 +210,28 @@ class ClientPort(SocketTable):
             self.visit(own, client, FRAMES_ALONE_MAX)
         scheduler.settle(flow, flow.quantum(), turns.now_us)
 
-    def serve_shared(self, accepts: bool) -> None:
-        """Flows take turns until the time of this turn is over."""
+    def serve_shared(self, time_us: i64) -> None:
+        """Flows take turns for so long; 0: only those with credit that have little to ask."""
         turns = self.turns
         scheduler = turns.scheduler
         if self.pipeline.dirty:
             self.flush_shared(True)  # what commits have brought for those who ask for little
         self.has_writes = False
-        turns.admit_blocked(self.pipeline.outstanding)
-        turns.sweep_held()
+        if time_us > 0:
+            turns.admit_blocked(self.pipeline.outstanding)
+            turns.sweep_held()
         at_us = i64(time.monotonic_ns() // 1_000)
-        until_us = at_us + TURN_SHARED_US
+        until_us = at_us + (time_us if time_us > 0 else TURN_SHARED_US)
         while True:
             flow = scheduler.next()
             if flow is None:
                 break
-            if self.has_writes and len(flow.queue) > VISITS_QUIET:
-                self.has_writes = False
-                self.end_turn()  # quiet flows' writes do not wait for what comes now
+            if len(flow.queue) > VISITS_QUIET:
+                if self.has_writes:
+                    self.has_writes = False
+                    self.end_turn()  # quiet flows' writes do not wait for what comes now
+                if time_us == 0:
+                    break
             client = flow.queue.popleft()
             assert isinstance(client, ClientSocket)
             self.ahead_cost = 0
@@ -238,10 +254,14 @@ class ClientPort(SocketTable):
                 own.credit -= cost + self.ahead_cost
             if now_us >= until_us:
                 break
-        if accepts:
-            self.accept(ACCEPTS_SHARED_MAX)
-            scheduler.note(turns.others, turns.now_us)
-            turns.others.credit -= time.monotonic_ns() // 1_000 - at_us
+
+    def accept_shared(self) -> None:
+        """A few that have connected: they are work of those without a tenant."""
+        at_us = time.monotonic_ns() // 1_000
+        self.accept(ACCEPTS_SHARED_MAX)
+        turns = self.turns
+        turns.scheduler.note(turns.others, turns.now_us)
+        turns.others.credit -= time.monotonic_ns() // 1_000 - at_us
 
     # A visit
 
