@@ -14,7 +14,7 @@ from ensemble.server import four_letter, metrics
 from ensemble.server.admin_access import ADVICE, AccessRules, Right
 from ensemble.server.admin_backup import Backups
 from ensemble.server.admin_commands import ALIASES, COMMANDS
-from ensemble.server.admin_protocol import Access, BadQuery, Need, reply
+from ensemble.server.admin_protocol import Access, BadQuery, Command, Need, reply
 from ensemble.server.audit_routes import AuditRoutes
 from ensemble.server.auth.providers import AuthRefused, Peer
 from ensemble.server.feed_routes import FeedRoutes
@@ -140,6 +140,24 @@ class AdminPort:
             return refused
         if command is None:
             return reply(name, {}, f"Unknown command: {name}")
+        if command.need in (Need.CONTROL, Need.GUARDED_CONTROL):
+            response = await self.run_command(request, method, command)
+            self.note(request, command.name, response.status)
+            return response
+        return await self.run_command(request, method, command)
+
+    def note(self, request: web.Request, name: str, status: int) -> None:
+        """For the audit journal: what may change something, and what was refused."""
+        audit = self.node.audit
+        if audit is not None:
+            subject = certificate_subject(request)
+            who = f"x509:{subject}" if subject is not None else ""
+            audit.tap.on_command(request.remote or "", who, name, status)
+
+    async def run_command(
+        self, request: web.Request, method: str, command: Command
+    ) -> web.StreamResponse:
+        """Run a command for somebody who has the right for it."""
         if method != command.method:
             raise web.HTTPMethodNotAllowed(method, [command.method])
         if command.access is not Access.ALWAYS and not self.node.serving:
@@ -171,6 +189,13 @@ class AdminPort:
             if not guarded:
                 return None
             return reply(name, {}, f"this command needs a token: {ADVICE}", 401)
+        refused = self.refused(name, request, need)
+        if refused is not None:
+            self.note(request, name, refused.status)
+        return refused
+
+    def refused(self, name: str, request: web.Request, need: Need) -> web.Response | None:
+        """What `refusal` says where rights are configured."""
         wanted = Right.READ
         if need is Need.CONTROL or need is Need.GUARDED_CONTROL:
             wanted = Right.CONTROL

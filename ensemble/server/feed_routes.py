@@ -57,6 +57,8 @@ class FeedRoutes:
         if len(self.hub.readers) >= READERS_MAX:
             said = f"{READERS_MAX} readers are served already"
             return web.json_response({"error": said}, status=503)
+        if values:
+            self.port.note(request, "changes with values", 200)
         view = None if tenant is None else tenant.view
         reader = FeedReader(self.hub, begin, Lines(node.directory, slug, view, values))
         try:

@@ -12,10 +12,21 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from ensemble.tenancy.fields import RegistryError, read_object
+from ensemble.tenancy.entries import (
+    Binding,
+    Document,
+    Way,
+    age,
+    clash_of,
+    paths_above,
+    read_who,
+    session_of,
+    slug_in,
+    subjects_of,
+)
+from ensemble.tenancy.fields import RegistryError
 from ensemble.tenancy.registry import (
     DIGEST_BYTES,
-    ROLE_NAMES,
     TENANTS,
     TENANTS_PREFIX,
     TopSpec,
@@ -25,57 +36,14 @@ from ensemble.tenancy.registry import (
     read_top,
 )
 from ensemble.tenancy.seat import Tenant
-from ensemble.tenancy.spec import ENFORCE, Credential, Secret, TenantSpec
+from ensemble.tenancy.shares import Split
+from ensemble.tenancy.spec import ENFORCE, Credential, TenantSpec
 from ensemble.tree.apply import Applied
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.paths import parent_of
 from ensemble.wire import codes
 
 NO_TOP: Final = TopSpec(b"", {})
-SESSION_DIGITS: Final = 16
-PRINCIPAL_MAX: Final = 130  # name@slug
-
-
-@final
-class Way:
-    """One way in: a secret, or a subject where `secret` is None, of a tenant's credential."""
-
-    __slots__ = ("credential", "secret", "tenant")
-
-    def __init__(self, tenant: Tenant, credential: Credential, secret: Secret | None) -> None:
-        self.tenant: Final = tenant
-        self.credential: Final = credential
-        self.secret: Final = secret
-
-
-@final
-class Binding:
-    """Whose a session is. `principal` and `role`: as it was when it was bound, for who asks."""
-
-    __slots__ = ("czxid", "principal", "role", "session_id", "slug")
-
-    def __init__(self, session_id: i64, slug: str, principal: str, role: str, czxid: i64) -> None:
-        self.session_id: Final[i64] = session_id
-        self.slug: Final = slug
-        self.principal: Final = principal
-        self.role: Final = role
-        self.czxid: Final[i64] = czxid
-
-
-@final
-class Document:
-    """One tenant's znode: what it says now, what it said when it was last in force."""
-
-    __slots__ = ("closed", "czxid", "error", "good", "mzxid", "slug", "spec")
-
-    def __init__(self, slug: str, czxid: i64) -> None:
-        self.slug: Final = slug
-        self.czxid: Final[i64] = czxid
-        self.mzxid: i64 = 0
-        self.spec: TenantSpec | None = None  # None: it cannot be read
-        self.closed: TenantSpec | None = None  # what stands in for it where nothing else can
-        self.good: TenantSpec | None = None
-        self.error = ""
 
 
 @final
@@ -88,6 +56,7 @@ class Directory:
     """
 
     __slots__ = (
+        "above",
         "bindings",
         "bound",
         "by_root",
@@ -101,6 +70,7 @@ class Directory:
         "is_empty",
         "newly_bound",
         "signing_keys",
+        "split",
         "subjects",
         "trusted_keys",
         "walled_below",
@@ -110,6 +80,8 @@ class Directory:
     def __init__(self) -> None:
         self.by_slug: Final[dict[str, Tenant]] = {}
         self.by_root: Final[dict[bytes, Tenant]] = {}
+        self.above: Final[dict[bytes, int]] = {}  # paths above roots -> above how many
+        self.split: Final = Split()  # what this server may use of limits
         self.depths: list[int] = []  # the numbers of names that roots have, ascending
         self.enforcing: i64 = 0
         self.is_empty = True
@@ -205,7 +177,7 @@ class Directory:
         top = tree.nodes.get(TENANTS)
         if top is not None and top.children is not None:
             for path in sorted(top.children):
-                slug = path[len(TENANTS_PREFIX) :].decode("utf-8", "replace")
+                slug = slug_in(path)
                 before = old.get(slug)
                 node = tree.nodes[path]
                 if before is not None and before.czxid == node.czxid:
@@ -220,6 +192,7 @@ class Directory:
     def on_applied(self, tree: DataTree, applied: Applied) -> bool:
         """A transaction is in the tree. True: documents have changed."""
         is_changed = False
+        is_settled = True
         if self.newly_bound:
             self.newly_bound = []
         for change in applied.changes:
@@ -230,7 +203,9 @@ class Directory:
                 and self._on_change(tree, path)
             ):
                 is_changed = True
-        if is_changed:
+                if path != TENANTS and not self._settle_one(slug_in(path)):
+                    is_settled = False
+        if not is_settled:
             self._settle()
         return is_changed
 
@@ -244,7 +219,7 @@ class Directory:
         if b"/" in name:
             self._read_binding(tree, path)
             return False
-        return self._read_document(tree, path, name.decode("utf-8", "replace"))
+        return self._read_document(tree, path, slug_in(path))
 
     def _read_top(self, tree: DataTree) -> bool:
         """True: it says something else than before."""
@@ -289,6 +264,34 @@ class Directory:
             known.closed = closed_tenant(slug, node.data, node.version)
         return True
 
+    def _settle_one(self, slug: str) -> bool:
+        """One document has changed: put it in force if that is all there is to decide."""
+        if len(self.errors) > (1 if "" in self.errors else 0):
+            return False  # what is in error may come into force now
+        tenant = self.by_slug.get(slug)
+        document = self.documents.get(slug)
+        if document is None:
+            if tenant is not None:
+                self.remove(slug)
+            return True
+        spec = document.spec
+        if spec is None:
+            return False
+        if tenant is None:
+            if spec.root in self.by_root or spec.root in self.above:
+                return False
+            for path in paths_above(spec.root):
+                if path in self.by_root:
+                    return False
+            for subject in subjects_of(spec):
+                if subject in self.subjects:
+                    return False
+        elif tenant.spec.root != spec.root or subjects_of(tenant.spec) != subjects_of(spec):
+            return False
+        document.good = spec
+        self.put(spec)
+        return True
+
     def _settle(self) -> None:
         """Decide which documents are in force: the older first, each as far as they leave room."""
         of_top = self.errors.get("", "")
@@ -299,23 +302,22 @@ class Directory:
         roots: dict[bytes, str] = {}
         above: dict[bytes, str] = {}
         subjects: dict[str, str] = {}
-        for document in sorted(self.documents.values(), key=_age):
+        for document in sorted(self.documents.values(), key=age):
             if document.error:
                 self.errors[document.slug] = document.error
             for spec in (document.spec, document.good, document.closed):
                 if spec is None or document.slug in wanted:
                     continue
-                clash = _clash(spec, roots, above, subjects)
+                clash = clash_of(spec, roots, above, subjects)
                 if clash:
                     self.errors.setdefault(document.slug, clash)
                     continue
                 wanted[document.slug] = spec
                 roots[spec.root] = document.slug
-                for path in _paths_above(spec.root):
+                for path in paths_above(spec.root):
                     above[path] = document.slug
-                for credential in spec.credentials:
-                    for subject in credential.subjects:
-                        subjects[subject] = document.slug
+                for subject in subjects_of(spec):
+                    subjects[subject] = document.slug
                 if spec is not document.closed:
                     document.good = spec
         for slug in list(self.by_slug):
@@ -334,7 +336,7 @@ class Directory:
     def _read_binding(self, tree: DataTree, path: bytes) -> None:
         """A session's znode came, went or was changed."""
         slug, _, name = path[len(TENANTS_PREFIX) :].decode("utf-8", "replace").partition("/")
-        session_id = _session_of(name)
+        session_id = session_of(name)
         if session_id == 0:
             return
         node = tree.nodes.get(path)
@@ -351,7 +353,7 @@ class Directory:
         if known is None or known.slug != slug:
             self._count_bound(slug, 1)
             self.newly_bound.append(session_id)
-        principal, role = _read_who(node.data)
+        principal, role = read_who(node.data)
         self.bindings[session_id] = Binding(session_id, slug, principal, role, node.czxid)
 
     def _count_bound(self, slug: str, difference: int) -> None:
@@ -370,7 +372,7 @@ class Directory:
         """Make a document the one in force."""
         tenant = self.by_slug.get(spec.slug)
         if tenant is None:
-            tenant = Tenant(spec)
+            tenant = Tenant(spec, self.split)
             self.by_slug[spec.slug] = tenant
         else:
             self._forget_ways(tenant.spec)
@@ -378,6 +380,8 @@ class Directory:
             tenant.use(spec)
         tenant.sessions = self.bound.get(spec.slug, 0)
         self.by_root[spec.root] = tenant
+        for path in paths_above(spec.root):
+            self.above[path] = self.above.get(path, 0) + 1
         for credential in spec.credentials:
             for secret in credential.secrets:
                 self.ways[secret.hash] = Way(tenant, credential, secret)
@@ -397,6 +401,10 @@ class Directory:
         tenant = self.by_slug[slug]
         if self.by_root.get(tenant.spec.root) is tenant:
             del self.by_root[tenant.spec.root]
+            for path in paths_above(tenant.spec.root):
+                self.above[path] -= 1
+                if self.above[path] == 0:
+                    del self.above[path]
 
     def _forget_ways(self, spec: TenantSpec) -> None:
         for credential in spec.credentials:
@@ -423,67 +431,3 @@ class Directory:
                 self.enforcing += 1
                 self.walled_below.setdefault(parent_of(root), []).append(root)
         self.depths = sorted(depths)
-
-
-def _age(document: Document) -> tuple[int, str]:
-    return (document.czxid, document.slug)
-
-
-def _paths_above(root: bytes) -> list[bytes]:
-    """The paths above a root, without `/`."""
-    found: list[bytes] = []
-    at = root.find(b"/", 1)
-    while at > 0:
-        found.append(root[:at])
-        at = root.find(b"/", at + 1)
-    return found
-
-
-def _clash(
-    spec: TenantSpec, roots: dict[bytes, str], above: dict[bytes, str], subjects: dict[str, str]
-) -> str:
-    """Why a document cannot stand beside those that are in force; empty if it can."""
-    root = spec.root.decode("utf-8", "replace")
-    other = roots.get(spec.root)
-    if other is not None:
-        return f"root: {root!r} is that of {other}, too, whose document is older"
-    other = above.get(spec.root)
-    if other is not None:
-        return f"root: {root!r} lies around that of {other}, whose document is older"
-    for path in _paths_above(spec.root):
-        other = roots.get(path)
-        if other is not None:
-            return f"root: {root!r} lies within that of {other}, whose document is older"
-    for credential in spec.credentials:
-        for subject in credential.subjects:
-            other = subjects.get(subject)
-            if other is not None:
-                return (
-                    f"credentials: the subject {subject[:60]!r} of {credential.name} belongs to "
-                    f"{other}, too, whose document is older"
-                )
-    return ""
-
-
-def _session_of(name: str) -> int:
-    """The session whose binding has this name; 0 if it is none's."""
-    if len(name) != SESSION_DIGITS:
-        return 0
-    try:
-        number = int(name, 16)
-    except ValueError:
-        return 0
-    if f"{number:016x}" != name:
-        return 0
-    return number - (1 << 64) if number >= 1 << 63 else number
-
-
-def _read_who(data: bytes | None) -> tuple[str, str]:
-    """Principal and role out of a binding; whatever else it holds, the session is bound."""
-    try:
-        fields = read_object(data)
-        principal = fields.text("who", PRINCIPAL_MAX)
-        role = fields.text("role", PRINCIPAL_MAX)
-    except RegistryError:
-        return "", ""
-    return principal, role if role in ROLE_NAMES else ""

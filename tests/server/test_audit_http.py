@@ -13,8 +13,8 @@ from ensemble.server.audit_chain import segment_name, segments
 from ensemble.server.audit_cli import main
 from ensemble.server.audit_pages import read_cursor, read_page
 from tests.harness import Node, RawClient, create_body
-from tests.server.audits import JOURNAL, entries, folder_of, make_journal, told
-from tests.server.feeds import access, ask
+from tests.server.audits import JOURNAL, entries, folder_of, make_journal, told, wait_for
+from tests.server.feeds import CONTROL, access, ask
 from tests.tenants import KEY, make_tenants, tenant_client, trusting
 
 
@@ -84,6 +84,24 @@ def test_a_token_is_needed_also_where_none_is_configured(
     for path in ("/audit", "/audit/head"):
         assert ask(node.admin_port, path, "")[0] == 401
         assert ask(other.admin_port, path, "")[0] == 401
+
+
+def test_commands_that_change_and_refusals_of_the_admin_port_are_told(node: Node) -> None:
+    assert ask(node.admin_port, "/commands/monitor", "")[0] == 401
+    assert ask(node.admin_port, "/commands/stat_reset")[0] == 403
+    assert ask(node.admin_port, "/commands/stat_reset", CONTROL)[0] == 200
+    assert ask(node.admin_port, "/changes?values=1", CONTROL)[0] == 200
+    found = wait_for(
+        folder_of(node),
+        lambda lines: sum(e["operation"] == "command" for e in lines) >= 4,
+    )
+    commands = [entry for entry in found if entry["operation"] == "command"]
+    assert [(e["command"], e["status"], e["result"], e["address"]) for e in commands] == [
+        ("monitor", 401, "refused", "127.0.0.1"),
+        ("stat_reset", 403, "refused", "127.0.0.1"),
+        ("stat_reset", 200, "Ok", "127.0.0.1"),
+        ("changes with values", 200, "Ok", "127.0.0.1"),
+    ]
 
 
 def test_a_server_without_a_journal_says_so(

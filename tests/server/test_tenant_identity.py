@@ -9,7 +9,17 @@ import pytest
 
 from ensemble.admin import provision
 from ensemble.admin.draft import Draft
-from ensemble.client import OPEN_ACL, AuthFailedError, Client, DigestMd5, NoAuthError
+from ensemble.client import (
+    CREATOR_ACL,
+    OPEN_ACL,
+    Acl,
+    AuthFailedError,
+    Client,
+    DigestMd5,
+    Id,
+    InvalidAclError,
+    NoAuthError,
+)
 from tests.harness import Node, RawClient, create_body, set_body, text
 from tests.server.starting import until
 from tests.tenants import (
@@ -27,6 +37,7 @@ from tests.tenants import (
     send_auth,
     session_name,
     start_trusting,
+    tenant_client,
     whoami,
 )
 
@@ -184,14 +195,20 @@ async def test_a_role_changes_on_running_connections(tenant_node: Node, connect:
     client = connect(tenant_node.port)
     assert present(client, "tenant", tokens["payments"]) == 0
     async with operator(tenant_node.address) as admin:
-        for role in ("admin", "reader"):
+        closed = (Acl(0, Id("world", "anyone")),)
+        await admin.create("/tenants/payments/closed", b"x", acl=closed)
+        may = {"writer": (NO_AUTH, 0), "admin": (0, 0), "reader": (NO_AUTH, NO_AUTH)}
+        for xid, role in enumerate(("writer", "admin", "reader", "writer"), 1):
 
             def change(draft: Draft, role: str = role) -> None:
                 draft.credential("app").role = role
 
             await provision.update(admin, "payments", change)
-            ids = whoami(client)
-            assert ("tenant", "app@payments") in ids
+            assert ("tenant", "app@payments") in whoami(client)
+            client.request(xid, GET, text("/closed") + b"\0")
+            read = client.reply()[2]
+            client.request(xid, CREATE, create_body(f"/{xid}"))
+            assert (read, client.reply()[2]) == may[role], role
 
 
 async def test_a_draining_tenant_takes_no_new_sessions(tenant_node: Node, connect: Connect) -> None:
@@ -334,3 +351,30 @@ async def test_before_its_credential_a_bound_session_may_only_ping(
     assert present(again, "tenant", tokens["payments"]) == 0
     again.request(5, CREATE, create_body("/x"))
     assert again.reply()[2] == 0
+
+
+async def test_acls_of_scheme_tenant_name_credentials(tenant_node: Node) -> None:
+    """`auth` stands for the credential by its name, which outlives its secrets."""
+    tokens = await make_tenants(tenant_node.address, "payments")
+    address = tenant_node.address
+    async with operator(address) as admin:
+        other = await provision.add_credential(admin, "payments", "other", "writer")
+        async with tenant_client(address, tokens["payments"]) as owner:
+            await owner.create("/mine", b"x", acl=CREATOR_ACL)
+            acl, _ = await owner.get_acl("/mine")
+            assert acl == [Acl(31, Id("tenant", "app@payments"))]
+            shared = [Acl(31, Id("tenant", "app@payments")), Acl(1, Id("tenant", "other@payments"))]
+            await owner.create("/shared", b"y", acl=shared)
+            for bad in ("app", "app@", "@payments", "APP@payments", "a@b@payments", "operator"):
+                with pytest.raises(InvalidAclError):
+                    await owner.create("/bad", b"", acl=[Acl(31, Id("tenant", bad))])
+            with pytest.raises(InvalidAclError):
+                await owner.create("/bad", b"", acl=[Acl(31, Id("operator", "alice"))])
+        async with tenant_client(address, other.token.encode()) as user:
+            assert (await user.get("/shared"))[0] == b"y"
+            for refused in (user.get("/mine"), user.set("/shared", b"")):
+                with pytest.raises(NoAuthError):
+                    await refused
+        new = await provision.rotate_credential(admin, "payments", "app", overlap_ms=0)
+        async with tenant_client(address, new.token.encode()) as owner:
+            assert (await owner.get("/mine"))[0] == b"x"

@@ -79,7 +79,8 @@ class World:
             if is_done():
                 return
             if not self.turn() and not is_done():
-                select.select([self.port.epoll], [], [], QUIET_S)
+                ready, _, _ = select.select([self.port.epoll], [], [], QUIET_S)
+                assert ready, "nothing is due, nothing has come, and it is not done"
         raise AssertionError(f"not within {TURNS_MAX} turns")
 
     def settle(self) -> None:

@@ -200,6 +200,8 @@ def written(rng: random.Random, alone: bool = False) -> tuple[int, bytes]:
         if path == ZOOKEEPER:
             path = b"/"
         return codes.OP_SET_DATA, path_body(path, number(1), rng.randbytes(1), version(rng))
+    if path == ZOOKEEPER:
+        return codes.OP_CHECK, path_body(path, number(0))  # another version: as with creates
     return codes.OP_CHECK, path_body(path, version(rng))
 
 

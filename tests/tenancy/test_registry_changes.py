@@ -218,6 +218,12 @@ class Changes(RuleBasedStateMachine):
         assert {t.spec.root: s for s, t in directory.by_slug.items()} == {
             root: t.spec.slug for root, t in directory.by_root.items()
         }
+        above: dict[bytes, int] = {}
+        for root in directory.by_root:
+            for at in range(1, len(root)):
+                if root[at : at + 1] == b"/":
+                    above[root[:at]] = above.get(root[:at], 0) + 1
+        assert directory.above == above
         assert directory.enforcing == len(directory.by_slug)
         assert len(directory.ways) == sum(
             len(c.secrets) for t in directory.by_slug.values() for c in t.spec.credentials
