@@ -60,6 +60,7 @@ COMPILED = [
     "ensemble/server/standalone.py",
     "ensemble/server/turns.py",
     "ensemble/server/ordering.py",
+    "ensemble/server/share_exchange.py",
     "ensemble/server/replica.py",
     "ensemble/server/edge_limits.py",
     "ensemble/server/forwarding.py",

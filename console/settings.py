@@ -172,6 +172,9 @@ ZOOKEEPER_HOSTS = os.environ.get("ENSEMBLE_ZOOKEEPER", "127.0.0.1:2181")
 ZOOKEEPER_AUTH = os.environ.get("ENSEMBLE_ZOOKEEPER_AUTH", "")
 ZOOKEEPER_AUTH_FILE = VAR / "zookeeper.auth"
 
+# The file of the token that the nodes' admin ports ask for; read when it is needed, as it may be
+# exchanged.
+ENSEMBLE_ADMIN_TOKEN = os.environ.get("ENSEMBLE_ADMIN_TOKEN", "")
 # The folder of the `ensemble up` that has started this console, if one has.
 ENSEMBLE_UP = os.environ.get("ENSEMBLE_UP", "")
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,6 +71,17 @@ def has(client: RawClient, path: str) -> bool:
     return client.reply()[2] == 0
 
 
+def admin_status(port: int, name: str, token: str) -> int:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/commands/{name}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
 # Start and stop
 
 
@@ -84,6 +96,11 @@ def test_it_starts_and_stops_everything_and_shows_the_first_password_once(up: Up
     with urllib.request.urlopen(url, timeout=10) as answer:
         assert answer.read() == b"ok\n"
     up.wait_said(r"node\d leads, epoch 1, zxid 0x\w+; 3 of 3 nodes serve")
+    token = (up.folder / "admin.read").read_text().strip()
+    for sid in (1, 2, 3):
+        assert admin_status(up.port("admin", sid), "top", token) == 200
+        assert admin_status(up.port("admin", sid), "monitor", "") == 401
+        assert admin_status(up.port("admin", sid), "stat_reset", token) == 403
     pids = up.children()
     assert len(pids) == 4
     assert up.stop() == 0
@@ -94,10 +111,13 @@ def test_it_starts_and_stops_everything_and_shows_the_first_password_once(up: Up
     for path in up.folder.rglob("*"):
         if path.is_file():
             assert password.group(1).encode() not in path.read_bytes(), f"the password is in {path}"
-    for name in ("console.key", "zookeeper.auth", "ensemble.secret", "node2/data/ensemble.secret"):
+    kept = ("console.key", "zookeeper.auth", "ensemble.secret", "node2/data/ensemble.secret")
+    for name in (*kept, "admin.read", "admin.control"):
         assert (up.folder / name).stat().st_mode & 0o077 == 0, name
     for log in up.folder.rglob("*.log"):
         assert "Traceback" not in log.read_text(), log
+        assert token not in log.read_text(), log
+    assert token not in up.said
 
     configs = [node.config_path.read_text() for node in up.files()]
     up.start("--console-port", str(up.console_port), ports=False).wait_ready()

@@ -98,6 +98,16 @@ def test_a_damaged_credential_is_not_passed_on(text: str, tmp_path: Path) -> Non
         folder.kept_credential(tmp_path)
 
 
+def test_the_tokens_of_the_admin_ports_are_made_once_and_are_nobody_elses(tmp_path: Path) -> None:
+    made = {key: path.read_text() for key, path in folder.kept_tokens(tmp_path).items()}
+    assert set(made) == {"ensemble.admin.readTokens", "ensemble.admin.controlTokens"}
+    assert len(set(made.values())) == 2
+    assert all(len(token.strip()) >= 40 for token in made.values())
+    assert {k: p.read_text() for k, p in folder.kept_tokens(tmp_path).items()} == made
+    for path in folder.kept_tokens(tmp_path).values():
+        assert path.stat().st_mode & 0o077 == 0
+
+
 def test_a_damaged_secret_is_not_passed_on(tmp_path: Path) -> None:
     secret = folder.kept_secret(tmp_path)
     assert folder.kept_secret(tmp_path) == secret

@@ -115,10 +115,15 @@ class Answers:
         return err
 
     def watches_full(self, conn: Connection) -> bool:
-        """Whether a connection watches as many paths as it may (ensemble.watchesPerConnectionMax).
+        """Whether a connection watches as many paths as it may (ensemble.watchesPerConnectionMax),
+        or its tenant's connections here as many as this server may let them.
 
         What it registers again after a reconnect (setWatches) is not refused: it was let in once.
         """
+        seat = conn.seat
+        tenant = seat.tenant
+        if tenant is not None and seat.view is not None and not tenant.may_watch():
+            return True
         return 0 < self.watches_max <= self.watches.count_of(conn.id)
 
     def readable(self, node: Znode, ids: list[Id]) -> bool:

@@ -21,6 +21,7 @@ from ensemble.server.connection import CLOSED, DRAINING, OPEN, WAITING, Connecti
 from ensemble.server.contracts import Bindings
 from ensemble.server.edge_limits import LimitReachedError
 from ensemble.server.pipeline import Pipeline
+from ensemble.server.share_exchange import is_full
 from ensemble.tenancy import spec as specs
 from ensemble.tenancy.directory import Directory
 from ensemble.tenancy.identity import (
@@ -31,10 +32,11 @@ from ensemble.tenancy.identity import (
     renewed,
 )
 from ensemble.tenancy.registry import ROLE_NAMES, binding_path
-from ensemble.tenancy.seat import NOBODY, OUTSIDE, Seat
+from ensemble.tenancy.seat import NOBODY, OUTSIDE, Seat, Tenant
 from ensemble.tree.acl import SUPER, closed_entries
 from ensemble.tree.prepare import WriteRequest
 from ensemble.tree.sessions import Session
+from ensemble.tree.watches import WatchCount
 from ensemble.wire import codes
 from ensemble.wire.jute import reader_of
 from ensemble.wire.records import Id, write_acl_vector
@@ -48,6 +50,7 @@ from ensemble.wire.requests import (
 
 log = logging.getLogger("ensemble.auth")
 
+CROWDED: Final = "no room at this server for one more connection"
 ENDED_PER_TICK_MAX: Final = 2_000  # sessions closed in one tick; the others in the next ones
 
 
@@ -78,12 +81,14 @@ class TenantBindings(Bindings):
         session = conn.session
         assert session is not None, "credentials come on open connections"
         why = self.objection(conn, grant, session)
-        if why:
+        if not why and self.is_crowded(conn, grant):
+            pipeline.cut(conn, f"{CROWDED}: tenant {grant.slug}")
+        elif why:
             self.turn_away(conn, why)
             pipeline.refuse(conn, xid, op, 0, codes.AUTH_FAILED)
             pipeline.drain_after_pending(conn, "authentication failed")
         elif self.needs_write(grant, session):
-            conn.wanted = grant
+            self.want(conn, grant)
             self.write(conn, grant, session, xid, op, reply)
         else:
             self.seat(conn, grant)
@@ -103,6 +108,10 @@ class TenantBindings(Bindings):
         """A session opens on a connection whose certificate is a tenant's. True: it waits."""
         pipeline = self.pipeline
         why = self.objection(conn, grant, session)
+        if not why and self.is_crowded(conn, grant):
+            # Its session is nobody's yet, and nobody else could present a certificate for it.
+            pipeline.cut(conn, f"{CROWDED}: tenant {grant.slug}")
+            return True
         if why:
             self.turn_away(conn, why)
             self.ending_unless_bound(session, why)
@@ -110,7 +119,7 @@ class TenantBindings(Bindings):
             return True
         if self.needs_write(grant, session):
             conn.state = WAITING
-            conn.wanted = grant
+            self.want(conn, grant)
             self.write(conn, grant, session, 0, codes.OP_CREATE_SESSION, None)
             return True
         self.seat(conn, grant)
@@ -132,7 +141,23 @@ class TenantBindings(Bindings):
             return f"tenant {grant.slug} is not known here"
         if not holder and tenant.spec.state == specs.DRAINING:
             return f"tenant {grant.slug} is draining: it takes no new sessions"
+        if not grant.is_operator() and not self.sits_with(conn, tenant) and is_full(tenant):
+            limit = tenant.spec.limits.connections
+            return f"tenant {grant.slug} has {limit} connections, that is its limit"
         return ""
+
+    def sits_with(self, conn: Connection, tenant: Tenant) -> bool:
+        """Whether a connection is the tenant's already, and counts as one."""
+        return conn.seat.view is not None and conn.seat.tenant is tenant
+
+    def is_crowded(self, conn: Connection, grant: Grant) -> bool:
+        """Whether this server has no room for one more connection of the tenant, though its limit
+        leaves some. The client may try elsewhere, or here again in a moment: more was asked for.
+        """
+        tenant = self.directory.by_slug.get(grant.slug)
+        if tenant is None or grant.is_operator() or self.sits_with(conn, tenant):
+            return False
+        return not tenant.may_connect()
 
     def holder_of(self, session: Session) -> str:
         """The tenant that a session belongs to; empty for none."""
@@ -140,6 +165,20 @@ class TenantBindings(Bindings):
             return session.slug
         binding = self.directory.bindings.get(int(session.id))
         return "" if binding is None else binding.slug
+
+    def want(self, conn: Connection, grant: Grant | None) -> None:
+        """A binding is being written, or (None) not any more. Meanwhile it has its place already:
+        of a hundred connections that come at once no more pass than the limit says."""
+        old = conn.wanted
+        if old is not None:
+            tenant = self.directory.by_slug.get(old.slug)
+            if tenant is not None and tenant.joining > 0:
+                tenant.joining -= 1
+        conn.wanted = grant
+        if grant is not None:
+            tenant = self.directory.by_slug.get(grant.slug)
+            if tenant is not None:
+                tenant.joining += 1
 
     def needs_write(self, grant: Grant, session: Session) -> bool:
         """Whether the tree has to say whose the session is, or whose it is now."""
@@ -195,7 +234,7 @@ class TenantBindings(Bindings):
         """The tenant has as many sessions as it may."""
         pipeline = self.pipeline
         was_wanted = conn.wanted is not None
-        conn.wanted = None
+        self.want(conn, None)
         why = f"its session cannot be bound to tenant {grant.slug}: {text}"
         self.turn_away(conn, why)
         if op != codes.OP_CREATE_SESSION:
@@ -211,7 +250,7 @@ class TenantBindings(Bindings):
     def on_bound(self, conn: Connection, pending: Pending, error: i64) -> None:
         pipeline = self.pipeline
         grant = conn.wanted
-        conn.wanted = None
+        self.want(conn, None)
         session = conn.session
         assert session is not None
         if grant is None:
@@ -304,8 +343,12 @@ class TenantBindings(Bindings):
         old = conn.seat
         if old.view is not None and old.tenant is not None:
             old.tenant.connections -= 1
+        watching: WatchCount | None = None
         if seat.view is not None and seat.tenant is not None:
             seat.tenant.connections += 1
+            watching = seat.tenant.watching
+        if old.tenant is not seat.tenant or old.view is not seat.view:
+            self.pipeline.watches.count_in(conn.id, watching)
         conn.seat = seat
 
     def on_opened(self, conn: Connection) -> None:
@@ -327,6 +370,7 @@ class TenantBindings(Bindings):
 
     def on_removed(self, conn: Connection) -> None:
         self.timed.pop(int(conn.id), None)
+        self.want(conn, None)
         self.move(conn, OUTSIDE)
 
     # Documents and time

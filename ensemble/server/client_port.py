@@ -346,10 +346,13 @@ class ClientPort(SocketTable):
         if is_write(op):
             writes = operations_in(frames.buf, frames.start, frames.end) if op == OP_MULTI else 1
         if tenant.rates.admits(turns.now_us, writes, size):
+            if client.held_us != 0:
+                turns.release(tenant, client)
             return RUNS
         if turns.is_late(client) and self.pipeline.refuse_late(
             conn, frames.buf, frames.start, frames.end
         ):
+            turns.release(tenant, client)
             return REFUSED
         frames.put_back()
         turns.hold(flow, client)

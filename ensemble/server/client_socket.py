@@ -34,6 +34,7 @@ class ClientSocket:
         "context",
         "fd",
         "handshaking",
+        "held_us",
         "in_blocked",
         "interest",
         "is_gone",
@@ -64,3 +65,4 @@ class ClientSocket:
         self.paused_ms: i64 = 0
         self.place: i64 = NOWHERE
         self.in_blocked = False
+        self.held_us: i64 = 0  # since when a rate holds its next request; 0: it does not

@@ -205,7 +205,7 @@ class Node:
         self.pipeline.gate = self.gate
         authority.pipeline = self.pipeline
         if self.replica is not None:
-            self.replica.turns.directory = self.directory
+            self.replica.use_tenants(self.directory)
         if config.quorum is not None:
             self.keep_local_sessions(config.quorum)
         self.pipeline.serving = self.replica is None

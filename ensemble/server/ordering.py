@@ -28,18 +28,21 @@ from ensemble.server.membership import members_in
 from ensemble.server.operations import is_write
 from ensemble.server.owners import Owners
 from ensemble.server.pipeline import Pipeline
+from ensemble.server.share_exchange import ShareExchange
 from ensemble.server.shell import ReplicaOptions
 from ensemble.server.turns import LeaderTurns
 from ensemble.tenancy.directory import Directory
+from ensemble.tenancy.shares import WHOLE
 from ensemble.tree.acl import AclSchemes
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.prepare import Preparer, WriteRequest
 from ensemble.wire import codes, peers
 from ensemble.wire.jute import MarshallingError, Reader
-from ensemble.wire.peers import encode_ids
+from ensemble.wire.peers import encode_ids, write_packet
 from ensemble.wire.records import Id
 from ensemble.wire.txns import TxnHeader
 from ensemble.zab.host import Host, Proposal
+from ensemble.zab.learner_link import FOLLOWING
 from ensemble.zab.peer import Peer
 
 
@@ -63,6 +66,7 @@ class Ordering(Host, Authority):
         self.revalidating: Final[deque[Connection]] = deque()
         self.owners: Final = Owners(sid, options.local_sessions)  # leader
         self.turns: Final = LeaderTurns(Directory())  # leader
+        self.shares: Final = ShareExchange(sid, self.turns.directory, WHOLE)
 
     def get_peer(self) -> Peer:
         peer = self.peer
@@ -214,7 +218,9 @@ class Ordering(Host, Authority):
             return
         leader = self.get_peer().leader
         assert leader is not None
-        flow = turns.admit(request, sid, not leader.has_turns(sid), pipeline.now_us)
+        learner = leader.by_sid.get(int(sid))
+        in_order = learner is None or learner.features & peers.TURNS == 0
+        flow = turns.admit(request, sid, in_order, pipeline.now_us)
         if flow is not None:
             zxid = self.take(request, sid)
             if zxid > 0:
@@ -306,6 +312,64 @@ class Ordering(Host, Authority):
 
     def on_learner_left(self, sid: i64) -> None:
         self.turns.forget(sid)
+        self.shares.on_left(sid, self.get_peer().now_ms)
+
+    # Shares of tenants' limits
+
+    def use_tenants(self, directory: Directory) -> None:
+        """The tenants that this server knows; before it serves anybody."""
+        self.turns.directory = directory
+        self.shares.use_tenants(directory)
+
+    def begin_sharing(self) -> None:
+        """A role begins."""
+        peer = self.get_peer()
+        leader_sid = self.sid
+        knows_shares = True
+        learner = peer.learner
+        if learner is not None:
+            leader_sid = learner.leader_sid
+            knows_shares = learner.features & peers.SHARING != 0
+        members = sorted(peer.configuration.members.servers)
+        self.shares.begin(leader_sid, members, knows_shares, peer.timing.tick_ms, peer.now_ms)
+        leader = peer.leader
+        if leader is not None:
+            for other in leader.by_sid.values():
+                if other.stage == FOLLOWING:
+                    self.on_learner(other.sid, other.features)
+
+    def on_learner(self, sid: i64, features: i64) -> None:
+        self.shares.on_learner(sid, features & peers.SHARING != 0)
+
+    def on_shares(self, sid: i64, data: bytes) -> None:
+        if self.state == peers.LEADING:
+            self.shares.on_report(sid, data, self.get_peer().now_ms)
+        else:
+            self.shares.on_answer(data, self.get_peer().now_ms)
+
+    def share(self) -> None:
+        """At the end of a turn: report what is due, send what there is to say."""
+        shares = self.shares
+        peer = self.get_peer()
+        shares.end_turn(peer.now_ms)
+        if not shares.outgoing:
+            return
+        learner = peer.learner
+        leader = peer.leader
+        for sid, data in shares.outgoing:
+            if leader is not None:
+                other = leader.by_sid.get(sid)
+                if other is not None and other.stage == FOLLOWING:
+                    write_packet(other.link.out, peers.SHARES, -1, data)
+            elif learner is not None and learner.link is not None:
+                write_packet(learner.link.out, peers.SHARES, -1, data)
+        shares.outgoing.clear()
+
+    def deadline_ms(self) -> i64:
+        """When `on_time` or `end_turn` is to be called at the latest."""
+        deadline = self.get_peer().deadline_ms()
+        shares = self.shares.deadline_ms()
+        return shares if shares < deadline else deadline
 
     # Leader: sessions at learners
 

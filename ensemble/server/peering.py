@@ -223,7 +223,7 @@ class Peering(Shell):
     def set_alarm(self) -> None:
         """Have the loop call when the next deadline comes."""
         now_ms = int(self.net.now_ms)
-        at_ms = min(int(self.net.deadline_ms), int(self.replica.get_peer().deadline_ms()))
+        at_ms = min(int(self.net.deadline_ms), int(self.replica.deadline_ms()))
         at_ms = max(now_ms + 1, min(at_ms, now_ms + LOOK_AGAIN_MS))
         if self.alarm is not None:
             if now_ms < self.alarm_ms <= at_ms:

@@ -14,6 +14,7 @@ from ensemble.server.client_socket import BLOCKED, HELD, NOWHERE, QUEUED, Client
 from ensemble.server.connection import CLOSED, Connection, Pending
 from ensemble.server.operations import is_write
 from ensemble.tenancy.fairness import Flow, Scheduler
+from ensemble.tenancy.seat import Tenant
 from ensemble.wire import codes
 
 # One flow has work: it is served in long turns, which is where the throughput comes from.
@@ -206,8 +207,16 @@ class Turns:
 
     # Waiting for tokens
 
+    def release(self, tenant: Tenant, client: ClientSocket) -> None:
+        """A request that was held runs, or is refused: its tenant's account says for how long."""
+        if client.held_us != 0:
+            tenant.account.on_held(self.now_us - client.held_us)
+            client.held_us = 0
+
     def hold(self, flow: Flow, client: ClientSocket) -> None:
         client.place = HELD
+        if client.held_us == 0:
+            client.held_us = self.now_us
         if not flow.held:
             self.held_flows.append(flow)
         flow.held.append(client)

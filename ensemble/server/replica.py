@@ -139,6 +139,7 @@ class Replica(Ordering):
     def end_turn(self) -> None:
         """Hand what was logged in this turn to the disk, unless a batch is on its way."""
         self.take_turns()
+        self.share()
         self.get_peer().end_turn()
         if self.batch.count > 0 and not self.log.busy:
             self.log_bytes_since_snapshot += len(self.batch.records)
@@ -346,6 +347,7 @@ class Replica(Ordering):
         pipeline.tracker.gathers = state != peers.LEADING
         self.state = state
         self.get_peer().on_served(epoch)
+        self.begin_sharing()
         self.report(
             f"{peers.STATE_NAMES[int(state)]} in epoch {epoch}, "
             f"at {format_zxid(self.tree.last_zxid)}"
@@ -356,6 +358,7 @@ class Replica(Ordering):
 
     def stop_serving(self, reason: str) -> None:
         self.state = peers.LOOKING
+        self.shares.end(self.get_peer().now_ms)
         self.get_pipeline().stop_serving(reason)
         self.preparer.discard()
         self.forget_clients()

@@ -36,6 +36,7 @@ from ensemble.tenancy.registry import (
     read_top,
 )
 from ensemble.tenancy.seat import Tenant
+from ensemble.tenancy.shares import Split
 from ensemble.tenancy.spec import ENFORCE, Credential, TenantSpec
 from ensemble.tree.apply import Applied
 from ensemble.tree.datatree import DataTree
@@ -69,6 +70,7 @@ class Directory:
         "is_empty",
         "newly_bound",
         "signing_keys",
+        "split",
         "subjects",
         "trusted_keys",
         "walled_below",
@@ -79,6 +81,7 @@ class Directory:
         self.by_slug: Final[dict[str, Tenant]] = {}
         self.by_root: Final[dict[bytes, Tenant]] = {}
         self.above: Final[dict[bytes, int]] = {}  # paths above roots -> above how many
+        self.split: Final = Split()  # what this server may use of limits
         self.depths: list[int] = []  # the numbers of names that roots have, ascending
         self.enforcing: i64 = 0
         self.is_empty = True
@@ -369,7 +372,7 @@ class Directory:
         """Make a document the one in force."""
         tenant = self.by_slug.get(spec.slug)
         if tenant is None:
-            tenant = Tenant(spec)
+            tenant = Tenant(spec, self.split)
             self.by_slug[spec.slug] = tenant
         else:
             self._forget_ways(tenant.spec)

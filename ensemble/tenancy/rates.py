@@ -29,13 +29,14 @@ MULTI_HEAD_BYTES: Final = 9  # opcode, whether it is the end, an error
 class Bucket:
     """Tokens of one kind. `rate` NO_LIMIT: none is ever missing; 0: there are none."""
 
-    __slots__ = ("burst", "filled_us", "level", "rate")
+    __slots__ = ("burst", "filled_us", "level", "rate", "taken")
 
     def __init__(self) -> None:
         self.rate: i64 = NO_LIMIT
         self.burst: i64 = 0  # in parts, as `level`
         self.level: i64 = 0
         self.filled_us: i64 = 0
+        self.taken: i64 = 0  # tokens since the start, while there was a limit
 
     def use(self, rate: i64) -> None:
         """Another rate holds. What is in the bucket stays, as far as it fits; a new one is full."""
@@ -78,6 +79,7 @@ class Bucket:
         if self.rate >= 0:
             if tokens > RATE_MAX:
                 tokens = RATE_MAX
+            self.taken += tokens
             level = self.level - tokens * TOKEN
             self.level = level if level > -DEBT_MAX else -DEBT_MAX
 

@@ -12,7 +12,18 @@ from ensemble.tenancy.accounting import Account
 from ensemble.tenancy.fairness import Flow
 from ensemble.tenancy.namespace import View
 from ensemble.tenancy.rates import Rates
-from ensemble.tenancy.spec import NO_LIMIT, OBSERVE, TenantSpec
+from ensemble.tenancy.shares import (
+    BYTES,
+    CONNECTIONS,
+    REQUESTS,
+    WATCHES,
+    WRITES,
+    Share,
+    Split,
+    limits_of,
+)
+from ensemble.tenancy.spec import TenantSpec
+from ensemble.tree.watches import WatchCount
 
 SEATS_MAX: Final = 4_096  # remembered of one tenant: its credentials, and operators within it
 NOBODY: Final = 0  # a seat's role besides those of `spec`: no credential was presented
@@ -31,22 +42,28 @@ class Tenant:
         "account",
         "connections",
         "flow",
+        "joining",
         "rates",
         "seats",
         "sessions",
+        "share",
         "spec",
+        "split",
         "view",
         "visitor",
-        "watches",
+        "watching",
     )
 
-    def __init__(self, spec: TenantSpec) -> None:
+    def __init__(self, spec: TenantSpec, split: Split) -> None:
         self.spec = spec
         self.view = View(spec.root)
         self.account: Final = Account()
         self.connections: i64 = 0
+        self.joining: i64 = 0  # connections whose credentials were proved, and that are not seated
         self.sessions: i64 = 0
-        self.watches: i64 = 0
+        self.watching: Final = WatchCount()
+        self.split: Final = split
+        self.share: Final = Share()
         self.visitor: Final = Seat(self, None, NOBODY, "")
         self.seats: Final[dict[str, Seat]] = {}
         self.flow: Final = Flow(spec.weight)
@@ -60,13 +77,40 @@ class Tenant:
         self.spec = spec
         self.seats.clear()
         self.flow.weight = spec.weight
-        limits = spec.limits
-        if spec.mode == OBSERVE:
-            self.rates.use(NO_LIMIT, NO_LIMIT, NO_LIMIT)
-        else:
-            self.rates.use(
-                limits.requests_per_second, limits.writes_per_second, limits.bytes_per_second
-            )
+        self.share.limits = limits_of(spec)
+        self.settle()
+
+    def settle(self) -> None:
+        """What this server may use of the limits has changed."""
+        share = self.share
+        share.settle(self.split)
+        allowed = share.allowed
+        self.rates.use(allowed[REQUESTS], allowed[WRITES], allowed[BYTES])
+
+    @property
+    def watches(self) -> i64:
+        """Paths that its connections at this server watch, each connection by itself."""
+        return self.watching.count
+
+    def may_connect(self) -> bool:
+        """Whether one more connection is within what this server may use."""
+        return self._has_room(CONNECTIONS, self.connections + self.joining)
+
+    def may_watch(self) -> bool:
+        """Whether one more watch is."""
+        return self._has_room(WATCHES, self.watching.count)
+
+    def _has_room(self, kind: int, used: i64) -> bool:
+        share = self.share
+        allowed = share.allowed[kind]
+        if allowed < 0:
+            return True
+        if 2 * (used + 1) > allowed + share.told[kind] and allowed < share.limits[kind]:
+            self.split.urgent = True  # half of the room is gone: ask for more
+        if used < allowed:
+            return True
+        share.refused = True
+        return False
 
     def seat_of(self, principal: str, role: i64) -> "Seat":
         """The seat that all connections of a credential share; with role NOBODY that of who has

@@ -57,11 +57,13 @@ def part_of(limit: i64, members: i64, rank: i64) -> i64:
 @final
 class Split:
     """What a server may use of a limit without an allowance: its part of `members`, or so many
-    percent of it. A server that stands alone has one part of one."""
+    percent of it. A server that stands alone has one part of one. All tenants of a server share it.
+    """
 
-    __slots__ = ("members", "percent", "rank")
+    __slots__ = ("members", "percent", "rank", "urgent")
 
     def __init__(self) -> None:
+        self.urgent = False  # some tenant runs short: ask before it is time
         self.members: i64 = 1
         self.rank: i64 = 0
         self.percent: i64 = WHOLE
@@ -86,13 +88,23 @@ class Share:
     `use`: what this server uses of counts, and wants of rates, as it was measured last.
     """
 
-    __slots__ = ("allowed", "elsewhere", "granted", "is_granted", "limits", "told", "use")
+    __slots__ = (
+        "allowed",
+        "elsewhere",
+        "granted",
+        "is_granted",
+        "limits",
+        "refused",
+        "told",
+        "use",
+    )
 
     def __init__(self) -> None:
         self.limits: list[int] = [NO_LIMIT] * KINDS
         self.allowed: list[int] = [NO_LIMIT] * KINDS
         self.granted: list[int] = [0] * KINDS
         self.is_granted = False
+        self.refused = False  # somebody was, for want of room, since the last report
         self.elsewhere: list[int] = [0] * KINDS
         self.use: list[int] = [0] * KINDS
         self.told: list[int] = [0] * KINDS  # the last `use` that was reported
@@ -116,14 +128,14 @@ class Share:
         return max(self.limits) >= 0
 
     def is_short(self) -> bool:
-        """Whether half the room that there was at the last report is gone."""
+        """Whether half the room that there was at the last report is gone, or all of it."""
+        if self.refused:
+            return True
         for kind in range(KINDS):
             allowed = self.allowed[kind]
             if allowed >= 0 and allowed < self.limits[kind]:
                 used = self.use[kind]
                 if used > self.told[kind] and 2 * (allowed - used) < allowed - self.told[kind]:
-                    return True
-                if used > allowed:
                     return True
         return False
 
@@ -292,8 +304,8 @@ class Book:
     __slots__ = (
         "begun_ms",
         "due",
+        "fresh",
         "gone",
-        "keep_ms",
         "ledgers",
         "live",
         "members",
@@ -301,13 +313,13 @@ class Book:
         "others",
         "remembers",
         "sure",
-        "told_percent",
         "unacked",
+        "wait_ms",
     )
 
-    def __init__(self, members: list[int], keep_ms: i64, now_ms: i64) -> None:
+    def __init__(self, members: list[int], wait_ms: i64, now_ms: i64) -> None:
         self.members: Final = members
-        self.keep_ms: Final[i64] = keep_ms
+        self.wait_ms: Final[i64] = wait_ms
         self.begun_ms: Final[i64] = now_ms
         self.sure = False
         self.remembers = False  # somebody goes by an earlier leader's allowances
@@ -318,7 +330,7 @@ class Book:
         self.messages: Final[dict[int, int]] = {}  # to each server: how many
         self.due: Final[dict[int, dict[str, None]]] = {}  # whom to tell of which tenants
         self.unacked: Final[dict[int, dict[str, None]]] = {}  # who may not go by which ones yet
-        self.told_percent: i64 = UNSURE
+        self.fresh: Final[set[int]] = set()  # who began with nothing while it was not sure
 
     def on_report(
         self,
@@ -339,9 +351,9 @@ class Book:
         here = int(sid)
         is_first = here not in self.live
         dirty: dict[str, None] = {}
+        self.due.setdefault(here, {})
         if is_first:
             self._join(here, is_fresh)
-            self.due.setdefault(here, {})
             for slug in self.ledgers:
                 dirty[slug] = None
         for slug in self._acknowledge(here, applied):
@@ -361,7 +373,10 @@ class Book:
         self.others.discard(sid)
         self.messages[sid] = 0
         self.unacked[sid] = {}
-        self.remembers = self.remembers or not is_fresh
+        if not is_fresh:
+            self.remembers = True
+        elif not self.sure:
+            self.fresh.add(sid)
         for ledger in self.ledgers.values():
             old = ledger.by_sid.get(sid)
             if old is None or (is_fresh and self.sure):
@@ -415,19 +430,25 @@ class Book:
         """A tenant of which nobody has spoken: each member that may serve has its even part."""
         ledger = Ledger(limits)
         self.ledgers[slug] = ledger
-        count = len(self.members)
-        for rank in range(count):
+        for rank in range(len(self.members)):
             sid = self.members[rank]
             even = [0] * KINDS
             if not self.sure or sid in self.live or sid in self.gone:
-                for kind in range(KINDS):
-                    if limits[kind] > 0:
-                        even[kind] = int(part_of(limits[kind], count, rank))
+                even = self._even(limits, rank)
             ledger.by_sid[sid] = Entry(even)
         for sid in self.live:
             if sid not in ledger.by_sid:
                 ledger.by_sid[sid] = Entry([0] * KINDS)
         return ledger
+
+    def _even(self, limits: list[int], rank: int) -> list[int]:
+        """What a member goes by to whom nothing is granted."""
+        percent = self.percent_for(self.members[rank])
+        even: list[int] = []
+        for limit in limits:
+            part = part_of(limit, len(self.members), rank) if limit > 0 else 0
+            even.append(int(part * percent // WHOLE))
+        return even
 
     def look(self, now_ms: i64) -> bool:
         """Time has passed: what those hold who cannot serve any more is free.
@@ -439,17 +460,19 @@ class Book:
             here = True
             for sid in self.members:
                 here = here and (sid in self.live or sid in self.others)
-            if here or now_ms >= self.begun_ms + self.keep_ms:
+            if here or now_ms >= self.begun_ms + self.wait_ms:
                 self.sure = changed = True
         for sid, until_ms in list(self.gone.items()):
             if now_ms >= until_ms:
                 del self.gone[sid]
                 changed = True
-        percent = self.percent(now_ms)
-        if percent != self.told_percent:
-            self.told_percent = percent
-            for sid in self.live:
+        if self.fresh and self.begins(now_ms):
+            begun = list(self.fresh)
+            self.fresh.clear()
+            for sid in begun:
                 self.due.setdefault(sid, {})
+                if not self.sure and sid in self.members:
+                    self._widen(sid)
         if not changed or not self.sure:
             return False
         dirty: dict[str, None] = {}
@@ -461,14 +484,21 @@ class Book:
         self._plan(dirty)
         return True
 
-    def percent(self, now_ms: i64) -> int:
-        """How much of its even part a server may use of what it has no allowance for.
+    def _widen(self, sid: int) -> None:
+        """A server that had a tenth of its even parts has all of them now."""
+        for ledger in self.ledgers.values():
+            held = ledger.by_sid[sid].held
+            even = self._even(ledger.limits, self.members.index(sid))
+            for kind in range(KINDS):
+                held[kind] = max(held[kind], even[kind])
 
-        A tenth while it is not known what others remember. Where all begin anew nobody does.
-        """
-        if self.sure or (not self.remembers and now_ms >= self.begun_ms + BEGIN_MS):
-            return WHOLE
-        return UNSURE
+    def begins(self, now_ms: i64) -> bool:
+        """Whether even parts are free to use: it is sure who goes by what, or nobody remembers."""
+        return self.sure or (not self.remembers and now_ms >= self.begun_ms + BEGIN_MS)
+
+    def percent_for(self, sid: int) -> int:
+        """How much of its even part a server may use of what it has no allowance for."""
+        return UNSURE if sid in self.fresh else WHOLE
 
     def _plan(self, dirty: dict[str, None]) -> None:
         if not self.sure:
@@ -500,9 +530,17 @@ class Book:
         here = int(sid)
         self.others.discard(here)
         self.due.pop(here, None)
+        self.fresh.discard(here)
         if here in self.live:
             self.live.remove(here)
-            self.gone[here] = int(now_ms + self.keep_ms)
+            self.gone[here] = int(now_ms + self.wait_ms)
+
+    def use_limits(self, slug: str, limits: list[int]) -> None:
+        """A document may have changed."""
+        ledger = self.ledgers[slug]
+        if ledger.limits != limits:
+            ledger.limits = limits
+            self._plan({slug: None})
 
     def forget(self, slug: str) -> None:
         """A tenant that is no more."""

@@ -30,18 +30,29 @@ class WatchSummary:
 
 
 @final
+class WatchCount:
+    """How many paths the connections of a group watch, each connection by itself."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count: i64 = 0
+
+
+@final
 class WatchTable:
     """Two tables, data and child: path -> connection id -> kinds; and the way back.
 
     Invariant: `path in by_connection[c]` exactly where a table holds `c` under `path`.
     """
 
-    __slots__ = ("by_connection", "child", "data", "recursive_count", "registrations")
+    __slots__ = ("by_connection", "child", "data", "groups", "recursive_count", "registrations")
 
     def __init__(self) -> None:
         self.data: Final[dict[bytes, dict[int, int]]] = {}
         self.child: Final[dict[bytes, dict[int, int]]] = {}
         self.by_connection: Final[dict[int, set[bytes]]] = {}
+        self.groups: Final[dict[int, WatchCount]] = {}  # connections that count in one
         # With no recursive watch anywhere, firing looks at one path instead of all its ancestors.
         self.recursive_count: i64 = 0
         self.registrations: i64 = 0  # (connection, path) pairs over both tables
@@ -66,6 +77,16 @@ class WatchTable:
         """How many paths a connection watches."""
         paths = self.by_connection.get(connection_id)
         return 0 if paths is None else len(paths)
+
+    def count_in(self, connection_id: int, group: WatchCount | None) -> None:
+        """From now on a connection's paths count in this group, and in no other."""
+        count = self.count_of(connection_id)
+        old = self.groups.pop(connection_id, None)
+        if old is not None:
+            old.count -= count
+        if group is not None:
+            group.count += count
+            self.groups[connection_id] = group
 
     def check(self, connection_id: int, path: bytes, kind: i64) -> bool:
         """Whether checkWatches with this watcher type finds a registration on exactly this path."""
@@ -101,6 +122,7 @@ class WatchTable:
 
     def drop_connection(self, connection_id: int) -> None:
         """The connection is gone, and all of its watches with it."""
+        self.count_in(connection_id, None)
         paths = self.by_connection.pop(connection_id, None)
         if paths is None:
             return
@@ -163,6 +185,8 @@ class WatchTable:
             if paths is None:
                 paths = set()
                 self.by_connection[connection_id] = paths
+            if self.groups and path not in paths:
+                self._count(connection_id, 1)
             paths.add(path)
 
     def _remove(
@@ -198,9 +222,16 @@ class WatchTable:
             return
         paths = self.by_connection.get(connection_id)
         if paths is not None:
+            if self.groups and path in paths:
+                self._count(connection_id, -1)
             paths.discard(path)
             if not paths:
                 del self.by_connection[connection_id]
+
+    def _count(self, connection_id: int, difference: i64) -> None:
+        group = self.groups.get(connection_id)
+        if group is not None:
+            group.count += difference
 
     def _consume(self, table: dict[bytes, dict[int, int]], path: bytes, fired: list[int]) -> None:
         watchers = table[path]

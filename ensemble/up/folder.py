@@ -4,6 +4,8 @@
     up.sock              where `ensemble member` and the console ask it for something
     ensemble.secret      of session passwords; each node has a copy, so that sessions can move
     zookeeper.auth       the console's credential; the nodes know its digest only
+    admin.read           the token by which the console reads the nodes' admin ports
+    admin.control        the one that may change something there
     node1/zoo.cfg        a node's configuration: written once, then the operator's
     node1/data/          its dataDir, with myid and its copy of the secret
     node1/node.log       what it prints
@@ -33,6 +35,7 @@ OBSERVERS_MAX: Final = 10
 SID_MAX: Final = 255
 SECRET_BYTES: Final = 32
 SECRET_FILE: Final = "ensemble.secret"
+READ_TOKEN_FILE: Final = "admin.read"
 NODE_FOLDER: Final = re.compile(r"node([1-9]\d{0,2})$")
 WORDS: Final = "srvr,mntr,ruok,conf,stat,cons,envi,isro,wchs,dirs"
 
@@ -258,6 +261,18 @@ def kept_secret(folder: Path) -> bytes:
     if len(secret) != SECRET_BYTES:
         raise StartError(f"{path} holds {len(secret)} bytes, {SECRET_BYTES} are expected.")
     return secret
+
+
+def kept_tokens(folder: Path) -> dict[str, Path]:
+    """The files of the admin ports' tokens by the setting that names them; made once, 0600."""
+    found = {
+        "ensemble.admin.readTokens": folder / READ_TOKEN_FILE,
+        "ensemble.admin.controlTokens": folder / "admin.control",
+    }
+    for path in found.values():
+        if not path.exists():
+            put_file(path, f"{secrets.token_urlsafe(32)}\n".encode())
+    return found
 
 
 def kept_credential(folder: Path) -> tuple[str, str]:

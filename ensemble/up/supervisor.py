@@ -85,15 +85,26 @@ class Supervisor:
             *(sys.executable, "-m", "ensemble.server.main", "server"),
             f"-Dzookeeper.DigestAuthenticationProvider.superDigest={digest}",
             f"-Dzookeeper.ensemble.operator.keys={self.folder / TRUSTED_FILE}",
+            *(f"-Dzookeeper.{key}={path}" for key, path in self.tokens().items()),
             str(node.config_path),
         ]
         return Process(node.name, command, node.log_path, {})
+
+    def tokens(self) -> dict[str, Path]:
+        """The files of the admin ports' tokens; nodes and console may run in other folders."""
+        return files.kept_tokens(self.folder.resolve())
+
+    def token_file(self) -> Path:
+        return self.folder.resolve() / files.READ_TOKEN_FILE
 
     def console_process(self) -> Process:
         """It prints the first password itself, on our terminal: no file holds it."""
         command = [sys.executable, "-m", "console.run", "--var", str(self.folder)]
         command += ["--port", str(self.console_port), "--zookeeper", self.hosts()]
-        environment = {"ENSEMBLE_UP": str(self.folder)}
+        environment = {
+            "ENSEMBLE_UP": str(self.folder),
+            "ENSEMBLE_ADMIN_TOKEN": str(self.token_file()),
+        }
         return Process(
             "console", command, self.folder / "console.log", environment, shares_output=True
         )
@@ -185,6 +196,7 @@ class Supervisor:
         admin = [node for node in self.nodes.values() if node.admin_port]
         if admin:
             say(f"  Admin, {admin[0].name}        http://{HOST}:{admin[0].admin_port}/commands")
+            say(f'                      curl -H "Authorization: Bearer $(cat {self.token_file()})"')
         say(f"\n  Data and logs in {self.folder}. Ctrl-C stops everything.\n")
 
     async def look_for_tenants(self) -> None:

@@ -34,6 +34,7 @@ OBSERVER_INFO: Final = 16
 LEADER_INFO: Final = 17
 ACK_EPOCH: Final = 18
 INFORM_AND_ACTIVATE: Final = 19
+SHARES: Final = 0x456E  # between our own servers only: tenants' limits (`wire/shares.py`)
 NAMES: Final = (
     "? REQUEST PROPOSAL ACK COMMIT PING REVALIDATE SYNC INFORM COMMITANDACTIVATE NEWLEADER "
     "FOLLOWERINFO UPTODATE DIFF TRUNC SNAP OBSERVERINFO LEADERINFO ACKEPOCH INFORMANDACTIVATE"
@@ -71,7 +72,8 @@ EXACT_TRUNC: Final = 2  # refuses a TRUNC to a zxid that its log does not hold
 SEALED: Final = 4  # behind LEADERINFO everything is in sealed pieces, both ways
 TURNS: Final = 8  # answers of different sessions may overtake each other; SYNC's says whose it is
 BUDGETS: Final = 16  # the leader refuses what does not fit into a subtree's budget
-FEATURES: Final = CUMULATIVE | EXACT_TRUNC | SEALED | TURNS | BUDGETS
+SHARING: Final = 32  # tells and is told of shares of tenants' limits
+FEATURES: Final = CUMULATIVE | EXACT_TRUNC | SEALED | TURNS | BUDGETS | SHARING
 NOTIFICATION_MARK: Final = 0x456E7353  # "EnsS": the sum of a notification follows
 
 
@@ -93,6 +95,8 @@ class Packet:
 
 def name_of(type: i64) -> str:
     """The packet type as ZooKeeper's documentation prints it."""
+    if type == SHARES:
+        return "SHARES"
     return NAMES[type] if 0 < type < len(NAMES) else f"type {type}"
 
 

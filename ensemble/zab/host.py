@@ -203,6 +203,16 @@ class Host:
         """Learner: those since the last call."""
         raise NotImplementedError
 
+    def on_learner(self, sid: i64, features: i64) -> None:
+        """Leader: a learner has the history; `features` of `wire.peers` are what it knows."""
+
+    def on_shares(self, sid: i64, data: bytes) -> None:
+        """A SHARES packet of server `sid`: a learner's report, or the leader's answer.
+
+        Raises:
+            ProtocolError: it cannot be read.
+        """
+
     def on_learner_left(self, sid: i64) -> None:
         """Leader: a learner's link has ended; nothing that came over it is wanted any more."""
 

@@ -106,10 +106,7 @@ class Leader:
         self.learners[int(link.id)] = LearnerLink(link, self.timing.data_bytes_max, now_ms)
 
     def on_bytes(self, link: Link, data: bytes, now_ms: i64) -> None:
-        """Packets of a learner, or parts of them.
-
-        Raises nothing: a learner that breaks the protocol is cut.
-        """
+        """Packets of a learner, or parts of them. One that breaks the protocol is cut."""
         learner = self.learners.get(int(link.id))
         if learner is None:
             return
@@ -165,11 +162,6 @@ class Leader:
         if not self.resigned:
             self.resigned = reason
 
-    def has_turns(self, sid: i64) -> bool:
-        """Whether a learner tells answers apart by session, so that they may overtake others."""
-        learner = self.by_sid.get(int(sid))
-        return learner is not None and learner.features & peers.TURNS != 0
-
     # Packets
 
     def on_packet(self, learner: LearnerLink, packet: Packet, now_ms: i64) -> None:
@@ -191,6 +183,8 @@ class Leader:
                 self.answer_syncs()
             elif type == peers.REVALIDATE:
                 self.on_revalidate(learner, packet)
+            elif type == peers.SHARES:
+                self.host.on_shares(learner.sid, packet.data or b"")
             else:
                 self.host.report(f"server {learner.sid} sent {peers.name_of(type)}: ignored")
         elif learner.stage == CONNECTED:
@@ -198,10 +192,9 @@ class Leader:
         elif type == peers.ACK_EPOCH and learner.stage == INTRODUCED and self.epoch >= 0:
             self.on_ack_epoch(learner, packet, now_ms)
         elif learner.stage == SYNCING and type == peers.ACK:
+            # A proposal's ack before that of NEWLEADER (trust.md A3) is covered by the next one.
             if packet.zxid == self.epoch << 32:
                 self.on_synced(learner, now_ms)
-            # Else a proposal's ack came before that of NEWLEADER (trust.md A3): it is not counted,
-            # the next one covers it.
         else:
             raise ProtocolError(f"{peers.name_of(type)} is not what comes now")
 
@@ -344,6 +337,7 @@ class Leader:
     def on_synced(self, learner: LearnerLink, now_ms: i64) -> None:
         """The learner's disk holds this leader's history."""
         learner.stage = FOLLOWING
+        self.host.on_learner(learner.sid, learner.features)
         if learner.sent > 0:
             learner.ack_due_ms = now_ms + self.timing.sync_ms()
         self.moving.pop(int(learner.sid), None)

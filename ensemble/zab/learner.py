@@ -244,7 +244,7 @@ class Learner:
             self.take_new_leader(packet)
         elif type == peers.UP_TO_DATE and self.stage == STORED:
             self.begin_serving()
-        elif type != peers.PING:
+        elif type != peers.PING and type != peers.SHARES:
             raise ProtocolError(f"{peers.name_of(type)} during synchronization")
 
     def take_proposal(self, packet: Packet) -> None:
@@ -409,6 +409,8 @@ class Learner:
             self.host.on_revalidated(
                 i64(int.from_bytes(answer[:8], "big", signed=True)), answer[8] != 0
             )
+        elif type == peers.SHARES:
+            self.host.on_shares(self.leader_sid, packet.data or b"")
         elif type == peers.COMMIT_AND_ACTIVATE:
             self.read_designated(packet)
             self.on_commit(packet.zxid)

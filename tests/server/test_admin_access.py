@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -68,6 +69,9 @@ ROUTES = [(f"/commands/{name}", c.need, c.method) for name, c in COMMANDS.items(
     ("/commands/", Need.READ, "GET"),
     ("/commands/nope", Need.READ, "GET"),
     ("/metrics", Need.READ, "GET"),
+    ("/audit", Need.GUARDED_READ, "GET"),
+    ("/audit/head", Need.GUARDED_READ, "GET"),
+    ("/changes", Need.GUARDED_READ, "GET"),
     *(
         (f"/commands/{alias}", COMMANDS[name].need, COMMANDS[name].method)
         for alias, name in ALIASES.items()
@@ -114,6 +118,19 @@ def test_E10_without_tokens_only_what_apache_has_is_open(
         "/commands/rest",
     ):
         assert status not in (401, 403)
+
+
+def test_E10_no_route_is_missing_from_this_walk() -> None:
+    folder = Path(__file__).parent.parent.parent / "ensemble" / "server"
+    added = [
+        found
+        for path in folder.glob("*.py")
+        for found in re.findall(r"router\.add_\w+\(\s*(.+?)[,)]", path.read_text())
+    ]
+    assert len(added) >= 8
+    fixed = {text.strip('"') for text in added if text.startswith('"')}
+    assert fixed <= {path for path, _, _ in ROUTES}
+    assert set(added) - {f'"{path}"' for path in fixed} == {"url", 'url + "/"', 'url + "/{name}"'}
 
 
 def test_E10_what_changes_something_needs_control() -> None:

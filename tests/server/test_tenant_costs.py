@@ -215,3 +215,20 @@ def test_a_client_that_reads_nothing_of_metrics_does_not_stop_the_server(node: N
             sock = stack.enter_context(socket.create_connection(("127.0.0.1", node.admin_port)))
             sock.sendall(request)
         assert b"Mode" in node.word("srvr")
+
+
+def test_requests_that_a_rate_holds_are_counted_with_their_wait(node: Node) -> None:
+    """20 a second, in bursts of 3: of 13 requests in a row about ten wait, 50 ms each."""
+    steps.provision(node, "slow", limits={"requests_per_second": 20})
+    client = steps.tenant_client(node, "slow")
+    client.exists("/")
+    before = steps.command(node, "tenant", slug="slow")["account"]
+    for _ in range(13):
+        client.exists("/")
+    account = steps.command(node, "tenant", slug="slow")["account"]
+    held = account["held"] - before["held"]
+    assert 5 <= held <= 13
+    assert account["held_ms"] - before["held_ms"] > held * 10
+    latency = account["classes"]["read"]["latency"]
+    assert latency["sum_us"] / 1_000 >= account["held_ms"] * 0.9, "the wait is part of the latency"
+    steps.leave(client)

@@ -24,6 +24,7 @@ from ensemble.storage import members_file, replacement, snapfile
 from ensemble.storage.purge import purge
 from ensemble.storage.recovery import RecoveryOptions
 from ensemble.storage.smallfile import save_small
+from ensemble.tenancy.directory import Directory
 from ensemble.tenancy.spec import ACTIVE, PERMISSIVE, Limits, TenantSpec
 from ensemble.tree.acl import AclSchemes
 from ensemble.tree.datatree import DataTree
@@ -149,8 +150,10 @@ class Member(Peered, Shell):
         )
         self.replica.pipeline = self.pipeline
         turns = self.replica.turns
+        directory = Directory()
         for number in range(plan.tenants):
-            turns.directory.put(tenant_spec(number))
+            directory.put(tenant_spec(number))
+        self.replica.use_tenants(directory)
         turns.window = turns.window_alone = plan.window
         self.waited = 0
         self.pipeline.serving = False
@@ -219,7 +222,7 @@ class Member(Peered, Shell):
                 self.check_durable()
         self.flush_links()
         self.door.flush()
-        self.deadline_ms = min(int(peer.deadline_ms()), self.next_tick_ms)
+        self.deadline_ms = min(int(self.replica.deadline_ms()), self.next_tick_ms)
         if self.deadline_ms <= self.clock.monotonic_ms():
             self.deadline_ms = self.clock.monotonic_ms() + 1
 

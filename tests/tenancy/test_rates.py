@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from ensemble.tenancy.rates import RATE_MAX, Rates
 from ensemble.tenancy.seat import Tenant
+from ensemble.tenancy.shares import Split
 from ensemble.tenancy.spec import ACTIVE, ENFORCE, NO_LIMIT, OBSERVE, Limits, TenantSpec
 
 SECOND_US = 1_000_000
@@ -133,7 +134,7 @@ def document(mode: int, weight: int, limits: Limits) -> TenantSpec:
 
 
 def test_a_new_document_changes_weight_and_rates_at_once() -> None:
-    tenant = Tenant(document(ENFORCE, 100, Limits(requests_per_second=1)))
+    tenant = Tenant(document(ENFORCE, 100, Limits(requests_per_second=1)), Split())
     assert tenant.rates.admits(0, 0, 0)
     assert not tenant.rates.admits(0, 0, 0)
     tenant.use(document(ENFORCE, 700, Limits()))
@@ -142,5 +143,7 @@ def test_a_new_document_changes_weight_and_rates_at_once() -> None:
 
 
 def test_mode_observe_limits_nothing() -> None:
-    tenant = Tenant(document(OBSERVE, 100, Limits(requests_per_second=0, bytes_per_second=0)))
+    tenant = Tenant(
+        document(OBSERVE, 100, Limits(requests_per_second=0, bytes_per_second=0)), Split()
+    )
     assert tenant.rates.admits(0, 1, 1)
