@@ -154,7 +154,7 @@ class Member(Peered, Shell):
         directory = Directory()
         for number in range(plan.tenants):
             directory.put(tenant_spec(number))
-        self.replica.use_tenants(directory)
+        self.replica.use_tenants(directory, 100, True)
         turns.window = turns.window_alone = plan.window
         self.waited = 0
         self.pipeline.serving = False
