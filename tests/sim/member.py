@@ -45,7 +45,7 @@ from tests.sim.faults import Plan
 from tests.sim.machine import LAYOUT, Machine, SimLog
 from tests.sim.peered import Peered
 from tests.sim.tap import Tap, Violation
-from tests.sim.walled import WallGate
+from tests.sim.walled import wall_off
 from tests.storage.simdisk import PowerCut
 
 BYTES_MAX = 0xFFFFF
@@ -166,9 +166,7 @@ class Member(Peered, Shell):
             snapfile.save(machine.disk, LAYOUT, tree)
         self.door = ClientDoor(machine, lambda: self.pipeline, plan.tenants)
         if plan.walled:
-            gate = WallGate(self.pipeline)
-            self.pipeline.gate = gate
-            self.door.seat_of = gate.seat_of
+            self.door.seat_of = wall_off(self.pipeline).seat_of
         self.door.open()
         self.set_clocks()
         machine.network.elections.start(machine.sid, self)

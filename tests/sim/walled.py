@@ -30,17 +30,16 @@ def root_of(number: int) -> bytes:
     return b"/t%d" % (number % TENANTS) if number > 0 else b""
 
 
-class WallGate(Gate):
-    """The wall alone: whose a connection is, is known by the client's name."""
+class Seats:
+    """Who the clients are: that is known by their names."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self) -> None:
         self.directory = Directory()
         for number in range(TENANTS):
             root = root_of(number or TENANTS)
             self.directory.put(
                 TenantSpec(f"t{number}", root, ACTIVE, ENFORCE, 100, Limits(), [], {}, False, 0)
             )
-        self.wall = Wall(pipeline, self.directory)
 
     def seat_of(self, client: str) -> Seat:
         number = number_of(client)
@@ -49,30 +48,43 @@ class WallGate(Gate):
         tenant = self.directory.by_slug[f"t{number % TENANTS}"]
         return tenant.seat_of(f"app@{tenant.spec.slug}", WRITER)
 
-    def enter(self, conn: Connection, xid: int, op: int, reader: Reader) -> bool:
-        return self.wall.enter(conn, xid, op, reader)
 
-    def event_frame(
-        self, conn: Connection, event: int, path: bytes, zxid: int, encoded: bytes
-    ) -> bytes | None:
-        return self.wall.event_frame(conn, event, path, zxid, encoded)
+def wall_off(pipeline: Pipeline) -> Seats:
+    """Give a server the wall, and nothing else of a gate. Not where its modules are compiled."""
+    seats = Seats()
 
-    def on_applied(self, header: TxnHeader, applied: Applied) -> None:
-        pass
+    # In here, since a compiled trait has no interpreted subclasses: importing must not fail.
+    class WallGate(Gate):
+        def __init__(self) -> None:
+            self.wall = Wall(pipeline, seats.directory)
 
-    def on_sent(
-        self, conn: Connection, pending: Pending | None, op: int, error: int, size: int
-    ) -> None:
-        pass
+        def enter(self, conn: Connection, xid: int, op: int, reader: Reader) -> bool:
+            return self.wall.enter(conn, xid, op, reader)
 
-    def on_opened(self, conn: Connection) -> None:
-        pass
+        def event_frame(
+            self, conn: Connection, event: int, path: bytes, zxid: int, encoded: bytes
+        ) -> bytes | None:
+            return self.wall.event_frame(conn, event, path, zxid, encoded)
 
-    def on_removed(self, conn: Connection) -> None:
-        pass
+        def on_applied(self, header: TxnHeader, applied: Applied) -> None:
+            pass
 
-    def on_serving(self) -> None:
-        pass
+        def on_sent(
+            self, conn: Connection, pending: Pending | None, op: int, error: int, size: int
+        ) -> None:
+            pass
 
-    def end_turn(self, now_us: int) -> None:
-        pass
+        def on_opened(self, conn: Connection) -> None:
+            pass
+
+        def on_removed(self, conn: Connection) -> None:
+            pass
+
+        def on_serving(self) -> None:
+            pass
+
+        def end_turn(self, now_us: int) -> None:
+            pass
+
+    pipeline.gate = WallGate()
+    return seats
