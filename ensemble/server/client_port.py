@@ -287,7 +287,7 @@ class ClientPort(SocketTable):
         count: i64 = 0
         op: i64 = 0
         try:
-            if conn.state == NEW and self.take_word(client):
+            if conn.state == NEW and frames.pending() >= WORD_BYTES and self.take_word(client):
                 return
             while count < frames_max:
                 count += 1
@@ -304,6 +304,8 @@ class ClientPort(SocketTable):
                         if not self.receive(client):
                             return
                         if conn.state == NEW and self.take_word(client):
+                            if client.readable:
+                                turns.queue(client)  # less than a word, and perhaps the end
                             return
                         continue
                     client.paused_ms = 0
