@@ -1,6 +1,7 @@
 """Limits over three servers, as clients meet them (trust.md 5.3, quota bypass)."""
 
 import asyncio
+import contextlib
 import struct
 import threading
 import time
@@ -12,11 +13,12 @@ import pytest
 from tests.ensembles import Ensemble, Member
 from tests.harness import Node, RawClient, text
 from tests.server.member_steps import start_three
-from tests.tenants import AUTH_FAILED, make_tenants, send_auth, start_trusting, trusting
+from tests.tenants import AUTH_FAILED, PING, make_tenants, send_auth, start_trusting, trusting
 
 EXISTS, SET_WATCHES = 3, 101
 NO_NODE, QUOTA_EXCEEDED = -101, -125
 CLOSED = 1  # no reply: try again, elsewhere or in a moment
+SESSION_MS = 120_000
 RATE = 300  # requests a second
 AT_A_TIME = 8
 MOVED_WITHIN_S = 15.0  # on a machine with more to do than these tests
@@ -24,7 +26,9 @@ MOVED_WITHIN_S = 15.0  # on a machine with more to do than these tests
 
 @pytest.fixture
 def three(tmp_path: Path) -> Iterator[Ensemble]:
-    ensemble = start_three(tmp_path, trusting(tmp_path / "keys"))
+    # These clients send no pings.
+    settings = {**trusting(tmp_path / "keys"), "maxSessionTimeout": SESSION_MS}
+    ensemble = start_three(tmp_path, settings)
     ensemble.wait_serving()
     yield ensemble
     ensemble.kill()
@@ -41,7 +45,7 @@ def clients() -> Iterator[list[RawClient]]:
 def knock(port: int, token: bytes, clients: list[RawClient]) -> int:
     """A new session presents the tenant's credential: 0, AUTH_FAILED or CLOSED."""
     client = RawClient(port)
-    assert client.connect()
+    assert client.connect(SESSION_MS)
     send_auth(client, "tenant", token)
     frame = client.read()
     error = CLOSED if frame is None else int(struct.unpack_from(">iqi", frame)[2])
@@ -64,12 +68,22 @@ def fill(member: Member, token: bytes, clients: list[RawClient], count: int) -> 
     return heard
 
 
+def alive(clients: list[RawClient]) -> int:
+    """Whose connection answers a ping."""
+    count = 0
+    for client in clients:
+        with contextlib.suppress(OSError):
+            client.request(-2, PING)
+            count += client.read() is not None
+    return count
+
+
 def refused_for_good(member: Member, token: bytes, clients: list[RawClient]) -> None:
     """Nobody gets in, and soon the server knows that the limit is reached everywhere."""
     before = len(clients)
     deadline = time.monotonic() + MOVED_WITHIN_S
     while (error := knock(member.client_port, token, clients)) != AUTH_FAILED:
-        assert error == CLOSED
+        assert error == CLOSED, f"{error}, and {alive(clients)} of {len(clients)} are connected"
         assert time.monotonic() < deadline
     assert len(clients) == before
 
@@ -99,7 +113,7 @@ async def test_connections_that_come_at_once_do_not_pass_the_limit_together(
     for member in three.all:
         for _ in range(10):
             client = RawClient(member.client_port)
-            assert client.connect()
+            assert client.connect(SESSION_MS)
             clients.append(client)
     for client in clients:
         send_auth(client, "tenant", tokens["a"])
@@ -169,7 +183,7 @@ class Flood(threading.Thread):
     def __init__(self, member: Member, token: bytes) -> None:
         super().__init__()
         self.client = RawClient(member.client_port)
-        assert self.client.connect()
+        assert self.client.connect(SESSION_MS)
         send_auth(self.client, "tenant", token)
         assert self.client.reply()[2] == 0
         self.ends = False
