@@ -43,6 +43,7 @@ from ensemble.server.port_turns import (
     SWEEP_HELD_US,
     TURN_ALONE_US,
     TURN_SHARED_US,
+    VISITS_QUIET,
     VISITS_UNTIMED,
     Turns,
     is_exempt,
@@ -91,6 +92,7 @@ class ClientPort(SocketTable):
         self.wake: Final = wake
         self.turns: Final = Turns(limits.is_fair, limits.outstanding_max, limits.rate_wait_ms)
         self.ahead_cost: i64 = 0  # of a visit: what it has left to be done when answers come
+        self.has_writes = False  # of flows that have nothing more to ask in this turn
         # Of a turn that one flow has alone
         self.visits: i64 = 0
         self.until_us: i64 = 0
@@ -111,7 +113,8 @@ class ClientPort(SocketTable):
         accepts = False
         pipeline = self.pipeline
         turns = self.turns
-        turns.begin(pipeline.now_us)
+        turns.begin(pipeline.now_us, pipeline.commit_us)
+        others: list[tuple[int, int]] = []
         if not turns.shared:
             self.serve_alone()  # those that had to wait come before new input
         for fd, event in self.epoll.poll(0, POLL_EVENTS_MAX):
@@ -122,11 +125,22 @@ class ClientPort(SocketTable):
                 if event & ~EPOLL_OUT:
                     self.on_input(client, event)
             elif fd in self.extra:
-                self.extra[fd](event)
+                if turns.shared:
+                    others.append((fd, event))
+                else:
+                    self.extra[fd](event)
             elif fd in self.listeners:
                 accepts = True
         if turns.shared:
-            self.serve_shared(accepts)
+            # Reads of quiet flows come before commits, which may take a while.
+            self.serve_shared(0)
+            for fd, event in others:
+                callback = self.extra.get(fd)
+                if callback is not None:
+                    callback(event)
+            self.serve_shared(TURN_SHARED_US)
+            if accepts:
+                self.accept_shared()
         elif accepts:
             self.accept(ACCEPTS_ALONE_MAX)
         self.end_turn()
@@ -196,25 +210,28 @@ class ClientPort(SocketTable):
             self.visit(own, client, FRAMES_ALONE_MAX)
         scheduler.settle(flow, flow.quantum(), turns.now_us)
 
-    def serve_shared(self, accepts: bool) -> None:
-        """Flows take turns until the time of this turn is over."""
+    def serve_shared(self, time_us: i64) -> None:
+        """Flows take turns for so long; 0: only those with credit that have little to ask."""
         turns = self.turns
         scheduler = turns.scheduler
-        pipeline = self.pipeline
+        if self.pipeline.dirty:
+            self.flush_shared(True)  # what commits have brought for those who ask for little
+        self.has_writes = False
+        if time_us > 0:
+            turns.admit_blocked(self.pipeline.outstanding)
+            turns.sweep_held()
         at_us = i64(time.monotonic_ns() // 1_000)
-        until_us = at_us + TURN_SHARED_US
-        if accepts:
-            self.accept(ACCEPTS_SHARED_MAX)
-            scheduler.note(turns.others, turns.now_us)
-            now_us = i64(time.monotonic_ns() // 1_000)
-            turns.others.credit -= now_us - at_us
-            at_us = now_us
-        turns.admit_blocked(pipeline.outstanding)
-        turns.sweep_held()
+        until_us = at_us + (time_us if time_us > 0 else TURN_SHARED_US)
         while True:
             flow = scheduler.next()
             if flow is None:
-                return
+                break
+            if len(flow.queue) > VISITS_QUIET:
+                if self.has_writes:
+                    self.has_writes = False
+                    self.end_turn()  # quiet flows' writes do not wait for what comes now
+                if time_us == 0:
+                    break
             client = flow.queue.popleft()
             assert isinstance(client, ClientSocket)
             self.ahead_cost = 0
@@ -224,6 +241,11 @@ class ClientPort(SocketTable):
                 self.visit(own, client, FRAMES_SHARED_MAX, True)
             else:
                 self.visit(flow, client, FRAMES_SHARED_MAX)
+            if not own.queue:  # it has nothing more to ask: it is not held up by who has
+                if client.conn.pending.count > 0:
+                    self.has_writes = True
+                elif client.conn.dirty:
+                    self.flush_one(client)
             now_us = i64(time.monotonic_ns() // 1_000)
             cost = now_us - at_us
             at_us = now_us
@@ -231,7 +253,15 @@ class ClientPort(SocketTable):
             if own is not flow:
                 own.credit -= cost + self.ahead_cost
             if now_us >= until_us:
-                return
+                break
+
+    def accept_shared(self) -> None:
+        """A few that have connected: they are work of those without a tenant."""
+        at_us = time.monotonic_ns() // 1_000
+        self.accept(ACCEPTS_SHARED_MAX)
+        turns = self.turns
+        turns.scheduler.note(turns.others, turns.now_us)
+        turns.others.credit -= time.monotonic_ns() // 1_000 - at_us
 
     # A visit
 
@@ -415,7 +445,7 @@ class ClientPort(SocketTable):
                 else:
                     conn.dirty = False
 
-    def flush_shared(self) -> None:
+    def flush_shared(self, only_quiet: bool = False) -> None:
         """The same as far as this turn has time: first for flows that have little to say."""
         turns = self.turns
         pipeline = self.pipeline
@@ -434,6 +464,9 @@ class ClientPort(SocketTable):
         while speaking:
             flow = speaking.popleft()
             unseen -= 1
+            if unseen < 0 and only_quiet:
+                speaking.append(flow)
+                return
             if unseen >= 0 and len(flow.outgoing) > SENDS_AT_ONCE:
                 speaking.append(flow)
                 continue

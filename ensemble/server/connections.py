@@ -43,6 +43,7 @@ from ensemble.wire.jute import Reader
 OUT_BYTES_SOFT: Final = (
     1 << 20
 )  # beyond it a connection's next request waits for the client to read
+COMMITS_AVERAGED: Final = 8
 PENDING_MAX: Final = 16_384  # unanswered requests of one connection before reading from it stops
 
 
@@ -55,6 +56,7 @@ class ConnectionTable:
         "audit",
         "authority",
         "bindings",
+        "commit_us",
         "connections",
         "dirty",
         "door",
@@ -112,6 +114,8 @@ class ConnectionTable:
         self.outstanding: i64 = 0  # requests of clients that are not answered yet
         self.now_ms: i64 = 0
         self.now_us: i64 = 0  # monotonic, for latencies; it does not stand still in pauses
+        # How long a write takes, on average; kept while several flows have work
+        self.commit_us: i64 = 0
         self.gate: Gate | None = None
         self.bindings: Bindings | None = None
         self.audit: Audit | None = None
@@ -198,6 +202,9 @@ class ConnectionTable:
         latency_ms: i64 = 0
         if pending is not None:
             latency_ms = (self.now_us - pending.arrived_us) // 1_000
+            if pending.cost > 0 and pending.zxid > 0 and pending.taken_us > 0:
+                took_us = self.now_us - pending.taken_us
+                self.commit_us += (took_us - self.commit_us) // COMMITS_AVERAGED
         conn.stats.on_reply(self.tree.last_zxid, self.now_ms, latency_ms)
         if is_write(op):
             self.stats.on_update(latency_ms)

@@ -22,17 +22,22 @@ TURN_ALONE_US: Final = 4_000
 VISITS_UNTIMED: Final = 7  # a mask: the clock is read every eighth visit
 FRAMES_ALONE_MAX: Final = 1_024  # of one connection: a deep pipeline does not starve the others
 # Several have: then a turn is what a request that has just come may have to wait.
-TURN_SHARED_US: Final = 200
-FLUSH_SHARED_US: Final = 100
-FRAMES_SHARED_MAX: Final = 16
+TURN_SHARED_US: Final = 100
+FLUSH_SHARED_US: Final = 60
+VISITS_QUIET: Final = 4  # connections of a flow that wait: with more it is no quiet one
+FRAMES_SHARED_MAX: Final = 8
 OUT_BYTES_SHARED_MAX: Final = 8_192  # replies of one visit
 FRAME_BYTES_SHARED: Final = 2_048  # the visit ends behind a request larger than that
 ACCEPTS_ALONE_MAX: Final = 64
-ACCEPTS_SHARED_MAX: Final = 4
-SENDS_AT_ONCE: Final = 4  # connections of one flow that are written to before the next flow's
+ACCEPTS_SHARED_MAX: Final = 2
+SENDS_AT_ONCE: Final = 2  # connections of one flow that are written to before the next flow's
 
 # What is not answered yet, in the unit of credits: microseconds that it will still take.
-AHEAD_SHARED_MAX: Final = 512  # of all flows
+# Of all flows together: a quarter of the time that a commit takes, so that a slow disk or a quorum
+# far away is worth larger batches. What waits behind that notices little of it.
+AHEAD_PER_COMMIT: Final = 4
+AHEAD_SHARED_LEAST: Final = 128
+AHEAD_SHARED_MAX: Final = 2_048
 AHEAD_LEAST: Final = 32  # of one
 READ_AHEAD: Final = 1
 WRITE_AHEAD: Final = 4
@@ -87,6 +92,7 @@ class Turns:
     """
 
     __slots__ = (
+        "ahead_max",
         "blocked_flows",
         "held_flows",
         "is_fair",
@@ -94,7 +100,6 @@ class Turns:
         "now_us",
         "others",
         "outstanding_max",
-        "refused",
         "scheduler",
         "shared",
         "speaking",
@@ -115,11 +120,15 @@ class Turns:
         self.shared = False
         self.now_us: i64 = 0
         self.swept_us: i64 = 0
-        self.refused: i64 = 0
+        self.ahead_max: i64 = AHEAD_SHARED_LEAST
 
-    def begin(self, now_us: i64) -> None:
-        """A turn begins."""
+    def begin(self, now_us: i64, commit_us: i64) -> None:
+        """A turn begins; how long commits take at present."""
         self.now_us = now_us
+        ahead = commit_us // AHEAD_PER_COMMIT
+        if ahead < AHEAD_SHARED_LEAST:
+            ahead = AHEAD_SHARED_LEAST
+        self.ahead_max = ahead if ahead < AHEAD_SHARED_MAX else AHEAD_SHARED_MAX
         scheduler = self.scheduler
         scheduler.sweep(now_us)
         self.shared = self.is_fair and scheduler.contended()
@@ -160,7 +169,7 @@ class Turns:
             return outstanding > self.outstanding_max
         if flow.ahead <= 0:
             return False
-        most = self.scheduler.share(flow, AHEAD_SHARED_MAX)
+        most = self.scheduler.share(flow, self.ahead_max)
         if most < AHEAD_LEAST:
             most = AHEAD_LEAST
         return flow.ahead >= most

@@ -87,10 +87,11 @@ class ShareExchange:
         self.takings: Final[dict[str, list[int]]] = {}  # tenants' counters at the last measurement
         directory.split.use(1, 0, percent)
 
-    def use_tenants(self, directory: Directory) -> None:
+    def use_tenants(self, directory: Directory, percent: i64) -> None:
         """The tenants that this server knows; before it has a role."""
         self.directory = directory
-        directory.split.use(1, 0, self.percent)
+        self.percent = percent
+        directory.split.use(1, 0, percent)
 
     # Roles
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ensemble.server.port_turns import (
-    AHEAD_SHARED_MAX,
+    AHEAD_SHARED_LEAST,
     FRAMES_SHARED_MAX,
     SWEEP_HELD_US,
     WRITE_AHEAD,
@@ -153,7 +153,7 @@ def test_the_writes_of_a_flow_that_are_ahead_are_bounded(world: Make) -> None:
         here.scheduler_note(b)
         here.turn()
         most = max(most, int(a.flow.ahead))
-    assert 0 < most <= AHEAD_SHARED_MAX + FRAMES_SHARED_MAX * WRITE_AHEAD
+    assert 0 < most <= AHEAD_SHARED_LEAST + FRAMES_SHARED_MAX * WRITE_AHEAD
     assert a.flow.ahead == 0
     assert not a.flow.blocked
 
@@ -280,17 +280,43 @@ def test_a_multi_counts_as_many_writes(world: Make) -> None:
     here.until(lambda: len(caller.take()) == 3)
 
 
-def test_who_waits_for_tokens_is_looked_at_again_by_time_alone(world: Make) -> None:
+def test_who_waits_for_tokens_is_looked_at_again_by_time_alone(
+    world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     here = world()
     asked: list[float] = []
     tenant = here.tenant("a", limits=Limits(requests_per_second=10))
     caller = here.caller(tenant)
-    here.node.wake = asked.append  # type: ignore[method-assign]
-    here.port.wake = asked.append  # type: ignore[misc]
+    monkeypatch.setattr(here.node.loop, "call_later", lambda after_s, _: asked.append(after_s))
     caller.send(b"".join(caller.get("/k") for _ in range(4)))
     here.settle()
     assert asked
     assert set(asked) == {SWEEP_HELD_US / 1e6}
+
+
+def test_events_for_many_of_one_tenant_do_not_hold_the_others_up(world: Make) -> None:
+    """One change, a crowd of watchers: the other tenant's reply leaves first; every event leaves
+    before any later reply of its connection."""
+    here = world()
+    a, b = here.tenant("a"), here.tenant("b")
+    quiet, writer = here.caller(b), here.caller(a)
+    create(here, quiet, "/k")
+    create(here, writer, "/k")
+    crowd = [here.caller(a) for _ in range(100)]
+    for watcher in crowd:
+        watcher.send(watcher.frame(codes.OP_GET_DATA, b"\0\0\0\x02/k\1"))
+    here.until(lambda: all(len(watcher.take()) == 1 for watcher in crowd))
+    writer.send(writer.set("/k"))
+    here.until(lambda: any(flow is a.flow for flow in here.port.turns.speaking))
+    for watcher in crowd:
+        watcher.send(watcher.get("/k"))
+    quiet.send(quiet.get("/k"))
+    before = len(quiet.take())
+    here.until(lambda: len(quiet.take()) > before)
+    assert sum(len(watcher.take()) for watcher in crowd) < 3 * len(crowd)
+    here.until(lambda: all(len(watcher.take()) == 3 for watcher in crowd))
+    for watcher in crowd:
+        assert [xid for xid, _ in watcher.replies] == [1, -1, 2]
 
 
 def test_leaving_a_flood_to_itself_is_no_longer_bounded(world: Make) -> None:

@@ -1,6 +1,8 @@
 """Limits over three servers, as clients meet them (trust.md 5.3, quota bypass)."""
 
+import asyncio
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,8 @@ from tests.tenants import AUTH_FAILED, make_tenants, send_auth, start_trusting, 
 EXISTS, SET_WATCHES = 3, 101
 NO_NODE, QUOTA_EXCEEDED = -101, -125
 CLOSED = 1  # no reply: try again, elsewhere or in a moment
+RATE = 300  # requests a second
+AT_A_TIME = 8
 MOVED_WITHIN_S = 15.0  # on a machine with more to do than these tests
 
 
@@ -157,3 +161,51 @@ async def test_one_server_alone_has_the_whole_limit(
     tokens = await make_tenants(node.address, "a", limits={"connections": 3})
     heard = [knock(node.port, tokens["a"], clients) for _ in range(5)]
     assert heard == [0, 0, 0, AUTH_FAILED, AUTH_FAILED]
+
+
+class Flood(threading.Thread):
+    """Reads one after the other, a few at a time; when each was answered without being refused."""
+
+    def __init__(self, member: Member, token: bytes) -> None:
+        super().__init__()
+        self.client = RawClient(member.client_port)
+        assert self.client.connect()
+        send_auth(self.client, "tenant", token)
+        assert self.client.reply()[2] == 0
+        self.ends = False
+        self.answered: list[float] = []
+
+    def run(self) -> None:
+        for xid in range(1, AT_A_TIME):
+            self.client.request(xid, EXISTS, text("/nothing") + b"\0")
+        while not self.ends:
+            self.client.request(1, EXISTS, text("/nothing") + b"\0")
+            if self.client.reply()[2] == NO_NODE:
+                self.answered.append(time.monotonic())
+        self.client.close()
+
+    def between(self, begin: float, end: float) -> int:
+        return sum(begin <= at < end for at in self.answered)
+
+
+async def test_rates_of_all_servers_together_stay_within_a_tenth_of_the_limit(
+    three: Ensemble,
+) -> None:
+    """300 requests a second through three servers, then through one, which has them all soon."""
+    leader = three.wait_serving()
+    tokens = await make_tenants(leader.address, "a", limits={"requests_per_second": RATE})
+    floods = [Flood(member, tokens["a"]) for member in three.all]
+    for flood in floods:
+        flood.start()
+    began = time.monotonic()
+    await asyncio.sleep(4)
+    for flood in floods[1:]:
+        flood.ends = True
+    await asyncio.sleep(4)
+    floods[0].ends = True
+    for flood in floods:
+        flood.join()
+    for begin in (began + 0.5 * step for step in range(13)):
+        total = sum(flood.between(begin, begin + 2) for flood in floods)
+        assert total <= 1.1 * RATE * 2, f"{total} from {begin - began} s on"
+    assert floods[0].between(began + 6, began + 8) >= 0.75 * RATE * 2
