@@ -24,12 +24,17 @@ def start(folder: Path, config: dict[str, object] | None = None) -> Node:
     """A node with a token to read and a superuser."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "read").write_text(READ)
-    return Node(
+    node = Node(
         folder / "node",
         {"ensemble.admin.readTokens": folder / "read", **(config or {})},
         {"zookeeper.DigestAuthenticationProvider.superDigest": SUPER_DIGEST},
         [],
-    ).start()
+    )
+    try:
+        return node.start()
+    except AssertionError:
+        node.kill9()
+        raise
 
 
 def command(node: Node, name: str, **query: object) -> dict[str, object]:
