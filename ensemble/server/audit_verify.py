@@ -13,6 +13,7 @@ from typing import Final, final
 from ensemble.errors import StorageError
 from ensemble.server.audit_chain import LINE_BYTES_MAX, NO_HASH, Line, segment_name, segments
 
+UNKNOWN: Final = -2  # in place of a record's number: a problem has been named already
 PROBLEMS_MAX: Final = 1_000  # that are named; further ones are counted
 
 
@@ -87,6 +88,7 @@ class Verifier:
                 return
             if line.why:
                 self.problem(number, at, line.why)
+                self.number = UNKNOWN
                 if line.hash:
                     self.follow(line)  # what it claims to be: the next one is judged by itself
                 else:
@@ -117,6 +119,7 @@ class Verifier:
             return
         if seq != self.seq + 1:
             self.problem(segment, at, f"line {seq} follows line {self.seq}: {order(self.seq, seq)}")
+            self.number = UNKNOWN
         elif line.prev != self.head:
             self.problem(segment, at, f"line {seq} does not follow the line {self.seq} before it")
 
@@ -130,7 +133,7 @@ class Verifier:
             self.run = line.text("run")
             self.number = line.number("n")
             return
-        if line.text("run") and line.text("run") != self.run:
+        if operation == "start" or (line.text("run") and line.text("run") != self.run):
             self.run = line.text("run")
             self.number = -1
         number = line.number("n")
@@ -138,7 +141,7 @@ class Verifier:
             if operation == "resume":
                 self.notes.append(f"{segment_name(segment)}:{at}: {line.text('reason')}")
             return
-        if number != self.number + 1 and self.run:
+        if number != self.number + 1 and self.run and self.number != UNKNOWN:
             self.problem(
                 segment,
                 at,

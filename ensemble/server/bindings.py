@@ -363,8 +363,10 @@ class TenantBindings(Bindings):
             return
         tenant = self.directory.by_slug.get(holder)
         if tenant is None:
-            self.ending[int(session.id)] = f"tenant {holder} is gone"
-            self.pipeline.cut(conn, f"tenant {holder} is gone")
+            # A document that is there, but in error here, may be in force at other servers.
+            if holder not in self.directory.documents:
+                self.ending[int(session.id)] = f"tenant {holder} is gone"
+            self.pipeline.cut(conn, f"tenant {holder} is not known here")
         else:
             self.move(conn, tenant.seat_of("", NOBODY))
 

@@ -271,17 +271,19 @@ class Audit:
         raise NotImplementedError
 
 
-@trait
-class Feed:
-    """Somebody reads the change feed (`feed.FeedHub`); else the pipeline has none."""
+class Feed(Protocol):
+    """Somebody reads the change feed (`feed.FeedHub`); else the pipeline has none.
+
+    No trait: the hub is interpreted, and interpreted classes cannot inherit from compiled traits.
+    """
 
     def on_committed(self, zxid: i64, payload: bytes) -> None:
         """A transaction is applied, as the log has it."""
-        raise NotImplementedError
+        ...
 
     def on_serving(self) -> None:
         """Clients are taken (again), perhaps with another tree."""
-        raise NotImplementedError
+        ...
 
 
 class Door(Protocol):

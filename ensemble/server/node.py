@@ -204,8 +204,9 @@ class Node:
         self.gate.wall.closed = config.wall.closed
         self.pipeline.gate = self.gate
         authority.pipeline = self.pipeline
+        self.directory.split.use(1, 0, config.wall.share)
         if self.replica is not None:
-            self.replica.use_tenants(self.directory)
+            self.replica.use_tenants(self.directory, config.wall.share, config.ports.is_fair)
         if config.quorum is not None:
             self.keep_local_sessions(config.quorum)
         self.pipeline.serving = self.replica is None

@@ -316,10 +316,16 @@ class Ordering(Host, Authority):
 
     # Shares of tenants' limits
 
-    def use_tenants(self, directory: Directory) -> None:
-        """The tenants that this server knows; before it serves anybody."""
+    def use_tenants(self, directory: Directory, percent: i64, takes_turns: bool) -> None:
+        """The tenants that this server knows; before it serves anybody.
+
+        Args:
+            percent: of their limits, this server's where no leader of ours divides them.
+            takes_turns: whether they take turns where this server leads.
+        """
         self.turns.directory = directory
-        self.shares.use_tenants(directory)
+        self.turns.is_on = takes_turns
+        self.shares.use_tenants(directory, percent)
 
     def begin_sharing(self) -> None:
         """A role begins."""

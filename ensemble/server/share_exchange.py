@@ -50,6 +50,7 @@ class ShareExchange:
     """
 
     __slots__ = (
+        "answered",
         "applied",
         "book",
         "directory",
@@ -77,6 +78,7 @@ class ShareExchange:
         self.heard_ms: i64 = 0
         self.is_exchanging = False
         self.fresh = True  # goes by no allowance
+        self.answered = False  # by this leader
         self.told_first = False  # the first report under this leader is out
         self.applied: i64 = 0
         self.leader: i64 = -1
@@ -87,10 +89,11 @@ class ShareExchange:
         self.takings: Final[dict[str, list[int]]] = {}  # tenants' counters at the last measurement
         directory.split.use(1, 0, percent)
 
-    def use_tenants(self, directory: Directory) -> None:
+    def use_tenants(self, directory: Directory, percent: i64) -> None:
         """The tenants that this server knows; before it has a role."""
         self.directory = directory
-        directory.split.use(1, 0, self.percent)
+        self.percent = percent
+        directory.split.use(1, 0, percent)
 
     # Roles
 
@@ -114,6 +117,7 @@ class ShareExchange:
         self.is_exchanging = knows_shares
         self.fresh = not knows_shares or now_ms >= self.kept_until_ms
         self.told_first = False
+        self.answered = False
         self.applied = 0
         self.measured_ms = now_ms
         self.takings.clear()
@@ -134,8 +138,10 @@ class ShareExchange:
 
     def end(self, now_ms: i64) -> None:
         """The role is over, and clients are cut. What was allowed is kept for a while."""
-        if self.is_exchanging and not self.fresh:
-            self.kept_until_ms = now_ms + self.keep_ms
+        if self.answered:
+            # A tenth of an even part is no memory: whoever had it asks anew.
+            whole = self.directory.split.percent == WHOLE
+            self.kept_until_ms = now_ms + self.keep_ms if whole else 0
         self.is_exchanging = False
         self.book = None
         self.next_ms = NEVER
@@ -334,6 +340,7 @@ class ShareExchange:
         """Go by what the leader allows. What there is to say of tenants that have less now."""
         self.applied = message
         self.fresh = False
+        self.answered = True
         self.heard_ms = now_ms
         split = self.directory.split
         if split.percent != percent:

@@ -161,6 +161,4 @@ def first_path(body: Reader, op: i64) -> bytes:
 
 def in_tree(seat: Seat, path: bytes) -> bytes:
     """A path as a client said it, as it is in the tree."""
-    if seat.view is None or not path:
-        return path
-    return seat.view.root if path == b"/" else seat.view.root + path
+    return path if seat.view is None else seat.view.inward_text(path)

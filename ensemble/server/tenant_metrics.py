@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 OTHER: Final = "_other"
 TENANTS_PER_SLICE: Final = 4
-MERGED_PER_SLICE: Final = 64
+MERGED_PER_SLICE: Final = 16
 # Bounds in microseconds, and as Prometheus wants them: in seconds. Each is the top of a bucket.
 BOUNDS: Final = (
     *(255, 511, 1_023, 2_047, 4_095, 8_191, 16_383, 32_767),

@@ -70,6 +70,7 @@ class LeaderTurns:
         "directory",
         "flows",
         "flying",
+        "is_on",
         "lives",
         "longest",
         "outside",
@@ -83,6 +84,7 @@ class LeaderTurns:
 
     def __init__(self, directory: Directory) -> None:
         self.directory: Directory = directory
+        self.is_on = True
         self.window: i64 = WINDOW
         self.window_alone: i64 = WINDOW_ALONE
         self.scheduler = Scheduler()
@@ -99,7 +101,7 @@ class LeaderTurns:
 
     def is_idle(self) -> bool:
         """Whether nobody needs turns: no tenant is known and nothing waits."""
-        return self.waiting == 0 and self.directory.is_empty
+        return self.waiting == 0 and (self.directory.is_empty or not self.is_on)
 
     def admit(self, request: WriteRequest, sid: i64, in_order: bool, now_us: i64) -> Flow | None:
         """The flow of a request that may be ordered now; None: it waits and comes out of `next`.

@@ -11,7 +11,7 @@ from librt.strings import BytesWriter
 
 from ensemble.errors import StorageError
 from ensemble.server.clock import wall_ms
-from ensemble.server.costs import Window
+from ensemble.server.costs import Window, accounts
 from ensemble.server.snapshots import Snapshotter
 from ensemble.server.soft_quotas import SoftQuotas
 from ensemble.storage import purge, snapfile
@@ -53,7 +53,7 @@ class Upkeep:
 
     def on_tick(self, now_ms: int, orders: bool) -> None:
         """Close windows; sweep, where this server `orders` writes; purge, when it is time."""
-        self.window.on_tick(self.node, now_ms)
+        self.window.close(accounts(self.node), now_ms)
         if now_ms >= self.next_quotas_ms:
             self.next_quotas_ms = now_ms + QUOTAS_EVERY_MS
             self.soft_quotas.on_tick(self.node.tree)

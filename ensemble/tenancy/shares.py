@@ -211,10 +211,12 @@ class Ledger:
         for kind in range(KINDS):
             target = targets[kind]
             held = entry.held[kind]
+            left = self.limits[kind] - self.total(kind)
             if target > held:
-                left = self.limits[kind] - self.total(kind)
                 target = held + max(0, min(target - held, left))
                 entry.held[kind] = target
+            elif left < 0:  # they hold too much together: nobody gets more than he was told
+                target = min(target, entry.granted[kind])
             granted.append(target)
         return granted
 
@@ -381,6 +383,8 @@ class Book:
             old = ledger.by_sid.get(sid)
             if old is None or (is_fresh and self.sure):
                 ledger.by_sid[sid] = Entry([0] * KINDS)
+            elif is_fresh and sid in self.members:
+                ledger.by_sid[sid] = Entry(self._even(ledger.limits, self.members.index(sid)))
             else:
                 old.message = 0
 

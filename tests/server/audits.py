@@ -27,6 +27,7 @@ JOURNAL = {
     "ensemble.audit.journal": "on",
     "ensemble.audit.syncMs": 20,
     "ensemble.audit.anchorMs": 0,
+    "admin.enableServer": "false",  # its library is most of a start
 }
 WAIT_S = 10.0
 

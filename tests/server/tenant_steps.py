@@ -5,6 +5,7 @@ import hmac
 import json
 import urllib.parse
 from pathlib import Path
+from typing import Protocol
 
 from kazoo.client import KazooClient
 from kazoo.security import make_acl
@@ -23,12 +24,17 @@ def start(folder: Path, config: dict[str, object] | None = None) -> Node:
     """A node with a token to read and a superuser."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "read").write_text(READ)
-    return Node(
+    node = Node(
         folder / "node",
         {"ensemble.admin.readTokens": folder / "read", **(config or {})},
         {"zookeeper.DigestAuthenticationProvider.superDigest": SUPER_DIGEST},
         [],
-    ).start()
+    )
+    try:
+        return node.start()
+    except AssertionError:
+        node.kill9()
+        raise
 
 
 def command(node: Node, name: str, **query: object) -> dict[str, object]:
@@ -52,7 +58,14 @@ def metrics(node: Node) -> str:
     return body
 
 
-def client(node: Node, *auth: tuple[str, str]) -> KazooClient:
+class Addressed(Protocol):
+    """A server of ours, alone or a member."""
+
+    @property
+    def address(self) -> str: ...
+
+
+def client(node: Addressed, *auth: tuple[str, str]) -> KazooClient:
     found = KazooClient(node.address, auth_data=list(auth), timeout=30)
     found.start(15)
     return found
@@ -80,7 +93,7 @@ def document(slug: str, **fields: object) -> bytes:
     ).encode()
 
 
-def provision(node: Node, *slugs: str, **fields: object) -> None:
+def provision(node: Addressed, *slugs: str, **fields: object) -> None:
     """Make the registry, as far as it is missing, and these tenants."""
     admin = client(node, ("digest", SUPER))
     top = json.dumps({"schema": 1, "hash_key": HASH_KEY.hex(), "signing_keys": {}}).encode()
@@ -94,7 +107,7 @@ def provision(node: Node, *slugs: str, **fields: object) -> None:
     admin.close()
 
 
-def tenant_client(node: Node, slug: str) -> KazooClient:
+def tenant_client(node: Addressed, slug: str) -> KazooClient:
     """A client whose session is the tenant's: it has been answered after its credential."""
     found = client(node, ("tenant", f"{slug}:{secret_of(slug)}"))
     found.add_auth("tenant", f"{slug}:{secret_of(slug)}")

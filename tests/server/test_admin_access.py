@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import re
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from ensemble.server.admin_access import (
 from ensemble.server.admin_commands import ALIASES, COMMANDS
 from ensemble.server.admin_protocol import Need
 from ensemble.server.observe_config import AccessOptions
-from tests.harness import Node
+from tests.harness import Node, free_port
 from tests.server.authority import Authority
 from tests.server.test_admin_port import ask
 from tests.server.test_tls import ask as ask_https
@@ -302,3 +304,27 @@ def test_E10_control_stands_for_the_identity_that_a_snapshot_needs(locked: Node)
     status, text = ask(locked, "/commands/snapshot", headers=bearer(CONTROL))
     assert (status, text[:4]) == (200, "ZKSN")
     assert ask(locked, "/commands/snapshot", headers={"Authorization": "ip x"})[0] == 401
+
+
+def test_the_port_for_metrics_alone_asks_for_the_same(tmp_path: Path, start_node: Start) -> None:
+    port = free_port()
+    provider = "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
+    start_node(
+        {
+            **write_tokens(tmp_path),
+            "metricsProvider.className": provider,
+            "metricsProvider.httpPort": port,
+        }
+    )
+
+    def status(token: str) -> int:
+        url = f"http://127.0.0.1:{port}/metrics"
+        request = urllib.request.Request(url, headers=bearer(token))
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    assert [status(token) for token in ("", WRONG, READ, CONTROL)] == [401, 401, 200, 200]

@@ -28,6 +28,7 @@ def fill(member: Member, name: str, count: int, leave: bool = False) -> set[str]
     """Creates through one server; with `leave` the client does not wait for the answers."""
     client = RawClient(member.client_port)
     client.connect()
+    assert client.session_id >> 56 == member.sid, "another server has its port"
     for at in range(count):
         client.request(at + 1, 1, create_body(f"/{name}-{at}"))
     for _ in range(0 if leave else count):

@@ -21,6 +21,7 @@ from tests.tenants import KEY, make_tenants, tenant_client, trusting
 @pytest.fixture
 def node(start_node: Callable[..., Node], tmp_path: Path) -> Node:
     settings = {**JOURNAL, **access(tmp_path / "access"), **trusting(tmp_path / "keys")}
+    settings["admin.enableServer"] = "true"
     return start_node({**settings, "ensemble.audit.anchorMs": 200, "tickTime": 400})
 
 
@@ -80,7 +81,7 @@ def test_a_parameter_that_cannot_be_is_named(node: Node, query: str) -> None:
 def test_a_token_is_needed_also_where_none_is_configured(
     node: Node, start_node: Callable[..., Node]
 ) -> None:
-    other = start_node(JOURNAL, name="open")
+    other = start_node({**JOURNAL, "admin.enableServer": "true"}, name="open")
     for path in ("/audit", "/audit/head"):
         assert ask(node.admin_port, path, "")[0] == 401
         assert ask(other.admin_port, path, "")[0] == 401

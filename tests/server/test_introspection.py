@@ -276,9 +276,12 @@ def test_only_so_many_slow_requests_are_kept(node: Node, client: KazooClient) ->
 def test_slow_requests_of_a_tenant_are_its_own(node: Node) -> None:
     client = steps.tenant_client(node, "search")
     client.exists("/")
+    client.create("/n", ephemeral=True)
     found = steps.command(node, "slow", tenant="search", limit=1_000)["requests"]
     assert {one["tenant"] for one in found} == {"search"}
     assert {one["principal"] for one in found} <= {"app@search", ""}
+    asked = {one["path"] for one in found if one["op"] in ("exists", "create")}
+    assert asked == {"/tenants/search", "/tenants/search/n"}, "the tree's own"
     steps.leave(client)
 
 

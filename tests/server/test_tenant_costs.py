@@ -8,8 +8,11 @@ import pytest
 from kazoo.exceptions import NoNodeError
 from prometheus_client.parser import text_string_to_metric_families
 
+from ensemble.server.costs import Window
 from ensemble.server.metrics import escaped
 from ensemble.server.tenant_metrics import Named, labels
+from ensemble.tenancy.accounting import Account, Meter
+from ensemble.wire import codes
 from tests.harness import Node
 from tests.server import tenant_steps as steps
 
@@ -232,3 +235,32 @@ def test_requests_that_a_rate_holds_are_counted_with_their_wait(node: Node) -> N
     latency = account["classes"]["read"]["latency"]
     assert latency["sum_us"] / 1_000 >= account["held_ms"] * 0.9, "the wait is part of the latency"
     steps.leave(client)
+
+
+def test_a_window_holds_what_was_spent_in_it_and_nothing_older() -> None:
+    meter, quiet, busy = Meter(), Account(), Account()
+    known = {"quiet": quiet, "busy": busy}
+
+    def ask(account: Account, times: int) -> None:
+        for _ in range(times):
+            meter.on_request(account, codes.OP_GET_DATA, 40)
+            meter.on_reply(account, codes.OP_GET_DATA, codes.NO_NODE, 100, 0, 0)
+        meter.end_turn(0, 1_000)
+
+    ask(quiet, 5)
+    ask(busy, 5)
+    window = Window()
+    window.close(known.items(), 50_000)
+    ask(busy, 3)
+    window.close(known.items(), 55_000)
+    assert window.last["busy"].requests == 5, "the window is not over"
+    window.close(known.items(), 60_000)
+    assert window.length_ms == 10_000
+    assert set(window.last) == {"busy"}
+    spent = window.last["busy"]
+    assert (spent.requests, spent.errors, spent.bytes_in, spent.bytes_out) == (3, 3, 120, 300)
+    assert spent.busy_us == 1_000
+    known["busy"] = Account()
+    ask(known["busy"], 2)
+    window.close(known.items(), 70_000)
+    assert window.last["busy"].requests == 2, "a tenant that was made anew begins at nothing"

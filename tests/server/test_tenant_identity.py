@@ -378,3 +378,28 @@ async def test_acls_of_scheme_tenant_name_credentials(tenant_node: Node) -> None
         new = await provision.rotate_credential(admin, "payments", "app", overlap_ms=0)
         async with tenant_client(address, new.token.encode()) as owner:
             assert (await owner.get("/mine"))[0] == b"x"
+
+
+async def test_a_mistake_in_a_document_opens_nothing(tenant_node: Node, connect: Connect) -> None:
+    """The last good one goes on; after a restart the root is closed until it is put right."""
+    tokens = await make_tenants(tenant_node.address, "payments")
+    path = f"{TENANTS}/payments"
+    async with operator(tenant_node.address) as admin:
+        good, _ = await admin.get(path)
+        await admin.set(path, b'{"schema": 1}')
+        client = connect(tenant_node.port)
+        assert present(client, "tenant", tokens["payments"]) == 0
+        client.request(1, CREATE, create_body("/x", b"x"))
+        assert client.reply()[2] == 0
+    tenant_node.kill9()
+    tenant_node.start()
+    assert present(connect(tenant_node.port), "tenant", tokens["payments"]) == AUTH_FAILED
+    stranger = connect(tenant_node.port)
+    for name in ("/tenants/payments", "/tenants/payments/x"):
+        stranger.request(1, GET, text(name) + b"\0")
+        assert stranger.reply()[2] == NO_AUTH
+    async with operator(tenant_node.address) as admin:
+        assert (await admin.get("/tenants/payments/x"))[0] == b"x"
+        await admin.set(path, good)
+        again = connect(tenant_node.port, session_id=client.session_id, password=client.password)
+        assert present(again, "tenant", tokens["payments"]) == 0

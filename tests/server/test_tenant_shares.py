@@ -1,6 +1,9 @@
 """Limits over three servers, as clients meet them (trust.md 5.3, quota bypass)."""
 
+import asyncio
+import contextlib
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,17 +13,22 @@ import pytest
 from tests.ensembles import Ensemble, Member
 from tests.harness import Node, RawClient, text
 from tests.server.member_steps import start_three
-from tests.tenants import AUTH_FAILED, make_tenants, send_auth, start_trusting, trusting
+from tests.tenants import AUTH_FAILED, PING, make_tenants, send_auth, start_trusting, trusting
 
 EXISTS, SET_WATCHES = 3, 101
 NO_NODE, QUOTA_EXCEEDED = -101, -125
 CLOSED = 1  # no reply: try again, elsewhere or in a moment
+SESSION_MS = 120_000
+RATE = 300  # requests a second
+AT_A_TIME = 8
 MOVED_WITHIN_S = 15.0  # on a machine with more to do than these tests
 
 
 @pytest.fixture
 def three(tmp_path: Path) -> Iterator[Ensemble]:
-    ensemble = start_three(tmp_path, trusting(tmp_path / "keys"))
+    # These clients send no pings.
+    settings = {**trusting(tmp_path / "keys"), "maxSessionTimeout": SESSION_MS}
+    ensemble = start_three(tmp_path, settings)
     ensemble.wait_serving()
     yield ensemble
     ensemble.kill()
@@ -37,7 +45,7 @@ def clients() -> Iterator[list[RawClient]]:
 def knock(port: int, token: bytes, clients: list[RawClient]) -> int:
     """A new session presents the tenant's credential: 0, AUTH_FAILED or CLOSED."""
     client = RawClient(port)
-    assert client.connect()
+    assert client.connect(SESSION_MS)
     send_auth(client, "tenant", token)
     frame = client.read()
     error = CLOSED if frame is None else int(struct.unpack_from(">iqi", frame)[2])
@@ -60,12 +68,22 @@ def fill(member: Member, token: bytes, clients: list[RawClient], count: int) -> 
     return heard
 
 
+def alive(clients: list[RawClient]) -> int:
+    """Whose connection answers a ping."""
+    count = 0
+    for client in clients:
+        with contextlib.suppress(OSError):
+            client.request(-2, PING)
+            count += client.read() is not None
+    return count
+
+
 def refused_for_good(member: Member, token: bytes, clients: list[RawClient]) -> None:
     """Nobody gets in, and soon the server knows that the limit is reached everywhere."""
     before = len(clients)
     deadline = time.monotonic() + MOVED_WITHIN_S
     while (error := knock(member.client_port, token, clients)) != AUTH_FAILED:
-        assert error == CLOSED
+        assert error == CLOSED, f"{error}, and {alive(clients)} of {len(clients)} are connected"
         assert time.monotonic() < deadline
     assert len(clients) == before
 
@@ -95,7 +113,7 @@ async def test_connections_that_come_at_once_do_not_pass_the_limit_together(
     for member in three.all:
         for _ in range(10):
             client = RawClient(member.client_port)
-            assert client.connect()
+            assert client.connect(SESSION_MS)
             clients.append(client)
     for client in clients:
         send_auth(client, "tenant", tokens["a"])
@@ -157,3 +175,51 @@ async def test_one_server_alone_has_the_whole_limit(
     tokens = await make_tenants(node.address, "a", limits={"connections": 3})
     heard = [knock(node.port, tokens["a"], clients) for _ in range(5)]
     assert heard == [0, 0, 0, AUTH_FAILED, AUTH_FAILED]
+
+
+class Flood(threading.Thread):
+    """Reads one after the other, a few at a time; when each was answered without being refused."""
+
+    def __init__(self, member: Member, token: bytes) -> None:
+        super().__init__()
+        self.client = RawClient(member.client_port)
+        assert self.client.connect(SESSION_MS)
+        send_auth(self.client, "tenant", token)
+        assert self.client.reply()[2] == 0
+        self.ends = False
+        self.answered: list[float] = []
+
+    def run(self) -> None:
+        for xid in range(1, AT_A_TIME):
+            self.client.request(xid, EXISTS, text("/nothing") + b"\0")
+        while not self.ends:
+            self.client.request(1, EXISTS, text("/nothing") + b"\0")
+            if self.client.reply()[2] == NO_NODE:
+                self.answered.append(time.monotonic())
+        self.client.close()
+
+    def between(self, begin: float, end: float) -> int:
+        return sum(begin <= at < end for at in self.answered)
+
+
+async def test_rates_of_all_servers_together_stay_within_a_tenth_of_the_limit(
+    three: Ensemble,
+) -> None:
+    """300 requests a second through three servers, then through one, which has them all soon."""
+    leader = three.wait_serving()
+    tokens = await make_tenants(leader.address, "a", limits={"requests_per_second": RATE})
+    floods = [Flood(member, tokens["a"]) for member in three.all]
+    for flood in floods:
+        flood.start()
+    began = time.monotonic()
+    await asyncio.sleep(4)
+    for flood in floods[1:]:
+        flood.ends = True
+    await asyncio.sleep(4)
+    floods[0].ends = True
+    for flood in floods:
+        flood.join()
+    for begin in (began + 0.5 * step for step in range(13)):
+        total = sum(flood.between(begin, begin + 2) for flood in floods)
+        assert total <= 1.1 * RATE * 2, f"{total} from {begin - began} s on"
+    assert floods[0].between(began + 6, began + 8) >= 0.75 * RATE * 2

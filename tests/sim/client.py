@@ -30,6 +30,7 @@ from tests.sim.network import End, Network
 from tests.sim.requests import OPCODES, read_answer, write_body
 
 BACKOFF_US = 30_000
+WATCH_LISTS = ("data", "exist", "child")
 CONNECT_ANSWER_US = 1_500_000
 
 
@@ -47,6 +48,7 @@ class Client:
         self.trail = history.trail(number)
         self.servers = servers
         self.timeout_ms = timeout_ms
+        self.root = b""  # in front of its paths wherever they are written down
         self.rng = self.world.random(f"client {number}")
         self.session = 0
         self.password = bytes(16)
@@ -201,8 +203,9 @@ class Client:
         now_us = self.world.now_us
         if xid == codes.XID_NOTIFICATION:
             event = read_watcher_event(reader)
-            self.used(int(event.type), event.path)
-            self.trail.entries.append(Event(zxid, int(event.type), event.path, now_us))
+            path = self.root + event.path
+            self.used(int(event.type), path)
+            self.trail.entries.append(Event(zxid, int(event.type), path, now_us))
             return
         if xid == codes.XID_PING:
             self.trail.entries.append(Pong(zxid, now_us))
@@ -212,6 +215,7 @@ class Client:
         assert op.xid == xid, f"I15: a reply to xid {xid}, due is that to {op.xid}"
         op.done_us, op.zxid, op.error = now_us, zxid, int(header.err)
         read_answer(op, reader)
+        self.name_created(op)
         self.trail.entries.append(op)
         if op.watch:
             self.watch(op)
@@ -243,9 +247,22 @@ class Client:
     def send(self, op: Op) -> None:
         out = BytesWriter()
         write_body(out, op)
+        self.name_fully(op)
         self.history.ops.append(op)
         self.outstanding.append(op)
         self.transmit(op.xid, OPCODES[op.kind], out.getvalue())
+
+    def name_fully(self, op: Op) -> None:
+        """Paths are written down as the servers' log has them."""
+        if op.path:
+            op.path = self.root + op.path
+        for part in op.parts:
+            part.path = self.root + part.path
+
+    def name_created(self, op: Op) -> None:
+        for made in (op, *op.parts):
+            if made.created:
+                made.created = self.root + made.created
 
     def ask_for_watches(self) -> None:
         op = self.new_op("set_watches", b"")
@@ -256,7 +273,10 @@ class Client:
         out = BytesWriter()
         lists = op.lists
         request = SetWatchesRequest(
-            op.relative_zxid, lists["data"], lists["exist"], lists["child"], [], []
+            op.relative_zxid,
+            *([path[len(self.root) :] for path in lists[name]] for name in WATCH_LISTS),
+            [],
+            [],
         )
         write_set_watches(out, request, codes.OP_SET_WATCHES)
         self.outstanding.append(op)

@@ -10,6 +10,7 @@ from ensemble.errors import ProtocolError
 from ensemble.server.connection import CLOSED, DRAINING, Connection
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.stats import ConnectionStats
+from ensemble.tenancy.seat import Seat
 from ensemble.wire.records import Id
 from tests.sim.machine import Machine
 from tests.sim.network import End
@@ -38,6 +39,7 @@ class ClientDoor:
         self.callers: dict[int, Caller] = {}
         self.next_id = 1
         self.life = machine.life
+        self.seat_of: Callable[[str], Seat] | None = None
 
     def open(self) -> None:
         self.machine.network.listen(self.machine.sid, "client", self.accept)
@@ -65,6 +67,8 @@ class ClientDoor:
             ConnectionStats(0),
             pipeline.now_ms,
         )
+        if self.seat_of is not None:
+            conn.seat = self.seat_of(str(end.there))
         self.next_id += 1
         self.callers[int(conn.id)] = Caller(end, conn)
         pipeline.add(conn)

@@ -23,6 +23,7 @@ from tests.sim.faults import (
 from tests.sim.machine import LAYOUT, Machine, Program
 from tests.sim.member import Member
 from tests.sim.run import Outcome, Run
+from tests.sim.walled import TENANTS
 
 
 def members_text(plan: Plan) -> bytes:
@@ -117,6 +118,16 @@ def run_decay(seed: int, verbose: bool = False) -> Outcome:
 def run_ensemble(seed: int, verbose: bool = False) -> Outcome:
     """One seed, from its beginning to its verdict."""
     return EnsembleRun(plan_of(seed), verbose).go()
+
+
+def run_walled(seed: int, verbose: bool = False) -> Outcome:
+    """One seed of two tenants behind the wall."""
+    plan = plan_of(seed)
+    plan.walled = True
+    plan.tenants = TENANTS
+    plan.clients = max(4, plan.clients)
+    plan.allowances = ()  # of paths that nobody has here
+    return EnsembleRun(plan, verbose).go()
 
 
 def run_groups(seed: int, verbose: bool = False) -> Outcome:

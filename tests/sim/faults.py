@@ -44,6 +44,7 @@ class Plan:
     local_sessions: bool = False  # sessions are their server's own until they own an ephemeral
     disk_diff_odds: float = 1.0  # how often the log files can prove a DIFF
     tenants: int = 0  # whose clients these are, all but the first one
+    walled: bool = False  # whether two tenants' clients see nothing but their own
     window: int = 256  # proposals under way before tenants take turns
     allowances: tuple[Allowance, ...] = ()  # what subtrees may hold
 

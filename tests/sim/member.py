@@ -45,6 +45,7 @@ from tests.sim.faults import Plan
 from tests.sim.machine import LAYOUT, Machine, SimLog
 from tests.sim.peered import Peered
 from tests.sim.tap import Tap, Violation
+from tests.sim.walled import wall_off
 from tests.storage.simdisk import PowerCut
 
 BYTES_MAX = 0xFFFFF
@@ -153,7 +154,7 @@ class Member(Peered, Shell):
         directory = Directory()
         for number in range(plan.tenants):
             directory.put(tenant_spec(number))
-        self.replica.use_tenants(directory)
+        self.replica.use_tenants(directory, 100, True)
         turns.window = turns.window_alone = plan.window
         self.waited = 0
         self.pipeline.serving = False
@@ -164,6 +165,8 @@ class Member(Peered, Shell):
         if self.replica.fresh:
             snapfile.save(machine.disk, LAYOUT, tree)
         self.door = ClientDoor(machine, lambda: self.pipeline, plan.tenants)
+        if plan.walled:
+            self.door.seat_of = wall_off(self.pipeline).seat_of
         self.door.open()
         self.set_clocks()
         machine.network.elections.start(machine.sid, self)

@@ -18,6 +18,7 @@ from tests.sim.machine import Clock, Habits, Machine, Program
 from tests.sim.model import model_of
 from tests.sim.network import Network, Pace
 from tests.sim.tap import Tap, Violation
+from tests.sim.walled import root_of
 from tests.sim.watching import check_watches
 from tests.sim.workload import Workload
 from tests.sim.world import World
@@ -72,6 +73,9 @@ class Run:
             Client(number, self.network, self.history, list(plan.servers), plan.session_ms)
             for number in range(plan.clients)
         ]
+        if plan.walled:
+            for client in self.clients:
+                client.root = root_of(client.number)
         self.workload = Workload(self.clients, plan.think_us, plan.ops)
         self.faults = self.make_faults()
 
@@ -209,7 +213,8 @@ class Run:
         wrong += witness.check_ephemerals(model)
         wrong += check_allowances(model, history.ops, self.plan.allowances)
         wrong += check_watches(model, history)
-        wrong += check_linearizable(history, b"/k/")
+        for root in sorted({client.root for client in self.clients}):
+            wrong += check_linearizable(history, root + b"/k/")
         for sid in self.machines:
             tree = self.tree_of(sid)
             if tree is None:

@@ -30,6 +30,7 @@ KINDS = (
     "groups",
     "core-groups",
     "wire",
+    "walled",
 )
 # The same order of everything on every machine. Bugs can be put back into sources only.
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "ENSEMBLE_PURE": "1"}
@@ -49,6 +50,7 @@ def run_one(kind: str, seed: int, verbose: bool = False) -> dict[str, object]:
         run_groups,
         run_local,
         run_point,
+        run_walled,
         run_wire,
     )
     from tests.sim.reconfigured import run_reconfigured
@@ -63,6 +65,7 @@ def run_one(kind: str, seed: int, verbose: bool = False) -> dict[str, object]:
         "local": run_local,
         "decay": run_decay,
         "wire": run_wire,
+        "walled": run_walled,
         "groups": run_groups,
         "core-groups": run_core_groups,
         "reconfig": run_reconfigured,

@@ -7,7 +7,15 @@ from tests.sim.runner import outcomes
 
 @pytest.mark.parametrize(
     ("kind", "seeds"),
-    [("core", 40), ("ensemble", 12), ("local", 12), ("points", 12), ("reconfig", 12), ("solo", 25)],
+    [
+        ("core", 40),
+        ("ensemble", 12),
+        ("local", 12),
+        ("points", 12),
+        ("reconfig", 12),
+        ("solo", 25),
+        ("walled", 12),
+    ],
 )
 @pytest.mark.timeout(600)
 def test_an_ensemble_survives(kind: str, seeds: int) -> None:

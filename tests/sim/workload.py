@@ -22,6 +22,9 @@ class Workload:
         self.world = clients[0].world
         self.think_us = think_us
         self.ops_left = ops_max
+        # What is there for all: in each tenant's tree, too, where clients have one.
+        roots = sorted({client.root for client in clients})
+        self.tops = [*(root for root in roots if root), *(r + top for r in roots for top in TOPS)]
         self.stopped = False
         rng = self.world.random("workload")
         kinds: dict[Callable[[Client], None], int] = {
@@ -53,8 +56,8 @@ class Workload:
         if self.stopped or self.ops_left <= 0:
             return
         if client.is_ready and len(client.outstanding) < self.windows[client.number]:
-            if client.xid < len(TOPS) and client.number == 0:
-                self.create(client, TOPS[client.xid])
+            if client.xid < len(self.tops) and client.number == 0:
+                self.create(client, self.tops[client.xid])
             else:
                 client.rng.choices(self.kinds, self.weights)[0](client)
         pause = int(client.rng.expovariate(1 / self.think_us)) + 1

@@ -4,10 +4,10 @@ What is written is committed when a test says so. `Guest` is a client: it gives 
 and gets replies and events as bytes.
 """
 
-from collections.abc import Sequence
-
+import pytest
 from librt.strings import BytesWriter
 
+from ensemble.server import contracts
 from ensemble.server.answers import Answers
 from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords
@@ -28,57 +28,20 @@ from ensemble.tree.prepare import Prepared, PrepareOptions, Preparer, WriteReque
 from ensemble.tree.sessions import SessionTracker
 from ensemble.tree.watches import WatchTable
 from ensemble.wire import codes
-from ensemble.wire.jute import Reader, reader_of, write_buffer, write_int
-from ensemble.wire.records import Acl, Id, write_acl_vector, write_path_vector
+from ensemble.wire.jute import Reader, reader_of
+from ensemble.wire.records import Id
 from ensemble.wire.requests import (
     ConnectRequest,
-    CreateRequest,
     write_connect_request,
-    write_create,
 )
+from tests.tenancy.bodies import create_body, number, path_body
+
+if not contracts.__file__.endswith(".py"):
+    pytest.skip("a compiled trait has no interpreted subclasses", allow_module_level=True)
 
 SUPER = Id("super", "")
 FIRST_SESSION = 0x100000000000000
 FRAME_MAX = 1 << 20
-
-
-def acl_of(perms: int, who: Id) -> bytes:
-    out = BytesWriter()
-    write_acl_vector(out, [Acl(perms, who)])
-    return out.getvalue()
-
-
-OPEN_ACL = acl_of(codes.PERM_ALL, Id("world", "anyone"))
-CLOSED_ACL = acl_of(codes.PERM_ALL, Id("digest", "nobody:x"))
-
-
-def path_body(path: bytes, *rest: bytes) -> bytes:
-    """A body whose first field is a path; what follows stands in `rest`."""
-    out = BytesWriter()
-    write_buffer(out, path)
-    for piece in rest:
-        out.write(piece)
-    return out.getvalue()
-
-
-def number(value: int) -> bytes:
-    return value.to_bytes(4, signed=True)
-
-
-def create_body(
-    path: bytes, data: bytes = b"", flags: int = 0, acl: bytes = OPEN_ACL, op: int = codes.OP_CREATE
-) -> bytes:
-    out = BytesWriter()
-    write_create(out, CreateRequest(path, data, acl, flags, 1_000), op)
-    return out.getvalue()
-
-
-def watches_body(zxid: int, *lists: Sequence[bytes]) -> bytes:
-    out = BytesWriter()
-    out.write(zxid.to_bytes(8))
-    for paths in lists:
-        write_path_vector(out, list(paths))
-    return out.getvalue()
 
 
 class Instant(Authority):
@@ -292,11 +255,3 @@ class Hall:
 
 def spec(slug: str, root: bytes, mode: int = ENFORCE, state: int = ACTIVE) -> TenantSpec:
     return TenantSpec(slug, root, state, mode, 100, Limits(), [], {}, False, 0)
-
-
-def auth_body(scheme: str, token: bytes) -> bytes:
-    out = BytesWriter()
-    write_int(out, 0)
-    write_buffer(out, scheme.encode())
-    write_buffer(out, token)
-    return out.getvalue()

@@ -12,15 +12,8 @@ from ensemble.wire import codes
 from ensemble.wire.jute import Reader
 from ensemble.wire.records import Id, read_acl_vector, read_stat
 from ensemble.wire.requests import read_multi_header
-from tests.tenancy.hall import (
-    OPEN_ACL,
-    Reply,
-    acl_of,
-    create_body,
-    number,
-    path_body,
-    watches_body,
-)
+from tests.tenancy.bodies import OPEN_ACL, acl_of, create_body, number, path_body, watches_body
+from tests.tenancy.hall import Reply
 
 CLIENTS = 3
 # What is above something comes before it.

@@ -14,7 +14,8 @@ import pytest
 from ensemble.tenancy.seat import Tenant
 from ensemble.tenancy.spec import ENFORCE, OBSERVE, PERMISSIVE, WRITER
 from ensemble.wire import codes
-from tests.tenancy.hall import Guest, Hall, Reply, number, path_body
+from tests.tenancy.bodies import number, path_body
+from tests.tenancy.hall import Guest, Hall, Reply
 from tests.tenancy.scripts import CLIENTS, Shown, Step, ranked, script
 
 SEEDS = int(os.environ.get("DIFFERENCE_SEEDS", "120"))

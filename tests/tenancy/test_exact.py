@@ -70,11 +70,16 @@ async def flood(
     addresses: list[str],
     ask: Callable[[Client, int, int], Awaitable[object]],
     pipeline: int = PIPELINE,
+    token: bytes = b"",
 ) -> Counter[str]:
-    """Every connection sends its whole pipeline at once; how often a request passed."""
+    """Every connection sends its whole pipeline at once; how often a request passed.
+
+    As the tenant with its token, else from outside.
+    """
+    auth = [("tenant", token)] if token else []
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(Client(addresses[number % len(addresses)]))
+            await stack.enter_async_context(Client(addresses[number % len(addresses)], auth=auth))
             for number in range(CONNECTIONS)
         ]
         answers = await asyncio.gather(
@@ -119,17 +124,17 @@ async def test_bytes_end_exactly_at_the_limit(addresses: list[str]) -> None:
 
 
 async def test_multis_end_exactly_at_the_limit(addresses: list[str]) -> None:
-    """Each makes three znodes or none."""
+    """Each makes three znodes or none. This time in the tenant's own name."""
     limit = 500
-    await limited(addresses, znodes=limit)
+    token = await limited(addresses, znodes=limit)
 
     def three(client: Client, number: int, at: int) -> Awaitable[object]:
         transaction = client.transaction()
         for part in range(3):
-            transaction.create(f"{ROOT}/n{number:02}-{at:02}-{part}")
+            transaction.create(f"/n{number:02}-{at:02}-{part}")
         return transaction.commit()
 
-    counts = await flood(addresses, three)
+    counts = await flood(addresses, three, token=token)
     assert counts["done"] == (limit - NEW) // 3
     assert len(await names_left(addresses[0])) == (limit - NEW) // 3 * 3
 

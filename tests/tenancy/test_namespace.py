@@ -20,7 +20,7 @@ from ensemble.wire.requests import (
     read_set_watches,
     write_multi,
 )
-from tests.tenancy.hall import OPEN_ACL, create_body, number, path_body, watches_body
+from tests.tenancy.bodies import OPEN_ACL, create_body, number, path_body, watches_body
 
 ROOT = b"/tenants/a"
 VIEW = View(ROOT)

@@ -9,16 +9,8 @@ from ensemble.tenancy.seat import Tenant
 from ensemble.tenancy.spec import ADMIN, WRITER
 from ensemble.wire import codes
 from ensemble.wire.records import Acl, Id, read_acl_vector, read_stat
-from tests.tenancy.hall import (
-    OPEN_ACL,
-    Guest,
-    Hall,
-    auth_body,
-    create_body,
-    number,
-    path_body,
-    watches_body,
-)
+from tests.tenancy.bodies import OPEN_ACL, auth_body, create_body, number, path_body, watches_body
+from tests.tenancy.hall import Guest, Hall
 from tests.tenancy.test_wall import END, part, part_errors
 
 UNCHANGED = number(0) + number(-1)  # no data, any version

@@ -24,18 +24,8 @@ from ensemble.tenancy.spec import (
 from ensemble.wire import codes
 from ensemble.wire.jute import Reader
 from ensemble.wire.requests import read_multi_header
-from tests.tenancy.hall import (
-    CLOSED_ACL,
-    OPEN_ACL,
-    Guest,
-    Hall,
-    Reply,
-    create_body,
-    number,
-    path_body,
-    spec,
-    watches_body,
-)
+from tests.tenancy.bodies import CLOSED_ACL, OPEN_ACL, create_body, number, path_body, watches_body
+from tests.tenancy.hall import Guest, Hall, Reply, spec
 from tests.tenancy.test_namespace import HOSTILE
 
 SECRET = b"never-to-be-seen"

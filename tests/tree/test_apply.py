@@ -1,7 +1,7 @@
 """Transactions become state: effects, events in order, and nothing that can fail (storage.md 6)."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from workbench import (
     ANYONE,
@@ -17,6 +17,7 @@ from workbench import (
 )
 
 from ensemble.tree.apply import Applied, apply
+from ensemble.tree.budget import BudgetLimits
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.znode import OWNER_CONTAINER
 from ensemble.wire import codes
@@ -298,12 +299,14 @@ txns = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(longs, longs, creates, txns), max_size=25), st.booleans())
 def test_no_transaction_can_fail_or_break_an_invariant(
     log: list[tuple[int, int, int, Txn]], extended_types: bool
 ) -> None:
     """storage.md 6, quotas.md 7: a failure while applying would repeat at every replay."""
     tree = DataTree(extended_types)
+    tree.budgets.put("a", b"/a", BudgetLimits())
     for session_id, zxid, type, txn in log:
         apply(tree, TxnHeader(session_id, 0, zxid, NOW_MS, type), txn)
         audit(tree)

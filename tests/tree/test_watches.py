@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.tree.watches import WatchTable
+from ensemble.tree.watches import WatchCount, WatchTable
 from ensemble.wire import codes
 
 CREATED = codes.EVENT_NODE_CREATED
@@ -196,3 +196,41 @@ def matches(registration: tuple[str, int, bytes], event: int, path: bytes) -> bo
     if kind == "child":
         return event in (CHILDREN, DELETED)
     return True
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("add child both deep fire drop remove move".split()),
+            st.integers(1, 3),
+            st.sampled_from((b"/a", b"/a/b", b"/c")),
+        ),
+        max_size=60,
+    )
+)
+def test_groups_count_the_paths_of_their_connections(steps: list[tuple[str, int, bytes]]) -> None:
+    """However watches come and go, a group's count is that of its connections' paths."""
+    table = WatchTable()
+    groups = [WatchCount(), WatchCount()]
+    member: dict[int, WatchCount] = {}
+    for what, connection, path in steps:
+        if what == "add":
+            table.add_data(connection, path)
+        elif what == "child":
+            table.add_child(connection, path)
+        elif what in ("both", "deep"):
+            table.add_persistent(connection, path, what == "deep")
+        elif what == "fire":
+            table.fire(codes.EVENT_NODE_DELETED, path)
+        elif what == "remove":
+            table.remove(connection, path, codes.WATCHER_ANY)
+        elif what == "drop":
+            table.drop_connection(connection)
+            member.pop(connection, None)
+        else:
+            group = groups[len(path) % 2]
+            table.count_in(connection, group)
+            member[connection] = group
+        for group in groups:
+            mine = [each for each, its in member.items() if its is group]
+            assert group.count == sum(table.count_of(each) for each in mine)
