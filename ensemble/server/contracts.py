@@ -274,7 +274,8 @@ class Audit:
 class Feed(Protocol):
     """Somebody reads the change feed (`feed.FeedHub`); else the pipeline has none.
 
-    No trait: the hub is interpreted, and interpreted classes cannot inherit from compiled traits.
+    The hub is interpreted and does not inherit: interpreted classes cannot, from compiled ones like
+    this.
     """
 
     def on_committed(self, zxid: i64, payload: bytes) -> None:

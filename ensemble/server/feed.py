@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import i64
 
-from ensemble.server.contracts import Feed
 from ensemble.server.feed_history import SLICE_BYTES, SLICE_COUNT
 from ensemble.wire.zxid import epoch_of
 
@@ -25,7 +24,7 @@ READERS_MAX: Final = 64
 
 
 @final
-class FeedHub(Feed):
+class FeedHub:
     """One server's ring. `base`: the ring holds everything that is committed after it."""
 
     def __init__(self, node: "Node") -> None:
