@@ -40,13 +40,18 @@ class Summary:
 class NamespaceSet:
     """One summary for each namespace."""
 
-    __slots__ = ("by_name",)
+    __slots__ = ("by_name", "last", "last_prefix")
 
     def __init__(self) -> None:
         self.by_name: Final[dict[bytes, Summary]] = {}
+        self.last_prefix = b"//"  # the namespace of the value before, which no path begins with yet
+        self.last = Summary()
 
     def add(self, path: bytes, value: i64) -> None:
         """Count a value for the namespace of `path`; the root has none."""
+        if path.startswith(self.last_prefix):
+            self.last.add(value)
+            return
         end = path.find(b"/", 1)
         name = path[1:] if end < 0 else path[1:end]
         summary = self.by_name.get(name)
@@ -56,6 +61,9 @@ class NamespaceSet:
             summary = Summary()
             self.by_name[name] = summary
         summary.add(value)
+        if end > 0:
+            self.last = summary
+            self.last_prefix = path[: end + 1]
 
 
 @final

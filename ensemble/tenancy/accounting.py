@@ -225,7 +225,16 @@ class Meter:
     increment. Those that came earlier are listed until the turn ends; a turn bounds the list.
     """
 
-    __slots__ = ("late", "late_us", "outside", "touched", "units")
+    __slots__ = (
+        "last_account",
+        "last_figures",
+        "last_op",
+        "late",
+        "late_us",
+        "outside",
+        "touched",
+        "units",
+    )
 
     def __init__(self) -> None:
         self.outside: Final = Account()  # of requests that belong to no tenant
@@ -233,16 +242,28 @@ class Meter:
         self.late: list[Figures] = []
         self.late_us: list[int] = []
         self.units: i64 = 0
+        # Of the request before this one: mostly the next one is of the same kind.
+        self.last_account = self.outside
+        self.last_op: i64 = codes.OP_PING
+        self.last_figures = self.outside.figures(PING)
+
+    def figures_of(self, account: Account, op: i64) -> Figures:
+        """The figures that a request of this account counts among."""
+        if op != self.last_op or account is not self.last_account:
+            self.last_figures = account.figures(class_of(op))
+            self.last_op = op
+            self.last_account = account
+        return self.last_figures
 
     def on_request(self, account: Account, op: i64, size: i64) -> None:
         """A request of `size` bytes, its length's four included, is taken up."""
-        account.figures(class_of(op)).bytes_in += size
+        self.figures_of(account, op).bytes_in += size
 
     def on_reply(
         self, account: Account, op: i64, error: i64, size: i64, arrived_us: i64, turn_us: i64
     ) -> None:
         """A reply of `size` bytes stands. `turn_us`: when this turn began."""
-        figures = account.figures(class_of(op))
+        figures = self.figures_of(account, op)
         figures.count += 1
         figures.bytes_out += size
         account.requests += 1

@@ -8,6 +8,7 @@ with `/` stays as it is: all of the tree's begin so, and it is refused as on any
 
 from typing import Final, final
 
+from librt.strings import read_i32_be
 from mypy_extensions import i64
 
 from ensemble.tenancy import access
@@ -32,6 +33,7 @@ from ensemble.wire.requests import (
 
 SLASH: Final = 0x2F
 LETTER_Z: Final = 0x7A
+HEADS_MAX: Final = 256  # of one view
 ILLEGAL_NAME: Final = b"\x01"  # no znode's name contains it
 
 
@@ -43,7 +45,7 @@ class View:
     path of the tree that stands behind it where an adopted root has a child of that name.
     """
 
-    __slots__ = ("below", "quota", "root", "shadowed", "top", "zookeeper")
+    __slots__ = ("below", "heads", "quota", "root", "shadowed", "top", "zookeeper")
 
     def __init__(self, root: bytes) -> None:
         assert len(root) > 1
@@ -55,6 +57,20 @@ class View:
         top = Znode(b"", AclList(read_only_entries()), 0, 0, 0)
         top.children = {self.zookeeper + b"/quota"}
         self.top: Final = top
+        # What a body begins with, by the length of the path in it: its length here, and the root.
+        self.heads: Final[dict[int, bytes]] = {}
+
+    def head(self, size: i64) -> bytes:
+        """The begin of a body whose path has `size` bytes for the tenant."""
+        head = self.heads.get(int(size))
+        if head is None:
+            out = BytesWriter()
+            write_int(out, size + len(self.root))
+            out.write(self.root)
+            head = out.getvalue()
+            if len(self.heads) < HEADS_MAX:
+                self.heads[int(size)] = head
+        return head
 
     def inward(self, path: bytes) -> bytes:
         """The tree's path for a tenant's; the empty one is the root, as it is for reads."""
@@ -120,6 +136,20 @@ def translate(view: View, op: i64, reader: Reader) -> Refusal | None:
     shape = access.shape_of(op)
     if shape == access.NO_PATH:
         return None
+    if shape <= access.CHANGE:
+        # Nearly all requests: one path at the begin, which just gets the root ahead of it.
+        buf = reader.buf
+        at = reader.at
+        room = reader.end - at - 4
+        size = i64(read_i32_be(buf, at)) if room >= 2 else 0
+        if 2 <= size <= room and buf[at + 4] == SLASH:
+            second = buf[at + 5]
+            if second != LETTER_Z and second != SLASH:
+                body = view.head(size) + buf[at + 4 : reader.end]
+                reader.buf = body
+                reader.at = 0
+                reader.end = len(body)
+                return None
     try:
         if shape == access.PARTS:
             return _translate_multi(view, reader)
