@@ -80,8 +80,9 @@ class Bucket:
             if tokens > RATE_MAX:
                 tokens = RATE_MAX
             self.taken += tokens
-            level = self.level - tokens * TOKEN
-            self.level = level if level > -DEBT_MAX else -DEBT_MAX
+            self.level -= tokens * TOKEN
+            if self.level < -DEBT_MAX:
+                self.level = -DEBT_MAX
 
 
 @final
