@@ -95,6 +95,7 @@ class Links:
         self._wake()
         self._thread.join(STOP_TIMEOUT_S)
         assert not self._thread.is_alive(), "the links do not stop"
+        self._wake_out.close()  # not by the thread, which may see the end ahead of the wake-up
 
     def hold(self, *directions: Direction) -> None:
         """Let nothing through from the one to the other; connections stay open."""
@@ -141,7 +142,6 @@ class Links:
             *(early.sock for early in self._early),
             *self._listeners,
             self._wake_in,
-            self._wake_out,
         ]:
             sock.close()
         self._selector.close()
