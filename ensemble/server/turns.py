@@ -69,6 +69,7 @@ class LeaderTurns:
         "by_session",
         "directory",
         "flows",
+        "flows_spare",
         "flying",
         "is_on",
         "lives",
@@ -78,6 +79,8 @@ class LeaderTurns:
         "waited",
         "waiting",
         "waiting_bytes",
+        "waiting_bytes_max",
+        "waiting_max",
         "window",
         "window_alone",
     )
@@ -87,6 +90,9 @@ class LeaderTurns:
         self.is_on = True
         self.window: i64 = WINDOW
         self.window_alone: i64 = WINDOW_ALONE
+        self.waiting_max: i64 = WAITING_MAX
+        self.waiting_bytes_max: i64 = WAITING_BYTES_MAX
+        self.flows_spare: i64 = FLOWS_SPARE
         self.scheduler = Scheduler()
         self.flows: Final[dict[str, Flow]] = {}
         self.outside = Flow()
@@ -161,8 +167,8 @@ class LeaderTurns:
         while self.waiting > 0:
             if (
                 len(self.flying) >= (self.window if scheduler.contended() else self.window_alone)
-                and self.waiting <= WAITING_MAX
-                and self.waiting_bytes <= WAITING_BYTES_MAX
+                and self.waiting <= self.waiting_max
+                and self.waiting_bytes <= self.waiting_bytes_max
             ):
                 return None
             flow = scheduler.next()
@@ -238,7 +244,7 @@ class LeaderTurns:
 
     def drop_gone(self) -> None:
         """Forget flows of tenants that are gone, before they are too many."""
-        if len(self.flows) > len(self.directory.by_slug) + FLOWS_SPARE:
+        if len(self.flows) > len(self.directory.by_slug) + self.flows_spare:
             for slug, flow in list(self.flows.items()):
                 if slug not in self.directory.by_slug and not flow.queue and flow.ahead == 0:
                     del self.flows[slug]

@@ -218,11 +218,11 @@ def test_a_session_that_moves_takes_nothing_along() -> None:
     assert scene.turns.next_before(NOISY) is None
 
 
-@pytest.mark.parametrize("bound", ["WAITING_MAX", "WAITING_BYTES_MAX"])
-def test_what_waits_has_a_bound(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bound", ["waiting_max", "waiting_bytes_max"])
+def test_what_waits_has_a_bound(bound: str) -> None:
     """Above it turns are taken though the window is full: nothing grows, nothing is refused."""
-    monkeypatch.setattr(turns, bound, 10 if bound == "WAITING_MAX" else 100)
     scene = Scene(window=1)
+    setattr(scene.turns, bound, 10 if bound == "waiting_max" else 100)
     scene.ask(QUIET, 1)
     for cxid in range(1_000):
         scene.ask(NOISY, cxid)
@@ -243,9 +243,9 @@ def test_a_role_that_ends_leaves_nothing() -> None:
     assert scene.ask(QUIET, 11)
 
 
-def test_flows_of_tenants_that_are_gone_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "FLOWS_SPARE", 0)
+def test_flows_of_tenants_that_are_gone_are_forgotten() -> None:
     scene = Scene()
+    scene.turns.flows_spare = 0
     for number in range(50):
         slug = f"t{number}"
         scene.turns.directory.put(spec(slug))
