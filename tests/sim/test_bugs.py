@@ -20,9 +20,7 @@ QUICK = [
     ("ensemble", "ephemerals do not leave"),
     ("reconfig", "the old members are enough"),
     ("core", "the log outlives the role"),
-    ("core", "a commit behind NEWLEADER is lost"),
     ("core-groups", "groups left out"),
-    ("ensemble", "a failed write passed over"),
     ("wire", "a message ends the process"),
     ("wire", "sums left out"),
 ]
