@@ -205,6 +205,12 @@ limit_option = click.option(
     metavar="NAME=NUMBER",
     help="Repeatable; NAME=none: no limit.",
 )
+credential_option = click.option(
+    "--credential",
+    default="app",
+    show_default=True,
+    help="The first one, a writer; empty for none.",
+)
 weight_option = click.option(
     "--weight",
     type=int,
@@ -242,8 +248,7 @@ def make(
 @click.argument("slug")
 @click.option("--root", default="", help="[default: /tenants/SLUG]")
 @click.option("--mode", type=click.Choice(list(MODES)), default="enforce", show_default=True)
-@click.option("--credential", default="app", show_default=True,
-              help="The first one, a writer; empty for none.")  # fmt: skip
+@credential_option
 @weight_option
 @limit_option
 @click.pass_obj
@@ -264,8 +269,7 @@ def create(
 @click.argument("slug")
 @click.argument("root")
 @click.option("--mode", type=click.Choice(list(MODES)), default="observe", show_default=True)
-@click.option("--credential", default="app", show_default=True,
-              help="The first one, a writer; empty for none.")  # fmt: skip
+@credential_option
 @weight_option
 @limit_option
 @click.pass_obj
