@@ -119,5 +119,5 @@ lock: $(STAMPS)/dev  ## resolve the dependencies anew; needs `uv`
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --extra console --extra build pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --extra console --extra build --extra otel --extra dev -c requirements.lock \
+	  --no-emit-index-url --extra console --extra build --extra otel --extra postgres --extra dev -c requirements.lock \
 	  pyproject.toml -o requirements-dev.lock

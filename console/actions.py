@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from console.zk import Bridge
 from ensemble.client import BadVersionError, Client, ClientError, CreateMode, Stat
 from ensemble.up import control
 from ensemble.up.control import NodeReport
+from tenants.zk import Bridge
 
 T = TypeVar("T")
 

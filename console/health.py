@@ -5,9 +5,9 @@ import weakref
 from dataclasses import dataclass
 from typing import Final
 
-from console.zk import Bridge
 from ensemble.client import ClientError, four_letter
 from ensemble.client.hosts import parse_hosts
+from tenants.zk import Bridge
 
 WORD_TIMEOUT_S: Final = 2.0
 FRESH_S: Final = 1.0  # so long an answer serves all pages

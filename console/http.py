@@ -7,7 +7,6 @@ from typing import Concatenate, Final, ParamSpec, cast
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from console.formats import FormatError
-from console.zk import UnreachableError
 from ensemble.client import (
     BadArgumentsError,
     BadVersionError,
@@ -20,6 +19,7 @@ from ensemble.client import (
     NotEmptyError,
     QuotaExceededError,
 )
+from tenants.zk import UnreachableError
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]

@@ -19,8 +19,9 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from console.access import ACTIONS, Role, User, role_of
 from console.sessions import user_of
-from console.zk import UnreachableError, Watcher, bridge
+from console.zk import bridge
 from ensemble.client import ClientError, EventType, WatchEvent
+from tenants.zk import UnreachableError, Watcher
 
 PATHS_MAX: Final = 200  # that one page may watch
 MESSAGE_BYTES_MAX: Final = 64 * 1024

@@ -71,10 +71,12 @@ def serve(port: int) -> None:
 def prepare(var: Path) -> str:
     """Database, static files, first account; the account's password if it is new."""
     import django
+    from django.conf import settings
     from django.core.management import call_command
 
     django.setup()
-    call_command("migrate", verbosity=0, interactive=False)
+    for database in settings.DATABASES:
+        call_command("migrate", database=database, verbosity=0, interactive=False)
     collect_static(var)
     from django.contrib.auth import get_user_model
 

@@ -21,6 +21,8 @@ CSRF_TRUSTED_ORIGINS = env.words("ENSEMBLE_CONSOLE_ORIGINS", "")
 
 INSTALLED_APPS = [
     "console",
+    "observability",
+    "tenants",
     "csp",
     "channels",
     "django.contrib.auth",
@@ -32,6 +34,11 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "django_ace",
+    "django_filters",
+    "django_htmx",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_standardized_errors",
 ]
 
 MIDDLEWARE = [
@@ -74,12 +81,19 @@ SQLITE_INIT = (
 DATABASES: dict[str, Any] = {
     "default": dj_database_url.config(default=f"sqlite:///{VAR / 'console.sqlite3'}")
 }
+# What the nodes measured and audited: on SQLite a file of its own, so that collectors and people
+# do not wait for each other, and each is kept and backed up by its own rules.
+OBSERVED_DATABASE = "default"
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["OPTIONS"] = {
-        "timeout": 10,
-        "transaction_mode": "IMMEDIATE",
-        "init_command": SQLITE_INIT,
-    }
+    OBSERVED_DATABASE = "observed"
+    DATABASES["observed"] = dj_database_url.parse(f"sqlite:///{VAR / 'observed.sqlite3'}")
+    for database in DATABASES.values():
+        database["OPTIONS"] = {
+            "timeout": 10,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": SQLITE_INIT,
+        }
+DATABASE_ROUTERS = ["observability.router.Router"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Sign-in. Accounts are made by an operator: nobody signs up by themselves.
@@ -165,6 +179,15 @@ USE_TZ = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 << 20
 
 CHANNEL_LAYERS: dict[str, Any] = {}  # every process follows the nodes itself
+
+# The ensemble that `ensemble up` runs, and the files of its keys (see `tenants.keys`).
+MAIN_ENSEMBLE = "main"
+MAIN_KEYS = {
+    "operator_key": os.environ.get("ENSEMBLE_OPERATOR_KEY", ""),
+    "auth": str(VAR / "zookeeper.auth"),
+    "read_token": os.environ.get("ENSEMBLE_ADMIN_TOKEN", ""),
+    "control_token": os.environ.get("ENSEMBLE_ADMIN_CONTROL_TOKEN", ""),
+}
 
 # The ensemble that the console looks at.
 ZOOKEEPER_HOSTS = os.environ.get("ENSEMBLE_ZOOKEEPER", "127.0.0.1:2181")

@@ -41,8 +41,19 @@ LAYERS: dict[str, set[str]] = {
         "ensemble.zab",  # who the members are
         "ensemble.admin",  # the first operator's key
     },
-    "console": {"ensemble.admin", "ensemble.client", "ensemble.errors", "ensemble.up"},
+    "tenants": {"ensemble.admin", "ensemble.client", "ensemble.errors", "ensemble.tenancy"},
+    "observability": {"ensemble.client", "ensemble.errors", "ensemble.tenancy", "tenants"},
+    "console": {
+        "ensemble.admin",
+        "ensemble.client",
+        "ensemble.errors",
+        "ensemble.tenancy",
+        "ensemble.up",
+        "observability",
+        "tenants",
+    },
 }
+PROJECT = ("ensemble", "tenants", "observability", "console", "tests")
 PURE = ("ensemble/wire", "ensemble/tree", "ensemble/zab", "ensemble/tenancy")
 IMPURE_MODULES = {"asyncio", "os", "random", "select", "socket", "subprocess", "threading", "time"}
 HEAVY_MODULES = ("aiohttp", "click", "cryptography", "django", "jks", "opentelemetry", "uvloop")
@@ -86,7 +97,7 @@ def test_imports_point_one_way(folder: str) -> None:
     for path in sources(folder):
         for module in imports(path):
             layer = layer_of(module)
-            if layer.split(".")[0] not in ("ensemble", "console", "tests") or layer == own:
+            if layer.split(".")[0] not in PROJECT or layer == own:
                 continue
             if layer not in LAYERS[folder]:
                 wrong.append(f"{path.relative_to(ROOT)} imports {module}")

@@ -16,9 +16,10 @@ from console.http import (
     path_of,
     unreachable_text,
 )
-from console.zk import UnreachableError, bridge
+from console.zk import bridge
 from console.znodes import CHILDREN_PAGE_MAX, as_json, child_path, read_children, read_znode
 from ensemble.client import BadVersionError, ClientError, CreateMode
+from tenants.zk import UnreachableError
 
 OFFSET_MAX = 1 << 31
 VERSION_MAX = (1 << 31) - 1

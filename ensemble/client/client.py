@@ -21,7 +21,7 @@ from ensemble.client.hosts import Host, HostRing, parse_hosts
 from ensemble.client.operations import Operations, body_of
 from ensemble.client.paths import check_path
 from ensemble.client.sasl import SaslMechanism
-from ensemble.client.session import Session
+from ensemble.client.session import Credential, Session
 from ensemble.client.state import SessionOptions, State
 from ensemble.client.watches import EVENTS_MAX, EventStream, Watcher, WatchKind, WatchTable
 from ensemble.wire import codes
@@ -63,7 +63,7 @@ class Client(Operations):
         hosts: str,
         *,
         timeout: float = 10.0,
-        auth: Sequence[tuple[str, bytes]] = (),
+        auth: Sequence[tuple[str, Credential]] = (),
         sasl: SaslMechanism | None = None,
         tls: ssl.SSLContext | None = None,
         read_only: bool = False,
@@ -212,8 +212,11 @@ class Client(Operations):
         if self._session is not None:
             await self._session.drain()
 
-    def add_auth(self, scheme: str, token: bytes) -> asyncio.Future[None]:
+    def add_auth(self, scheme: str, token: Credential) -> asyncio.Future[None]:
         """Present a credential, now and on each later connection.
+
+        One that is valid for a while only is given as a function, which makes it each time.
+        Presenting the same function again prolongs it on the connection.
 
         Raises (through the future):
             AuthFailedError: refused; ZooKeeper ends the connection, and with it ends this client.

@@ -39,6 +39,10 @@ CLOSE_S_MAX: Final = 5.0  # close() waits no longer for the server's answer
 log = logging.getLogger("ensemble.client")
 
 
+Credential = bytes | Callable[[], bytes]
+"""What stands for an identity; made anew for each connection where it is valid for a while only."""
+
+
 class Session:
     """One ZooKeeper session, from its first connection to its end."""
 
@@ -46,7 +50,7 @@ class Session:
         self,
         options: SessionOptions,
         hosts: HostRing,
-        auth: list[tuple[str, bytes]],
+        auth: list[tuple[str, Credential]],
         watches: WatchTable,
         on_state: Callable[[State], None],
         resume: tuple[int, bytes] | None = None,
@@ -120,9 +124,9 @@ class Session:
             self._draining.append(room)
             await room
 
-    def add_auth(self, scheme: str, token: bytes) -> asyncio.Future[None]:
+    def add_auth(self, scheme: str, token: Credential) -> asyncio.Future[None]:
         """Present a credential; one that the server accepts is presented on each new connection."""
-        call = self._auth_call(scheme, token, remember=True)
+        call = self._auth_call(scheme, token, remember=(scheme, token) not in self._auth)
         self.submit(call, codes.XID_AUTH)
         return call.future
 
@@ -330,7 +334,7 @@ class Session:
         link.send(call)
         return await call.future
 
-    def _auth_call(self, scheme: str, token: bytes, remember: bool = False) -> Call[None]:
+    def _auth_call(self, scheme: str, token: Credential, remember: bool = False) -> Call[None]:
         def finish(err: int, reader: Reader) -> None:
             if err:
                 self._auth_error = AuthFailedError(f"the server refused scheme {scheme}")
@@ -339,7 +343,7 @@ class Session:
                 self._auth.append((scheme, token))
 
         out = BytesWriter()
-        write_auth(out, AuthPacket(scheme, token))
+        write_auth(out, AuthPacket(scheme, token if isinstance(token, bytes) else token()))
         return Call(codes.OP_AUTH, out.getvalue(), None, finish)
 
     async def _restore_watches(self, link: Connection) -> None:

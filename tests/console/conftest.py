@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client as Browser
 
-from console import zk
 from ensemble.client import Client
+from tenants import reach
 from tests.harness import Node
 
 T = TypeVar("T")
@@ -31,9 +31,9 @@ def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 def zookeeper(shared_node: Node, settings: object) -> Iterator[Node]:
     """The console looks at this node."""
     settings.ZOOKEEPER_HOSTS = shared_node.address  # type: ignore[attr-defined]
-    zk.stop()
+    reach.stop()
     yield shared_node
-    zk.stop()
+    reach.stop()
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from console.zk import Bridge, UnreachableError
 from ensemble.client import Client
+from tenants.zk import Bridge, Loop, UnreachableError
 from tests.console import browsing
 from tests.needs import need
 from tests.ups import Up
@@ -27,7 +27,10 @@ def up(tmp_path: Path) -> Iterator[Up]:
 
 def test_the_consoles_session_moves_to_another_server_when_its_own_is_killed(up: Up) -> None:
     up.start("--no-console").wait_ready()
-    bridge = Bridge(",".join(f"127.0.0.1:{node.client_port}" for node in up.files()), None)
+    loop = Loop()
+    bridge = Bridge(
+        ",".join(f"127.0.0.1:{node.client_port}" for node in up.files()), None, loop.loop
+    )
 
     async def work(client: Client) -> tuple[int, int]:
         await client.exists("/")
@@ -49,6 +52,7 @@ def test_the_consoles_session_moves_to_another_server_when_its_own_is_killed(up:
         assert moved_id == session_id
     finally:
         bridge.stop()
+        loop.stop()
     assert up.stop() == 0
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from django.test import Client as Browser
 
-from console import health, zk
+from console import health
 from ensemble.client import ConnectionLossError
+from tenants import reach
 from tests.console.conftest import Do
 from tests.harness import Node, free_port
 
@@ -77,7 +78,7 @@ def test_one_of_several_that_is_down_is_named(
     viewer: Browser, zookeeper: Node, settings: Any
 ) -> None:
     down = f"127.0.0.1:{free_port()}"
-    zk.stop()
+    reach.stop()
     settings.ZOOKEEPER_HOSTS = f"{zookeeper.address},{down}"
     page = viewer.get("/").content.decode()
     assert "Something is wrong" in page

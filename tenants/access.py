@@ -1,0 +1,161 @@
+"""Who may do what with tenants: the only door from (person, name) to an object.
+
+Strangers get Http404, as they must not learn that a tenant exists; members with too small a role
+get PermissionDenied. Operators (`is_staff`) hold every right; auditors (the group `auditors`) the
+reading ones of every tenant. A right that is not in `RIGHTS` is nobody's.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+
+from tenants.models import MemberRole, Membership, Tenant
+from tenants.models.tenants import TenantQuerySet
+
+User = AbstractBaseUser | AnonymousUser
+
+AUDITORS: Final = "auditors"  # the group's name
+
+VIEWER: Final = MemberRole.VIEWER
+DEVELOPER: Final = MemberRole.DEVELOPER
+OWNER: Final = MemberRole.OWNER
+
+
+class Standing(enum.IntEnum):
+    """What somebody is to the plane as a whole."""
+
+    NOBODY = 0  # not signed in, or switched off
+    PERSON = 1
+    AUDITOR = 2  # reads everything
+    OPERATOR = 3  # does everything
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Who holds a right. `member` None: no role in the tenant gives it."""
+
+    member: MemberRole | None
+    auditor: bool = False
+
+
+RIGHTS: Final[dict[str, Need]] = {
+    "tenant.read": Need(VIEWER, auditor=True),
+    "tenant.usage": Need(VIEWER, auditor=True),
+    "tenant.audit": Need(VIEWER, auditor=True),
+    "tenant.history": Need(VIEWER, auditor=True),
+    "tenant.describe": Need(OWNER),  # title, secret paths, audit of reads, history's bounds
+    "tenant.mode": Need(OWNER),
+    "tenant.plan": Need(OWNER),  # within self-service plans; others become a request
+    "tenant.delete": Need(OWNER),
+    "tenant.restore": Need(OWNER),
+    "tenant.limits": Need(None),
+    "tenant.state": Need(None),
+    "tenant.adopt": Need(None),
+    "tenant.purge": Need(None),
+    "tenant.publish": Need(None),  # reconcile, repair
+    "member.read": Need(VIEWER, auditor=True),
+    "member.change": Need(OWNER),
+    "credential.read": Need(VIEWER, auditor=True),
+    "credential.change": Need(DEVELOPER),  # readers and writers
+    "credential.admin": Need(OWNER),  # those of role admin
+    "znode.read": Need(VIEWER),
+    "znode.write": Need(DEVELOPER),
+    "znode.acl": Need(OWNER),
+}
+"""What can be done with one tenant, and from which role on."""
+
+PLANE: Final[dict[str, Standing]] = {
+    "tenant.create": Standing.PERSON,  # by self-service plans
+    "request.make": Standing.PERSON,
+    "request.decide": Standing.OPERATOR,
+    "plan.read": Standing.PERSON,
+    "plan.change": Standing.OPERATOR,
+    "ensemble.read": Standing.AUDITOR,
+    "ensemble.change": Standing.OPERATOR,
+    "audit.read": Standing.AUDITOR,  # of all tenants and of the plane
+    "people.read": Standing.AUDITOR,
+    "people.change": Standing.OPERATOR,
+    "policy.export": Standing.AUDITOR,
+    "policy.apply": Standing.OPERATOR,
+    "token.own": Standing.PERSON,
+}
+"""What can be done with the plane as a whole, and from which standing on."""
+
+
+def standing_of(user: User) -> Standing:
+    if not user.is_authenticated or not user.is_active:
+        return Standing.NOBODY
+    if getattr(user, "is_staff", False):
+        return Standing.OPERATOR
+    groups = getattr(user, "groups", None)
+    if groups is not None and groups.filter(name=AUDITORS).exists():
+        return Standing.AUDITOR
+    return Standing.PERSON
+
+
+def visible_to(user: User) -> TenantQuerySet:
+    """The tenants that somebody may know of; gone ones are for operators and auditors."""
+    standing = standing_of(user)
+    if standing is Standing.NOBODY:
+        return Tenant.objects.none()
+    if standing >= Standing.AUDITOR:
+        return Tenant.objects.all()
+    return Tenant.objects.member_of(user).exclude(lifecycle=Tenant.Lifecycle.GONE)
+
+
+def role_in(user: User, tenant: Tenant) -> MemberRole | None:
+    """The role of a member, whatever else somebody is."""
+    if user.pk is None:
+        return None
+    found = Membership.objects.filter(tenant=tenant, user_id=user.pk).values_list("role", flat=True)
+    role = found.first()
+    return None if role is None else MemberRole(role)
+
+
+def may(user: User, right: str, tenant: Tenant) -> bool:
+    """Whether somebody holds a right in a tenant."""
+    need = RIGHTS[right]
+    standing = standing_of(user)
+    if standing is Standing.NOBODY:
+        return False
+    if standing is Standing.OPERATOR:
+        return True
+    if standing is Standing.AUDITOR and need.auditor:
+        return True
+    role = role_in(user, tenant)
+    return need.member is not None and role is not None and role >= need.member
+
+
+def tenant_for(user: User, slug: str, right: str) -> Tenant:
+    """The tenant, for somebody who holds the right.
+
+    Raises:
+        Http404: there is none, or this person may not know of it.
+        PermissionDenied: a member without the right.
+    """
+    tenant = (
+        visible_to(user)
+        .exclude(lifecycle=Tenant.Lifecycle.GONE)
+        .select_related("plan", "ensemble")
+        .filter(slug=slug)
+        .first()
+    )
+    if tenant is None:
+        raise Http404(f"there is no tenant {slug[:70]} that you can see")
+    if not may(user, right, tenant):
+        raise PermissionDenied(f"Your role in {slug} does not allow this ({right}). Ask an owner.")
+    return tenant
+
+
+def require(user: User, right: str) -> None:
+    """Hold a right on the plane as a whole.
+
+    Raises:
+        PermissionDenied: this person does not.
+    """
+    if standing_of(user) < PLANE[right]:
+        raise PermissionDenied(f"Your account does not allow this ({right}). Ask an operator.")
