@@ -189,6 +189,9 @@ MAIN_KEYS = {
     "control_token": os.environ.get("ENSEMBLE_ADMIN_CONTROL_TOKEN", ""),
 }
 
+# So long a deleted tenant can be brought back.
+TENANT_GRACE_DAYS = env.number("ENSEMBLE_TENANT_GRACE_DAYS", default=7, low=0, high=365)
+
 # The ensemble that the console looks at.
 ZOOKEEPER_HOSTS = os.environ.get("ENSEMBLE_ZOOKEEPER", "127.0.0.1:2181")
 # `scheme:credential` to sign in with, or a file that holds it (written by `ensemble up`).
