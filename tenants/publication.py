@@ -198,9 +198,12 @@ def write(bridge: Bridge, tenant: Tenant, outcome: Outcome, ends: float) -> None
         intend(tenant, stands, digest)
         if stands is None:
             adopts = tenant.adopted
-            version = bridge.run(
-                lambda client: registry.add(client, draft, adopts=adopts), left_s(ends)
+            was_there = Publication.objects.get(tenant=tenant).written > 0
+            bridge.run(
+                lambda client: registry.add(client, draft, adopts=adopts, was_there=was_there),
+                left_s(ends),
             )
+            version = 0
         else:
             version = bridge.run(lambda client: registry.put(client, draft, stands), left_s(ends))
     outcome.is_written, outcome.version, outcome.digest = True, version, digest

@@ -58,8 +58,13 @@ def clean(row: models.Model) -> None:
     Raises:
         InvalidError, ConflictError: with the field at fault.
     """
+    nobody = [  # a column that may be NULL, but that no form may leave empty: who made it
+        field.name
+        for field in row._meta.concrete_fields
+        if field.null and not field.blank and getattr(row, field.attname) is None
+    ]
     try:
-        row.full_clean()
+        row.full_clean(exclude=nobody)
     except ValidationError as error:
         raise refusal_of(error) from None
 

@@ -12,6 +12,7 @@ from django.db import connection
 
 from ensemble.admin import provision
 from ensemble.admin.keys import save_key
+from ensemble.client import delete_tree
 from tenants import reach
 from tenants.actions import ensembles, plans
 from tenants.actions.ensembles import NodeSpec
@@ -105,6 +106,18 @@ async def init(node: Node) -> None:
         await provision.init(admin, KEY.id, KEY.public)
 
 
+async def clear(node: Node) -> None:
+    """As before the test before this one."""
+    async with operator(node.address) as admin:
+        for kept in await provision.read_all(admin):
+            if kept.draft is None:
+                await admin.delete(provision.path_of(kept.slug))
+            else:
+                await provision.delete(admin, kept.slug, with_data=True)
+        if await admin.exists("/tenants") is not None:
+            await delete_tree(admin, "/tenants")
+
+
 def put_keys(folder: Path) -> None:
     """What the plane needs to sign in at an ensemble."""
     folder.mkdir(parents=True)
@@ -126,6 +139,7 @@ def home(settings: object, tmp_path: Path) -> Iterator[Path]:
 def one(db: None, home: Path, registry_node: Node) -> Ensemble:
     """An ensemble of one real node, whose admin port the plane knows."""
     admin_url = f"http://127.0.0.1:{registry_node.admin_port}"  # type: ignore[attr-defined]
+    asyncio.run(clear(registry_node))
     return ensembles.register(
         PLANE,
         name="one",
