@@ -146,4 +146,12 @@ def checked(tenant: Tenant) -> None:
 
 
 def publish_after_commit(tenant: Tenant) -> None:
-    transaction.on_commit(partial(publish_quietly, tenant.pk), robust=True)
+    """`tenant.publication`, read afterwards, says how that went."""
+    transaction.on_commit(partial(publish_now, tenant), robust=True)
+
+
+def publish_now(tenant: Tenant) -> None:
+    publish_quietly(tenant.pk)
+    cached = Tenant._meta.get_field("publication")
+    if cached.is_cached(tenant):
+        cached.delete_cached_value(tenant)

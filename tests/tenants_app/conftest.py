@@ -13,7 +13,7 @@ from django.db import connection
 from ensemble.admin import provision
 from ensemble.admin.keys import save_key
 from ensemble.client import delete_tree
-from tenants import reach
+from tenants import nodes, publication, reach
 from tenants.actions import ensembles, plans
 from tenants.actions.ensembles import NodeSpec
 from tenants.audit import PLANE, Actor
@@ -123,6 +123,13 @@ def put_keys(folder: Path) -> None:
     folder.mkdir(parents=True)
     save_key(KEY, folder / "operator.key")
     (folder / "admin.read").write_text(TOKEN + "\n")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an action waits for is for people; here a busy machine is no fault."""
+    monkeypatch.setattr(publication, "NOW_WITHIN_S", 30.0)
+    monkeypatch.setattr(nodes, "ASK_WITHIN_S", 20.0)
 
 
 @pytest.fixture
