@@ -97,6 +97,6 @@ def test_the_list_is_paged_and_searched_and_costs_few_queries(
     found = operator.get("/people?q=mall").content.decode()
     assert "1 person" in found
     assert "<script>alert" not in found
-    assert "Nobody is called like that" in operator.get("/people?q=%00x").content.decode()
+    assert "Nobody is called like that" in operator.get("/people?q=%00zz9").content.decode()
     assert operator.get("/people?page=zzz").status_code == 200
     assert operator.get("/people/999999").status_code == 404
