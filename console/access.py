@@ -41,6 +41,14 @@ ROUTES: Final[dict[str, Standing | str]] = {
     "znode-save": Standing.OPERATOR,
     "znode-create": Standing.OPERATOR,
     "znode-delete": Standing.OPERATOR,
+    "people": "people.read",
+    "person": "people.read",
+    "person-add": "people.change",
+    "person-change": "people.change",
+    "person-password": "people.change",
+    "person-deactivate": "people.change",
+    "person-activate": "people.change",
+    "person-mfa-reset": "people.change",
 }
 
 PERSONS_HOME: Final = "mfa_index"
