@@ -18,10 +18,12 @@ urlpatterns = [
     path("znodes/delete", znodes.delete, name="znode-delete"),
     path("znodes/at/", znodes.znode, {"name": ""}, name="znode"),
     path("znodes/at/<path:name>", znodes.znode, name="znode"),
+    path("api/v1/", include("tenants.api.urls")),
     path("account/two-factor/", include("allauth.mfa.urls")),
     path("account/", include("allauth.account.urls")),
 ]
 
+handler400 = errors.bad
 handler403 = errors.forbidden
 handler404 = errors.not_found
 handler500 = errors.failed
