@@ -12,7 +12,7 @@ from console import formats
 from ensemble.client import Acl, Client, NoAuthError, NoNodeError, Stat
 
 CHILDREN_PAGE_MAX: Final = 500
-LISTINGS_MAX: Final = 16  # sorted lists of children that are kept
+LISTINGS_MAX: Final = 64  # sorted lists of children that are kept
 PERMISSIONS: Final = ((1, "read"), (2, "write"), (4, "create"), (8, "delete"), (16, "admin"))
 
 
@@ -45,26 +45,31 @@ class ZnodeView:
 
 
 class Listings:
-    """Sorted children by path, so that paging through 100,000 of them sorts once."""
+    """Sorted children by path, so that paging through 100,000 of them sorts once.
+
+    Each person has their own of each tree: what one may read is never answered to another.
+    """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, tuple[tuple[int, int, int], list[str]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], tuple[tuple[int, int, int], list[str]]] = (
+            OrderedDict()
+        )
         self._lock = threading.Lock()
 
-    async def of(self, client: Client, path: str) -> tuple[list[str], Stat]:
+    async def of(self, client: Client, path: str, key: str) -> tuple[list[str], Stat]:
         stat = await client.exists(path)
         if stat is None:
             raise NoNodeError(path=path)
         mark = mark_of(stat)
         with self._lock:
-            kept = self._kept.get(path)
+            kept = self._kept.get((key, path))
             if kept is not None and kept[0] == mark:
-                self._kept.move_to_end(path)
+                self._kept.move_to_end((key, path))
                 return kept[1], stat
         names, stat = await client.children_with_stat(path)
         names.sort()
         with self._lock:
-            self._kept[path] = (mark_of(stat), names)
+            self._kept[key, path] = (mark_of(stat), names)
             while len(self._kept) > LISTINGS_MAX:
                 self._kept.popitem(last=False)
         return names, stat
@@ -83,13 +88,14 @@ def child_path(parent: str, name: str) -> str:
 
 
 async def read_children(
-    client: Client, path: str, offset: int, count: int, around: str = ""
+    client: Client, path: str, offset: int, count: int, around: str = "", key: str = ""
 ) -> ChildrenPage:
     """A page of children with what a row needs, asked for in one go.
 
-    `around`: the page, of those of `count` rows, on which this name stands or would stand.
+    `around`: the page, of those of `count` rows, on which this name stands or would stand. `key`:
+    whose tree it is, and who looks at it.
     """
-    names, _ = await listings.of(client, path)
+    names, _ = await listings.of(client, path, key)
     if around:
         at = min(bisect_left(names, around), max(0, len(names) - 1))
         offset = at - at % count
