@@ -191,11 +191,16 @@ class AnswerForm(PlaneForm):
     )
 
 
+class TenantChoice(forms.ModelChoiceField):  # type: ignore[type-arg]  # at run time it has none
+    def label_from_instance(self, obj: Any) -> str:
+        return str(obj.slug)
+
+
 class TokenForm(PlaneForm):
     """A key for programs that act for this person."""
 
     name = forms.CharField(label="Name", max_length=100, help_text="what uses it")
-    tenant = forms.ModelChoiceField(
+    tenant = TenantChoice(
         Tenant.objects.none(), required=False, empty_label="all that I reach", label="Tenant"
     )
     role = forms.TypedChoiceField(

@@ -28,7 +28,7 @@ class PlanChoice(forms.ModelChoiceField):  # type: ignore[type-arg]  # at run ti
 
 class EnsembleChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
     def label_from_instance(self, obj: Any) -> str:
-        return f"{obj.title} ({obj.name})" if obj.title else str(obj.name)
+        return str(obj.name)
 
 
 class NewTenantForm(PlaneForm):
