@@ -96,6 +96,6 @@ def ask(node: Node, path: str, token: str) -> dict[str, Any]:
         with urlopen(request, timeout=ASK_TIMEOUT_S) as answer:  # noqa: S310
             found = json.loads(answer.read(ANSWER_BYTES_MAX))
     except (URLError, OSError, ValueError) as error:
-        log.info("%s does not tell what tenants use: %s", node, error)
+        log.info("%s does not tell what tenants use: %s", node.admin_url, error)
         return {}
     return found if isinstance(found, dict) else {}
