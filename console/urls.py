@@ -26,10 +26,12 @@ urlpatterns = [
     path("people/<int:pk>/deactivate", people.deactivate, name="person-deactivate"),
     path("people/<int:pk>/activate", people.activate, name="person-activate"),
     path("people/<int:pk>/reset-mfa", people.reset_mfa, name="person-mfa-reset"),
+    path("api/v1/", include("tenants.api.urls")),
     path("account/two-factor/", include("allauth.mfa.urls")),
     path("account/", include("allauth.account.urls")),
 ]
 
+handler400 = errors.bad
 handler403 = errors.forbidden
 handler404 = errors.not_found
 handler500 = errors.failed

@@ -12,7 +12,7 @@ def add(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0002_audit_append_only"),
+        ("tenants", "0004_api_answers_and_rates"),
         ("auth", "0012_alter_user_first_name_max_length"),
     ]
     operations = [migrations.RunPython(add, migrations.RunPython.noop)]
