@@ -16,12 +16,14 @@ from typing import Any, ClassVar, Final
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.contrib.sessions.backends.db import SessionStore
 
 from console.access import ACTIONS
+from console.second_factor import standing_with_factor
 from console.sessions import user_of
 from console.zk import bridge
 from ensemble.client import ClientError, EventType, WatchEvent
-from tenants.access import Standing, User, standing_of
+from tenants.access import Standing, User
 from tenants.zk import UnreachableError, Watcher
 
 PATHS_MAX: Final = 200  # that one page may watch
@@ -189,8 +191,9 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
     @database_sync_to_async  # type: ignore[untyped-decorator]
     def person(self) -> tuple[User, Standing]:
         """Whose session it is, as the database has it now."""
-        user = user_of(self.scope["session"].session_key)
-        return user, standing_of(user)
+        key = self.scope["session"].session_key
+        user = user_of(key)
+        return user, standing_with_factor(user, SessionStore(key))
 
 
 class Allowance:
