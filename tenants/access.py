@@ -147,6 +147,15 @@ def role_in(user: User, tenant: Tenant) -> MemberRole | None:
     return MemberRole(role if bounds is None else min(role, bounds.role))
 
 
+def acting_role(user: User, tenant: Tenant) -> MemberRole:
+    """The role in which somebody with a right acts inside a tenant: operators as its owners."""
+    bounds = bounds_of(user)
+    if standing_of(user) is Standing.OPERATOR:
+        return OWNER if bounds is None else bounds.role
+    role = role_in(user, tenant)
+    return VIEWER if role is None else role
+
+
 def may(user: User, right: str, tenant: Tenant) -> bool:
     """Whether somebody holds a right in a tenant."""
     need = RIGHTS[right]

@@ -14,6 +14,22 @@ ROUTES: Final[dict[str, dict[str, str]]] = {
     "me": {"GET": SIGNED_IN},
     "schema": {"GET": SIGNED_IN},
     "tokens": {"GET": SIGNED_IN, "POST": "token.own"},
+    "tenant-znodes": {
+        "GET": "znode.read",
+        "PUT": "znode.write",
+        "POST": "znode.write",
+        "DELETE": "znode.write",
+    },
+    "tenant-children": {"GET": "znode.read"},
+    "tenant-acl": {"GET": "znode.read", "PUT": "znode.acl"},
+    "ensemble-znodes": {
+        "GET": "ensemble.znodes",
+        "PUT": "ensemble.znodes",
+        "POST": "ensemble.znodes",
+        "DELETE": "ensemble.znodes",
+    },
+    "ensemble-children": {"GET": "ensemble.znodes"},
+    "ensemble-acl": {"GET": "ensemble.znodes", "PUT": "ensemble.znodes"},
     "token": {"GET": SIGNED_IN, "DELETE": "token.own"},
 }
 
