@@ -33,6 +33,8 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "django_ace",
     "django_filters",
     "django_htmx",
@@ -188,6 +190,9 @@ MAIN_KEYS = {
     "read_token": os.environ.get("ENSEMBLE_ADMIN_TOKEN", ""),
     "control_token": os.environ.get("ENSEMBLE_ADMIN_CONTROL_TOKEN", ""),
 }
+
+# So long a deleted tenant can be brought back.
+TENANT_GRACE_DAYS = env.number("ENSEMBLE_TENANT_GRACE_DAYS", default=7, low=0, high=365)
 
 # The ensemble that the console looks at.
 ZOOKEEPER_HOSTS = os.environ.get("ENSEMBLE_ZOOKEEPER", "127.0.0.1:2181")

@@ -1,5 +1,6 @@
-"""Every change of what the plane keeps: named functions that write an audit row, too.
+"""Every change of what the plane keeps: one named function each.
 
-Each takes the `Actor` first, then keyword arguments. It checks values; whether the actor may, the
-caller has asked `access`.
+Each takes who acts first, checks the values (the caller has checked the right, by `access`), and
+writes its audit row in its own transaction; what the ensemble has to hear of follows the commit
+(`tenants.publication`). Refusals are `tenants.errors.ActionError`s, and change nothing.
 """

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0002_audit_append_only"),
+        ("tenants", "0003_actions_intent_and_throttle"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
