@@ -82,12 +82,14 @@ RIGHTS: Final[dict[str, Need]] = {
 PLANE: Final[dict[str, Standing]] = {
     "tenant.create": Standing.PERSON,  # by self-service plans
     "request.make": Standing.PERSON,
+    "invitation.accept": Standing.PERSON,
     "request.decide": Standing.OPERATOR,
     "plan.read": Standing.PERSON,
     "plan.change": Standing.OPERATOR,
     "ensemble.read": Standing.AUDITOR,
     "ensemble.change": Standing.OPERATOR,
-    "ensemble.znodes": Standing.OPERATOR,  # the whole tree, across all walls
+    "tree.read": Standing.AUDITOR,  # a whole tree, across all walls
+    "tree.change": Standing.OPERATOR,
     "audit.read": Standing.AUDITOR,  # of all tenants and of the plane
     "people.read": Standing.AUDITOR,
     "people.change": Standing.OPERATOR,

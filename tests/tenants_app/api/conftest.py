@@ -17,7 +17,7 @@ from tenants.access import AUDITORS
 from tenants.actions import tokens
 from tenants.api.rates import rates
 from tenants.audit import Actor
-from tenants.models import ApiToken, Ensemble, MemberRole, Membership, Plan, Tenant
+from tenants.models import ApiToken, Ensemble, MemberRole, Membership, Plan, Publication, Tenant
 from tests.harness import Node
 from tests.tenants import KEY, make_tenants, trusting
 
@@ -88,6 +88,7 @@ def tenant(people: dict[str, User], ensemble: Ensemble, plan: Plan) -> Tenant:
     made = Tenant.objects.create(
         slug="orders", ensemble=ensemble, plan=plan, root="/tenants/orders"
     )
+    Publication.objects.create(tenant=made)
     for name, role in (
         ("alice", MemberRole.OWNER),
         ("dan", MemberRole.DEVELOPER),
