@@ -10,7 +10,8 @@ import re
 from typing import Final, final
 
 from ensemble.errors import StorageError
-from ensemble.server.audit_chain import LINE_BYTES_MAX, quoted, segment_name, segments
+from ensemble.server.audit_chain import quoted, segment_name, segments
+from ensemble.tenancy.journal_line import LINE_BYTES_MAX
 
 LINES_MAX: Final = 10_000  # of one page
 PAGE_BYTES_MAX: Final = 4 << 20  # that a page holds
