@@ -77,7 +77,8 @@ def read_page(folder: str, segment: int, seq: int, limit: int, tenant: str) -> P
                     if not raw.endswith(b"\n"):
                         break
                     found = SEQ.match(raw)
-                    if found is None or int(found[1]) <= seq:
+                    # Behind a damaged segment, which is left as it is, numbers go back.
+                    if found is None or (number == segment and int(found[1]) <= seq):
                         continue
                     if len(page.lines) >= limit or left <= 0 or room <= 0:
                         page.more = True
