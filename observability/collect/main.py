@@ -6,42 +6,27 @@ tries again; nothing that one node does holds another one up.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import aiohttp
 from django.db import DatabaseError
 
-from observability.chain import Follower
 from observability.collect import lease, plane, targets
-from observability.collect.admin import AskError, Target, new_session
+from observability.collect.admin import new_session
 from observability.collect.db import Db
-from observability.collect.journal import JournalReader
+from observability.collect.jobs import IDLE_S, RETRY_S, Work, count, follow_journal
 from observability.collect.targets import Wanted
 from observability.models import Source
 from observability.roots import Roots
-from observability.store import (
-    Batch,
-    LeaseLostError,
-    MovedError,
-    answered,
-    note,
-    source_of,
-    state_of,
-    take,
-)
+from observability.store import LeaseLostError, MovedError, source_of
 
 log = logging.getLogger("observability.collect")
 
-IDLE_S: Final = 0.5  # where nothing is new
-RETRY_S: Final = 1.0  # after a failure, doubled up to
-RETRY_MAX_S: Final = 15.0
 LEASE_POLL_S: Final = 1.0
 FOREVER_S: Final = 1e9
-ANSWERED_EVERY: Final = 20  # quiet rounds: then the row says that the node answers
-
-Step = Callable[[], Awaitable[bool]]
 
 
 class Collector:
@@ -52,7 +37,7 @@ class Collector:
         self.holder: Final = lease.own_name()
         self.stopping: Final = asyncio.Event()
         self.term = 0
-        self.roots: dict[str, Roots] = {}
+        self.roots: Final[dict[str, Roots]] = {}
         self.tasks: Final[dict[object, asyncio.Task[None]]] = {}
 
     def stop(self) -> None:
@@ -123,10 +108,12 @@ class Collector:
         """Begin and end tasks as ensembles and nodes come and go, or change."""
         while True:
             try:
-                wanted, self.roots = await self.db.run(targets.load)
+                wanted, roots = await self.db.run(targets.load)
             except DatabaseError as error:
                 log.warning("the ensembles cannot be read: %s", error)
             else:
+                self.roots.clear()
+                self.roots.update(roots)
                 await self.match(session, wanted)
             for task in self.tasks.values():
                 if task.done():
@@ -134,68 +121,18 @@ class Collector:
             await asyncio.sleep(targets.LOAD_EVERY_S)
 
     async def match(self, session: aiohttp.ClientSession, wanted: dict[str, Wanted]) -> None:
-        jobs: dict[object, Callable[[], Awaitable[None]]] = {}
+        work = Work(self.db, session, self.term, self.roots)
+        jobs: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
         for ensemble in wanted.values():
-            if not ensemble.is_ours:
-                continue
+            jobs["figures", ensemble] = partial(count, work, ensemble)
             for node in ensemble.nodes:
-                if node.url:
-                    jobs["journal", node] = self.job_of_journal(session, node)
+                if ensemble.is_ours and node.url:
+                    jobs["journal", node] = partial(follow_journal, work, node)
         gone = [key for key in self.tasks if key not in jobs]
         await end([self.tasks.pop(key) for key in gone])
         for key, job in jobs.items():
             if key not in self.tasks:
-                self.tasks[key] = asyncio.ensure_future(job())
-
-    def job_of_journal(
-        self, session: aiohttp.ClientSession, target: Target
-    ) -> Callable[[], Awaitable[None]]:
-        async def job() -> None:
-            await self.follow(Source.Kind.JOURNAL, target, lambda s: self.journal(session, s))
-
-        return job
-
-    async def follow(self, kind: str, target: Target, begin: Callable[[Source], "Feed"]) -> None:
-        """Take what a source has, again and again; begin anew from its row after any failure."""
-        retry_s = RETRY_S
-        while True:
-            source: Source | None = None
-            try:
-                source = await self.db.run(source_of, kind, target.ensemble, target.node)
-                feed = begin(source)
-                quiet = 0
-                while True:
-                    is_more = await feed.step(target)
-                    retry_s = RETRY_S
-                    if is_more:
-                        quiet = 0
-                        continue
-                    if quiet % ANSWERED_EVERY == 0:
-                        await self.db.run(answered, self.term, source)
-                    quiet += 1
-                    await asyncio.sleep(IDLE_S)
-            except MovedError as error:
-                log.warning("%s", error)
-            except AskError as error:
-                await self.tell(source, str(error))
-            except DatabaseError as error:
-                log.warning("%s of %s: %s", kind, target.node, error)
-            await asyncio.sleep(retry_s)
-            retry_s = min(RETRY_MAX_S, 2 * retry_s)
-
-    async def tell(self, source: Source | None, problem: str) -> None:
-        if source is None:
-            return
-        try:
-            await self.db.run(note, self.term, source, problem)
-        except DatabaseError as error:
-            log.warning("%s: %s", problem, error)
-
-    async def write(self, source: Source, batch: Batch) -> None:
-        await self.db.run(take, self.term, source, batch)
-
-    def journal(self, session: aiohttp.ClientSession, source: Source) -> "Feed":
-        return JournalFeed(self, session, source)
+                self.tasks[key] = asyncio.create_task(job())
 
     async def follow_plane(self) -> None:
         while True:
@@ -207,36 +144,6 @@ class Collector:
             except (DatabaseError, MovedError) as error:
                 log.warning("the plane's trail: %s", error)
             await asyncio.sleep(RETRY_S)
-
-
-class Feed:
-    """A source that is followed step by step."""
-
-    async def step(self, target: Target) -> bool:
-        """Take and write what there is; whether there may be more at once."""
-        raise NotImplementedError
-
-
-class JournalFeed(Feed):
-    def __init__(
-        self, collector: Collector, session: aiohttp.ClientSession, source: Source
-    ) -> None:
-        self.collector: Final = collector
-        self.session: Final = session
-        self.source: Final = source
-        self.reader: JournalReader | None = None
-
-    async def step(self, target: Target) -> bool:
-        if self.reader is None:
-            follower = Follower(state_of(self.source))
-            self.reader = JournalReader(target, self.source.cursor, follower)
-        roots = self.collector.roots.get(target.ensemble) or Roots({})
-        page = await self.reader.next(self.session, roots, lease.wall_ms())
-        if page.batch is None:
-            return False
-        await self.collector.write(self.source, page.batch)
-        self.reader.wrote(page.batch)
-        return page.more
 
 
 async def end(tasks: list[asyncio.Task[None]]) -> None:
