@@ -12,7 +12,11 @@ STAMPS := $(VENV)/stamps
 WORKERS ?= 2
 PYTEST := $(PY) -m pytest -q
 
-.PHONY: help install run test format lint types compile unit integration bench failover scale neighbour chaos \
+PLANE_TESTS := tests/tenants_app $(wildcard tests/observability) tests/console
+# Of the console, those that are about servers, browsers and processes: they ran on SQLite.
+NOT_ON_POSTGRES := browser formats live members members_live overview run znodes
+
+.PHONY: help install run test format lint types compile unit integration plane-postgres bench failover scale neighbour chaos \
         fuzz sim sim-long sim-bugs kazoo check clean lock
 
 help:  ## this list
@@ -50,7 +54,7 @@ run: compile  ## start three nodes and the console; Ctrl-C stops everything
 # What Debian brings comes first: without its compiler there would be nothing compiled to test.
 test:  ## everything: style, types, all tests interpreted and compiled, the simulation
 	@PYTHON=$(PYTHON) sh tests/needs.sh test
-	@$(MAKE) --no-print-directory compile lint types unit integration sim
+	@$(MAKE) --no-print-directory compile lint types unit integration plane-postgres sim
 
 # --- its parts
 
@@ -72,6 +76,13 @@ unit: $(STAMPS)/dev  ## the tests of wire, tree, storage, client and zab, interp
 # Everything, with the compiled modules where they were built.
 integration: $(STAMPS)/dev compile  ## all tests, on the compiled modules
 	$(PYTEST) -n $(WORKERS) --dist worksteal
+
+# `tests.postgres` starts Debian's server in a folder of its own, and ends and removes it.
+plane-postgres: $(STAMPS)/dev compile  ## the admin plane's tests on PostgreSQL
+	@if ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then \
+	  $(PY) -m tests.postgres $(PYTEST) -n $(WORKERS) --reuse-db $(PLANE_TESTS) \
+	    $(NOT_ON_POSTGRES:%=--ignore tests/console/test_%.py); \
+	else echo "no PostgreSQL here: sh tests/needs.sh test"; [ -z "$$CI" ]; fi
 
 bench: $(STAMPS)/dev compile  ## ours beside Apache's server, as a table with ratios
 	$(PY) -m benchmarks.run $(ARGS)

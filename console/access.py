@@ -1,69 +1,66 @@
 """Who may do what: every route and every websocket action stands in one table.
 
 Deny by default: a route that is not in `ROUTES` answers 404 to everybody, and a test walks all
-routes of the project against the table. Roles for now: a *viewer* is signed in and reads; an
-*operator* (Django's `is_staff`) writes, too.
+routes of the project with the whole cast. What stands there is a standing (`Standing`: what
+somebody is to the plane), a right on the plane (`tenants.access.PLANE`), or a right in the tenant
+that the address names by `slug` (`tenants.access.RIGHTS`). Pages of the whole tree are for
+auditors, who read, and operators; everybody else sees their tenants.
 """
 
-import enum
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 
+from tenants.access import PLANE, Standing, require, standing_of, tenant_for
+from tenants.api.access import is_open
 
-class Role(enum.IntEnum):
-    """Each one may do what those before it may."""
-
-    ANYBODY = 0
-    VIEWER = 1
-    OPERATOR = 2
-
-
-ROUTES: Final = {
-    "account_login": Role.ANYBODY,
-    "account_logout": Role.ANYBODY,
-    "mfa_authenticate": Role.ANYBODY,  # the second step of signing in
-    "health": Role.ANYBODY,
-    "account_change_password": Role.VIEWER,
-    "account_reauthenticate": Role.VIEWER,
-    "mfa_index": Role.VIEWER,
-    "mfa_reauthenticate": Role.VIEWER,
-    "mfa_activate_totp": Role.VIEWER,
-    "mfa_deactivate_totp": Role.VIEWER,
-    "mfa_view_recovery_codes": Role.VIEWER,
-    "mfa_generate_recovery_codes": Role.VIEWER,
-    "overview": Role.VIEWER,
-    "members": Role.VIEWER,
-    "member-add": Role.OPERATOR,
-    "member-remove": Role.OPERATOR,
-    "znode": Role.VIEWER,
-    "znode-children": Role.VIEWER,
-    "znode-data": Role.VIEWER,
-    "znode-raw": Role.VIEWER,
-    "znode-save": Role.OPERATOR,
-    "znode-create": Role.OPERATOR,
-    "znode-delete": Role.OPERATOR,
+ROUTES: Final[dict[str, Standing | str]] = {
+    "account_login": Standing.NOBODY,
+    "account_logout": Standing.NOBODY,
+    "mfa_authenticate": Standing.NOBODY,  # the second step of signing in
+    "health": Standing.NOBODY,
+    "account_change_password": Standing.PERSON,
+    "account_reauthenticate": Standing.PERSON,
+    "mfa_index": Standing.PERSON,
+    "mfa_reauthenticate": Standing.PERSON,
+    "mfa_activate_totp": Standing.PERSON,
+    "mfa_deactivate_totp": Standing.PERSON,
+    "mfa_view_recovery_codes": Standing.PERSON,
+    "mfa_generate_recovery_codes": Standing.PERSON,
+    "overview": Standing.PERSON,  # who is neither auditor nor operator is led to PERSONS_HOME
+    "members": Standing.AUDITOR,
+    "member-add": Standing.OPERATOR,
+    "member-remove": Standing.OPERATOR,
+    "znode": Standing.AUDITOR,
+    "znode-children": Standing.AUDITOR,
+    "znode-data": Standing.AUDITOR,
+    "znode-raw": Standing.AUDITOR,
+    "znode-save": Standing.OPERATOR,
+    "znode-create": Standing.OPERATOR,
+    "znode-delete": Standing.OPERATOR,
+    "people": "people.read",
+    "person": "people.read",
+    "person-add": "people.change",
+    "person-change": "people.change",
+    "person-password": "people.change",
+    "person-deactivate": "people.change",
+    "person-activate": "people.change",
+    "person-mfa-reset": "people.change",
 }
+
+PERSONS_HOME: Final = "mfa_index"
+"""The route where those begin who have nothing to do with the whole tree."""
 
 ACTIONS: Final = {
-    "watch": Role.VIEWER,
-    "unwatch": Role.VIEWER,
-    "seen": Role.VIEWER,
+    "watch": Standing.AUDITOR,
+    "unwatch": Standing.AUDITOR,
+    "seen": Standing.AUDITOR,
 }
 """What a message on the websocket may ask for."""
-
-User = AbstractBaseUser | AnonymousUser
-
-
-def role_of(user: User) -> Role:
-    if not user.is_authenticated or not user.is_active:
-        return Role.ANYBODY
-    return Role.OPERATOR if getattr(user, "is_staff", False) else Role.VIEWER
 
 
 class AccessMiddleware:
@@ -79,18 +76,47 @@ class AccessMiddleware:
         self, request: HttpRequest, view: Any, args: Any, kwargs: Any
     ) -> HttpResponse | None:
         match = request.resolver_match
+        if match is not None and is_open(match.view_name):
+            return None  # the API's own table holds there, for tokens, too
         needed = None if match is None else ROUTES.get(match.view_name)
         if needed is None:
             raise Http404("this address is not open to anybody")
-        role = role_of(request.user)
-        if role >= needed:
+        least = needed if isinstance(needed, Standing) else PLANE.get(needed, Standing.PERSON)
+        if least is Standing.NOBODY:
             return None
-        if role is not Role.ANYBODY:
-            raise PermissionDenied("Your account may read, not change. Ask an operator.")
-        if wants_json(request):
-            return JsonResponse({"error": "Your session is over. Sign in again."}, status=401)
-        there = urlencode({"next": request.get_full_path()})
-        return HttpResponseRedirect(f"{reverse('account_login')}?{there}")
+        standing = standing_in(request)
+        if standing is Standing.NOBODY:
+            return to_sign_in(request)
+        if isinstance(needed, Standing):
+            if standing < needed:
+                raise PermissionDenied(REFUSALS[standing])
+        elif needed in PLANE:
+            require(request.user, needed)
+        else:  # a right in a tenant; KeyError without a slug: the table is wrong
+            tenant_for(request.user, kwargs["slug"], needed)
+        return None
+
+
+REFUSALS: Final = {
+    Standing.PERSON: "The whole ensemble is for operators and auditors. Ask an operator.",
+    Standing.AUDITOR: "Your account may read, not change. Ask an operator.",
+}
+
+
+def standing_in(request: HttpRequest) -> Standing:
+    """The standing of who asks, looked up once a request."""
+    known: Standing | None = getattr(request, "standing", None)
+    if known is None:
+        known = standing_of(request.user)
+        request.standing = known  # type: ignore[attr-defined]
+    return known
+
+
+def to_sign_in(request: HttpRequest) -> HttpResponse:
+    if wants_json(request):
+        return JsonResponse({"error": "Your session is over. Sign in again."}, status=401)
+    there = urlencode({"next": request.get_full_path()})
+    return HttpResponseRedirect(f"{reverse('account_login')}?{there}")
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -99,4 +125,9 @@ def wants_json(request: HttpRequest) -> bool:
 
 def context(request: HttpRequest) -> dict[str, Any]:
     """What every template knows."""
-    return {"may_write": role_of(request.user) >= Role.OPERATOR}
+    standing = standing_in(request)
+    return {
+        "standing": standing.name.lower(),
+        "may_look": standing >= Standing.AUDITOR,
+        "may_write": standing >= Standing.OPERATOR,
+    }

@@ -2,39 +2,19 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, Final, ParamSpec, cast
+from typing import Concatenate, ParamSpec, cast
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from console.formats import FormatError
-from ensemble.client import (
-    BadArgumentsError,
-    BadVersionError,
-    ClientError,
-    InvalidAclError,
-    NoAuthError,
-    NoChildrenForEphemeralsError,
-    NodeExistsError,
-    NoNodeError,
-    NotEmptyError,
-    QuotaExceededError,
-)
+from ensemble.client import ClientError
+from tenants.advice import advise, unreachable_text
 from tenants.zk import UnreachableError
+
+__all__ = ["RequestError", "advice", "answering", "number_of", "path_of", "unreachable_text"]
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
-
-ADVICE: Final[dict[type[ClientError], tuple[int, str]]] = {
-    NoNodeError: (404, "There is no znode {path}. It may have been deleted meanwhile."),
-    NoAuthError: (403, "The ACL of {path} does not let the console do this."),
-    BadVersionError: (409, "{path} was changed by somebody else meanwhile."),
-    NodeExistsError: (409, "{path} exists already. Choose another name."),
-    NotEmptyError: (409, "{path} has children. Delete them first."),
-    NoChildrenForEphemeralsError: (409, "{path}: an ephemeral znode cannot have children."),
-    QuotaExceededError: (409, "{path} would go beyond a quota of its namespace."),
-    InvalidAclError: (400, "The ACL for {path} is not valid."),
-    BadArgumentsError: (400, "Not possible for {path}: {error}"),
-}
 
 
 class RequestError(Exception):
@@ -61,14 +41,8 @@ def answering(view: View[P]) -> View[P]:
 
 def advice(error: ClientError) -> tuple[int, str]:
     """Status and text for an error of the server."""
-    for kind, (status, text) in ADVICE.items():
-        if isinstance(error, kind):
-            return status, text.format(path=error.path or "the znode", error=error)
-    return 502, f"ZooKeeper refused: {error}"
-
-
-def unreachable_text(error: UnreachableError) -> str:
-    return f"ZooKeeper does not answer: {error}. Is a server running there?"
+    status, _, text = advise(error)
+    return status, text
 
 
 def path_of(values: dict[str, str], name: str = "path") -> str:

@@ -17,10 +17,11 @@ from typing import Any, ClassVar, Final
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from console.access import ACTIONS, Role, User, role_of
+from console.access import ACTIONS
 from console.sessions import user_of
 from console.zk import bridge
 from ensemble.client import ClientError, EventType, WatchEvent
+from tenants.access import Standing, User, standing_of
 from tenants.zk import UnreachableError, Watcher
 
 PATHS_MAX: Final = 200  # that one page may watch
@@ -67,8 +68,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
         self.tasks: list[asyncio.Task[None]] = []
         self.overflowed = False
         self.counted_as: int | None = None
-        user = await self.person()
-        if role_of(user) < Role.VIEWER:
+        user, standing = await self.person()
+        if standing < min(ACTIONS.values()):
             await self.close(CLOSE_SIGNED_OUT)
             return
         pages = LiveConsumer.open_pages
@@ -109,7 +110,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
         if needed is None or not isinstance(path, str):
             await self.close(CLOSE_BAD_MESSAGE)
             return
-        if role_of(await self.person()) < needed:
+        _, standing = await self.person()
+        if standing < needed:
             await self.close(CLOSE_SIGNED_OUT)
             return
         await {"watch": self.watch, "unwatch": self.unwatch, "seen": self.seen}[action](path)
@@ -179,14 +181,16 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
         """Who was signed out, deactivated or demoted since is not served on."""
         while True:
             await asyncio.sleep(CHECK_USER_EVERY_S)
-            if role_of(await self.person()) < Role.VIEWER:
+            _, standing = await self.person()
+            if standing < min(ACTIONS.values()):
                 await self.close(CLOSE_SIGNED_OUT)
                 return
 
     @database_sync_to_async  # type: ignore[untyped-decorator]
-    def person(self) -> User:
+    def person(self) -> tuple[User, Standing]:
         """Whose session it is, as the database has it now."""
-        return user_of(self.scope["session"].session_key)
+        user = user_of(self.scope["session"].session_key)
+        return user, standing_of(user)
 
 
 class Allowance:

@@ -15,7 +15,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest, HttpResponse
 
-from console.access import User
+from tenants.access import User
 
 BEGAN: Final = "console.began"
 ACTIVE: Final = "console.active"

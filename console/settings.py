@@ -33,6 +33,8 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "django_ace",
     "django_filters",
     "django_htmx",
@@ -189,6 +191,9 @@ MAIN_KEYS = {
     "control_token": os.environ.get("ENSEMBLE_ADMIN_CONTROL_TOKEN", ""),
 }
 
+# So long a deleted tenant can be brought back.
+TENANT_GRACE_DAYS = env.number("ENSEMBLE_TENANT_GRACE_DAYS", default=7, low=0, high=365)
+
 # The ensemble that the console looks at.
 ZOOKEEPER_HOSTS = os.environ.get("ENSEMBLE_ZOOKEEPER", "127.0.0.1:2181")
 # `scheme:credential` to sign in with, or a file that holds it (written by `ensemble up`).
@@ -200,6 +205,36 @@ ZOOKEEPER_AUTH_FILE = VAR / "zookeeper.auth"
 ENSEMBLE_ADMIN_TOKEN = os.environ.get("ENSEMBLE_ADMIN_TOKEN", "")
 # The folder of the `ensemble up` that has started this console, if one has.
 ENSEMBLE_UP = os.environ.get("ENSEMBLE_UP", "")
+
+# The REST API (tenants/api). What one token, or one person's browser, may ask for.
+API_RATE_PER_SECOND = env.number("ENSEMBLE_API_RATE", default=20, low=1, high=10_000)
+API_BURST = env.number("ENSEMBLE_API_BURST", default=300, low=1, high=100_000)
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "tenants.api.authentication.TokenAuthentication",
+        "tenants.api.authentication.BrowserAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": [],  # the table in tenants.api.access, asked by every view
+    "DEFAULT_PARSER_CLASSES": ["tenants.api.parsing.BoundedJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "tenants.api.schema.Schema",
+    "EXCEPTION_HANDLER": "tenants.api.problems.answer",
+    "URL_FORMAT_OVERRIDE": None,
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Ensemble",
+    "DESCRIPTION": "Tenants of ZooKeeper ensembles: everything that the console can do.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api/v1/",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "tenants.api.schema.complete",
+    ],
+}
 
 LOGGING = {
     "version": 1,

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from console.views import errors, members, overview, znodes
+from console.views import errors, members, overview, people, znodes
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -18,10 +18,20 @@ urlpatterns = [
     path("znodes/delete", znodes.delete, name="znode-delete"),
     path("znodes/at/", znodes.znode, {"name": ""}, name="znode"),
     path("znodes/at/<path:name>", znodes.znode, name="znode"),
+    path("people", people.people, name="people"),
+    path("people/new", people.add, name="person-add"),
+    path("people/<int:pk>", people.person, name="person"),
+    path("people/<int:pk>/change", people.change, name="person-change"),
+    path("people/<int:pk>/password", people.password, name="person-password"),
+    path("people/<int:pk>/deactivate", people.deactivate, name="person-deactivate"),
+    path("people/<int:pk>/activate", people.activate, name="person-activate"),
+    path("people/<int:pk>/reset-mfa", people.reset_mfa, name="person-mfa-reset"),
+    path("api/v1/", include("tenants.api.urls")),
     path("account/two-factor/", include("allauth.mfa.urls")),
     path("account/", include("allauth.account.urls")),
 ]
 
+handler400 = errors.bad
 handler403 = errors.forbidden
 handler404 = errors.not_found
 handler500 = errors.failed

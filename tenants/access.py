@@ -7,6 +7,7 @@ reading ones of every tenant. A right that is not in `RIGHTS` is nobody's.
 
 import enum
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -32,6 +33,16 @@ class Standing(enum.IntEnum):
     PERSON = 1
     AUDITOR = 2  # reads everything
     OPERATOR = 3  # does everything
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a token leaves of its person's rights. A viewer's token reads, whatever else it may."""
+
+    tenant_id: int | None  # None: all that the person reaches
+    role: MemberRole
+    as_operator: bool  # whether an operator's or auditor's rights count
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,7 @@ PLANE: Final[dict[str, Standing]] = {
     "plan.change": Standing.OPERATOR,
     "ensemble.read": Standing.AUDITOR,
     "ensemble.change": Standing.OPERATOR,
+    "ensemble.znodes": Standing.OPERATOR,  # the whole tree, across all walls
     "audit.read": Standing.AUDITOR,  # of all tenants and of the plane
     "people.read": Standing.AUDITOR,
     "people.change": Standing.OPERATOR,
@@ -85,10 +97,22 @@ PLANE: Final[dict[str, Standing]] = {
 }
 """What can be done with the plane as a whole, and from which standing on."""
 
+READING: Final = frozenset({name for name in PLANE if name.endswith((".read", ".export"))})
+"""Of these, what a viewer's token may do, too."""
+
+
+def bounds_of(user: User) -> Bounds | None:
+    """What the token leaves by which somebody came; None where it was none."""
+    found: Bounds | None = getattr(user, "token_bounds", None)
+    return found
+
 
 def standing_of(user: User) -> Standing:
     if not user.is_authenticated or not user.is_active:
         return Standing.NOBODY
+    bounds = bounds_of(user)
+    if bounds is not None and not bounds.as_operator:
+        return Standing.PERSON
     if getattr(user, "is_staff", False):
         return Standing.OPERATOR
     groups = getattr(user, "groups", None)
@@ -102,18 +126,25 @@ def visible_to(user: User) -> TenantQuerySet:
     standing = standing_of(user)
     if standing is Standing.NOBODY:
         return Tenant.objects.none()
+    bounds = bounds_of(user)
+    if bounds is not None and bounds.tenant_id is not None:
+        member = Tenant.objects.member_of(user).exclude(lifecycle=Tenant.Lifecycle.GONE)
+        return member.filter(pk=bounds.tenant_id)
     if standing >= Standing.AUDITOR:
         return Tenant.objects.all()
     return Tenant.objects.member_of(user).exclude(lifecycle=Tenant.Lifecycle.GONE)
 
 
 def role_in(user: User, tenant: Tenant) -> MemberRole | None:
-    """The role of a member, whatever else somebody is."""
-    if user.pk is None:
+    """The role of a member, whatever else somebody is; a token's where that is smaller."""
+    bounds = bounds_of(user)
+    if user.pk is None or (bounds is not None and bounds.tenant_id not in (None, tenant.pk)):
         return None
     found = Membership.objects.filter(tenant=tenant, user_id=user.pk).values_list("role", flat=True)
     role = found.first()
-    return None if role is None else MemberRole(role)
+    if role is None:
+        return None
+    return MemberRole(role if bounds is None else min(role, bounds.role))
 
 
 def may(user: User, right: str, tenant: Tenant) -> bool:
@@ -121,6 +152,9 @@ def may(user: User, right: str, tenant: Tenant) -> bool:
     need = RIGHTS[right]
     standing = standing_of(user)
     if standing is Standing.NOBODY:
+        return False
+    bounds = bounds_of(user)
+    if bounds is not None and bounds.role < (need.member or OWNER):
         return False
     if standing is Standing.OPERATOR:
         return True
@@ -159,3 +193,10 @@ def require(user: User, right: str) -> None:
     """
     if standing_of(user) < PLANE[right]:
         raise PermissionDenied(f"Your account does not allow this ({right}). Ask an operator.")
+    bounds = bounds_of(user)
+    if bounds is None:
+        return
+    if bounds.tenant_id is not None:
+        raise PermissionDenied(f"This token is for one tenant only; {right} is of the whole plane.")
+    if right not in READING and bounds.role < OWNER:
+        raise PermissionDenied(f"This token is a {bounds.role.label}'s; {right} needs an owner's.")

@@ -21,6 +21,7 @@ from tenants.models import AuditEvent, Tenant
 BEGINNING: Final = "0" * 64
 TARGET_MAX: Final = 1_000
 VERIFY_AT_ONCE: Final = 2_000
+CHAIN_LOCK: Final = 0x656E7361  # any number that nobody else locks in this database
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,16 @@ def record(
 ) -> AuditEvent:
     """Add a row to the chain. Must run inside the transaction of the change that it tells of.
 
-    Two writers do not get the same place: SQLite has one writer at a time, and on PostgreSQL the
-    last row is locked until the commit.
+    Two writers do not get the same place: SQLite has one writer at a time, and on PostgreSQL one
+    holds CHAIN_LOCK until its commit. (A lock on the last row would not do: who has waited for it
+    still finds that row the last one; and at first there is none.)
     """
-    assert transaction.get_connection().in_atomic_block, "an audit row belongs to a transaction"
-    last = AuditEvent.objects.select_for_update().order_by("-seq").first()
+    connection = transaction.get_connection()
+    assert connection.in_atomic_block, "an audit row belongs to a transaction"
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CHAIN_LOCK])
+    last = AuditEvent.objects.order_by("-seq").first()
     if isinstance(tenant, Tenant):
         ensemble, tenant = ensemble or tenant.ensemble.name, tenant.slug
     event = AuditEvent(

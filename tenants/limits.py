@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 from ensemble.admin.draft import LIMIT_NAMES
 
-LIMIT_MAX: Final = 1 << 53  # what JSON's readers agree on
+LIMIT_MAX: Final = (1 << 53) - 1  # what every reader of JSON keeps exact
 
 LIMIT_WORDS: Final = {
     "znodes": "znodes, the root included",

@@ -89,7 +89,11 @@ class Bridge:
         """Whether nobody would miss it."""
         return not self._watchers and not self._running
 
-    def run(self, work: Callable[[Client], Awaitable[T]]) -> T:
+    def run(
+        self,
+        work: Callable[[Client], Awaitable[T]],
+        within_s: float = CALL_TIMEOUT_S + CONNECT_TIMEOUT_S,
+    ) -> T:
         """From a thread: do `work` with the client and wait for the result.
 
         Raises:
@@ -98,7 +102,7 @@ class Bridge:
         """
         future = asyncio.run_coroutine_threadsafe(self._run(work), self.loop)
         try:
-            return future.result(CALL_TIMEOUT_S + CONNECT_TIMEOUT_S)
+            return future.result(within_s)
         except TimeoutError:
             future.cancel()
             raise UnreachableError(f"{self.hosts} did not answer in time") from None

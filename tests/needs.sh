@@ -33,6 +33,8 @@ test)
     has mvn || want maven
     has strace || want strace
     has openssl || want openssl
+    ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || want postgresql
+    has promtool || want prometheus
     [ -x /usr/lib/zookeeper/bin/cli_mt ] || want zookeeper-bin
     ;;
 *)

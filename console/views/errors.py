@@ -1,17 +1,28 @@
 """Answers to what went wrong: a page for people, JSON for scripts, both saying what to do next."""
 
+from typing import Final
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from console.access import wants_json
+from tenants.api import problems
+
+CODES: Final = {400: "refused", 403: "permission_denied", 404: "not_found", 500: "failed"}
 
 
 def page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
+    if request.path.startswith("/api/"):
+        return problems.plain(status, CODES[status], text)
     if wants_json(request):
         return JsonResponse({"error": text}, status=status)
     return render(
         request, "console/pages/error.html", {"title": title, "text": text}, status=status
     )
+
+
+def bad(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return page(request, 400, "Not understood", "The request cannot be understood.")
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -13,13 +13,14 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from console import actions
-from console.access import Role, role_of
+from console.access import standing_in
 from console.health import NodeHealth, ask_all, readable
 from console.http import RequestError, number_of
 from console.zk import bridge
 from ensemble.up import control
 from ensemble.up.control import NodeReport
 from ensemble.up.errors import NotRunningError, RefusedError
+from tenants.access import Standing
 
 ID_MAX = 255
 PROCESS_WORDS = {"runs": "", "waits": "is started again soon", "ended": "is not started again"}
@@ -103,7 +104,7 @@ def page(request: HttpRequest, problem: str = "", status: int = 200) -> HttpResp
         "title": title(rows),
         "problem": problem,
         "hint": hint,
-        "may_change": bool(reports) and role_of(request.user) >= Role.OPERATOR,
+        "may_change": bool(reports) and standing_in(request) >= Standing.OPERATOR,
     }
     return render(request, "console/pages/members.html", context, status=status)
 

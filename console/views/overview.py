@@ -1,11 +1,13 @@
 """The first page: is the ensemble well?"""
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
+from console.access import PERSONS_HOME, standing_in
 from console.health import ask_all, readable
 from console.zk import bridge
+from tenants.access import Standing
 
 SHOWN = [
     ("Zxid", "Zxid"),
@@ -25,6 +27,8 @@ SHOWN = [
 
 @require_GET
 def overview(request: HttpRequest) -> HttpResponse:
+    if standing_in(request) < Standing.AUDITOR:
+        return redirect(PERSONS_HOME)
     zookeeper = bridge()
     nodes = [
         {

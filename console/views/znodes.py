@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
 from console import actions, formats
-from console.access import Role, role_of
+from console.access import standing_in
 from console.http import (
     RequestError,
     advice,
@@ -19,6 +19,7 @@ from console.http import (
 from console.zk import bridge
 from console.znodes import CHILDREN_PAGE_MAX, as_json, child_path, read_children, read_znode
 from ensemble.client import BadVersionError, ClientError, CreateMode
+from tenants.access import Standing
 from tenants.zk import UnreachableError
 
 OFFSET_MAX = 1 << 31
@@ -32,7 +33,7 @@ def znode(request: HttpRequest, name: str) -> HttpResponse:
     """The page. What it shows first is in it already; everything else its script fetches."""
     path = "/" + name
     status = 200
-    first: dict[str, Any] = {"path": path, "may_write": role_of(request.user) >= Role.OPERATOR}
+    first: dict[str, Any] = {"path": path, "may_write": standing_in(request) >= Standing.OPERATOR}
     try:
         view = bridge().run(lambda client: read_znode(client, path))
         first["znode"] = as_json(view)

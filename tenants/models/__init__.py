@@ -1,5 +1,6 @@
 """What the plane keeps in SQL. The database refuses what must not be; `actions` change it."""
 
+from tenants.models.api import ApiAnswer, ApiBucket
 from tenants.models.audit import AuditEvent
 from tenants.models.credentials import Credential, CredentialRole, CredentialSecret
 from tenants.models.ensembles import Ensemble, Node
@@ -10,6 +11,8 @@ from tenants.models.requests import Request
 from tenants.models.tenants import Tenant
 
 __all__ = [
+    "ApiAnswer",
+    "ApiBucket",
     "ApiToken",
     "AuditEvent",
     "Credential",

@@ -23,7 +23,12 @@ class Publication(models.Model):
     document_version = models.BigIntegerField(
         null=True, blank=True, help_text="of the znode, as it was written"
     )
-    document_digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of its bytes")
+    document_digest = models.CharField(
+        max_length=64, blank=True, help_text="`documents.digest_of` it"
+    )
+    intended_digest = models.CharField(
+        max_length=64, blank=True, help_text="of what was about to be written, noted before it was"
+    )
     nodes = models.JSONField(default=dict, blank=True, help_text="per node: version, or a problem")
     tries = models.PositiveIntegerField(default=0)
     next_try_at = models.DateTimeField(null=True, blank=True)

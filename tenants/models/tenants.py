@@ -7,7 +7,8 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import models
 from django.db.models import Q
 
-from tenants.limits import check_overrides, limits_in_force
+from ensemble.admin.draft import LIMIT_NAMES
+from tenants.limits import check_limits, check_overrides, limits_in_force
 from tenants.models.ensembles import NAME, Ensemble
 from tenants.models.plans import Plan
 
@@ -25,7 +26,7 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
 class Tenant(models.Model):
     """What an operator or owner wants of a tenant. What nodes enforce is the registry's document.
 
-    `revision` rises with every change that the ensemble has to know; `publication.revision` says
+    `revision` rises with every change that the ensemble has to know; `publication.applied` says
     how far the ensemble is.
     """
 
@@ -55,9 +56,14 @@ class Tenant(models.Model):
     mode = models.CharField(max_length=12, choices=Mode.choices, default=Mode.ENFORCE)
     state = models.CharField(max_length=12, choices=State.choices, default=State.ACTIVE)
     state_until = models.DateTimeField(
-        null=True, blank=True, help_text="a suspension or a throttle that ends by itself"
+        null=True, blank=True, help_text="a suspension that ends by itself"
     )
     state_reason = models.CharField(max_length=500, blank=True)
+    throttle = models.JSONField(
+        default=dict, blank=True, validators=[check_limits], help_text="lower limits for a while"
+    )
+    throttle_until = models.DateTimeField(null=True, blank=True)
+    throttle_reason = models.CharField(max_length=500, blank=True)
     audit_reads = models.BooleanField(default=False)
     secret_paths = models.JSONField(
         default=list, blank=True, help_text="path prefixes whose values the history does not keep"
@@ -67,6 +73,7 @@ class Tenant(models.Model):
     lifecycle = models.CharField(max_length=10, choices=Lifecycle.choices, default=Lifecycle.ALIVE)
     deleted_at = models.DateTimeField(null=True, blank=True)
     purge_at = models.DateTimeField(null=True, blank=True)
+    keeps_data = models.BooleanField(default=False, help_text="its purge leaves the root's znodes")
     revision = models.PositiveBigIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
@@ -112,8 +119,11 @@ class Tenant(models.Model):
 
     @property
     def limits(self) -> dict[str, int]:
-        """The limits in force, by name; none where one is missing."""
-        return limits_in_force(self.plan.limits, self.overrides)
+        """The limits in force, by name; none where one is missing. A throttle only lowers."""
+        limits = limits_in_force(self.plan.limits, self.overrides)
+        for name, value in self.throttle.items():
+            limits[name] = min(value, limits.get(name, value))
+        return {name: limits[name] for name in LIMIT_NAMES if name in limits}
 
     @property
     def weight_in_force(self) -> int:

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AbstractBaseUser
 from django.test import Client as Browser
 
 from ensemble.client import Client
 from tenants import reach
+from tenants.models import Tenant
+from tests.console.cast import PASSWORD, browser_of, make_cast, make_person, make_tenant
 from tests.harness import Node
 
 T = TypeVar("T")
-PASSWORD = "correct horse battery"
+__all__ = ["PASSWORD"]
 Do = Callable[[Callable[[Client], Awaitable[T]]], T]
 
 
@@ -52,15 +54,23 @@ def do(zookeeper: Node) -> Do[object]:
 
 @pytest.fixture
 def operator(db: None) -> Browser:
-    """A browser of somebody who may write."""
-    browser = Browser(enforce_csrf_checks=False)
-    browser.force_login(User.objects.create_user("olga", password=PASSWORD, is_staff=True))
-    return browser
+    """A browser of somebody who may read and write everything."""
+    return browser_of({"olga": make_person("olga")}, "olga")
 
 
 @pytest.fixture
-def viewer(db: None) -> Browser:
-    """A browser of somebody who may read."""
-    browser = Browser()
-    browser.force_login(User.objects.create_user("victor", password=PASSWORD))
-    return browser
+def auditor(db: None) -> Browser:
+    """A browser of somebody who may read everything."""
+    return browser_of({"ada": make_person("ada")}, "ada")
+
+
+@pytest.fixture
+def cast(db: None) -> dict[str, AbstractBaseUser]:
+    """Everybody, by name: see `tests.console.cast`."""
+    return make_cast()
+
+
+@pytest.fixture
+def tenant(cast: dict[str, AbstractBaseUser]) -> Tenant:
+    """The cast's tenant."""
+    return make_tenant(cast)

@@ -18,6 +18,7 @@ from console.live import Allowance, LiveConsumer
 from console.origin import is_own
 from console.sessions import ACTIVE, BEGAN
 from ensemble.client import Client
+from tests.console.cast import make_person
 from tests.harness import Node
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,7 +30,7 @@ Open = Callable[..., Awaitable[tuple[bool, WebsocketCommunicator]]]
 def signed_in(zookeeper: Node) -> Browser:
     LiveConsumer.open_pages.clear()
     browser = Browser()
-    browser.force_login(User.objects.create_user("victor", password="x"))
+    browser.force_login(make_person("ada"))
     return browser
 
 
@@ -87,6 +88,14 @@ async def test_only_pages_of_the_console_open_it(
     page = socket(signed_in, **changed)
     assert (await page.connect())[0] is opens
     await page.disconnect()
+
+
+async def test_E10_persons_do_not_follow_the_whole_tree(zookeeper: Node) -> None:
+    browser = Browser()
+    carol = await sync_to_async(make_person)("carol")
+    await sync_to_async(browser.force_login)(carol)
+    page = socket(browser)
+    assert (await page.connect()) == (False, live.CLOSE_SIGNED_OUT)
 
 
 def test_an_origin_that_is_trusted_by_name_passes(settings: Any) -> None:
@@ -168,6 +177,10 @@ def grow_old(browser: Browser) -> None:
     change_session(browser, {BEGAN: 0.0})
 
 
+def lose_the_role(browser: Browser) -> None:
+    User.objects.get().groups.clear()
+
+
 def fall_asleep(browser: Browser) -> None:
     change_session(browser, {ACTIVE: 0.0})
 
@@ -178,7 +191,7 @@ def change_session(browser: Browser, values: dict[str, float]) -> None:
     session.save()
 
 
-REVOKED = [end_session, switch_off, change_password, grow_old, fall_asleep]
+REVOKED = [end_session, switch_off, change_password, grow_old, fall_asleep, lose_the_role]
 
 
 @pytest.mark.parametrize("revoke", REVOKED)

@@ -62,9 +62,9 @@ def up(zookeeper: Node, settings: Any, monkeypatch: pytest.MonkeyPatch) -> FakeU
 
 
 def test_each_server_is_shown_with_what_it_says(
-    viewer: Browser, zookeeper: Node, up: FakeUp
+    auditor: Browser, zookeeper: Node, up: FakeUp
 ) -> None:
-    page = viewer.get("/members").content.decode()
+    page = auditor.get("/members").content.decode()
     for words in (
         "node1",
         zookeeper.address,
@@ -77,7 +77,7 @@ def test_each_server_is_shown_with_what_it_says(
     assert "No leader: writes wait" in page
     assert '<td class="number">2</td>' in page  # restarts of node1
     for words in ("Add an observer", "Remove", '<form method="post" action="/members'):
-        assert words not in page, f"a viewer changes nothing: {words}"
+        assert words not in page, f"an auditor changes nothing: {words}"
 
 
 def test_an_operator_is_offered_the_removal_of_observers_only(
@@ -171,7 +171,7 @@ def test_an_id_that_cannot_be_is_refused_with_value_and_bound(
     assert up.asked == []
 
 
-def test_a_viewer_is_told_to_ask_an_operator(viewer: Browser, up: FakeUp) -> None:
+def test_an_auditor_is_told_to_ask_an_operator(auditor: Browser, up: FakeUp) -> None:
     for address in ("/members/add", "/members/remove"):
-        assert viewer.post(address, {"id": "4"}).status_code == 403
+        assert auditor.post(address, {"id": "4"}).status_code == 403
     assert up.asked == []

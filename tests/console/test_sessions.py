@@ -30,24 +30,24 @@ def move_back(browser: Browser, name: str, seconds: float) -> None:
     ("name", "allowed_s"), [(ACTIVE, settings.SESSION_IDLE_S), (BEGAN, settings.SESSION_COOKIE_AGE)]
 )
 def test_a_sign_in_ends_after_idling_and_after_a_day_of_work(
-    name: str, allowed_s: float, viewer: Browser
+    name: str, allowed_s: float, auditor: Browser
 ) -> None:
     ask = {"headers": {"accept": "application/json"}}
-    assert viewer.get("/account/password/change/").status_code == 200
-    move_back(viewer, name, allowed_s - 5)
-    assert viewer.get("/account/password/change/").status_code == 200
-    move_back(viewer, name, allowed_s + 5)
-    assert viewer.get("/znodes/data", **ask).status_code == 401
+    assert auditor.get("/account/password/change/").status_code == 200
+    move_back(auditor, name, allowed_s - 5)
+    assert auditor.get("/account/password/change/").status_code == 200
+    move_back(auditor, name, allowed_s + 5)
+    assert auditor.get("/znodes/data", **ask).status_code == 401
 
 
-def test_what_a_page_does_by_itself_keeps_nobody_signed_in(viewer: Browser) -> None:
-    viewer.get("/account/password/change/")
-    move_back(viewer, ACTIVE, 600)
-    before = session_of(viewer)[ACTIVE]
-    viewer.get("/account/password/change/", headers={"x-background": "1"})
-    assert session_of(viewer)[ACTIVE] == before
-    viewer.get("/account/password/change/")
-    assert session_of(viewer)[ACTIVE] > before + 500
+def test_what_a_page_does_by_itself_keeps_nobody_signed_in(auditor: Browser) -> None:
+    auditor.get("/account/password/change/")
+    move_back(auditor, ACTIVE, 600)
+    before = session_of(auditor)[ACTIVE]
+    auditor.get("/account/password/change/", headers={"x-background": "1"})
+    assert session_of(auditor)[ACTIVE] == before
+    auditor.get("/account/password/change/")
+    assert session_of(auditor)[ACTIVE] > before + 500
 
 
 def settings_with(var: Path, **environment: str) -> subprocess.CompletedProcess[str]:

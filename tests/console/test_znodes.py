@@ -42,8 +42,8 @@ def post(browser: Browser, name: str, /, **values: object) -> dict[str, Any]:
     return {"status": answer.status_code, **answer.json()}
 
 
-def test_a_znode_is_shown_with_data_stat_and_acl(viewer: Browser, base: str) -> None:
-    shown = get(viewer, "data", path=base)
+def test_a_znode_is_shown_with_data_stat_and_acl(auditor: Browser, base: str) -> None:
+    shown = get(auditor, "data", path=base)
     assert shown["status"] == 200
     assert (shown["text"], shown["format"], shown["version"]) == ('{"a": 1}', "json", 0)
     assert shown["acl"] == [["world", "anyone", "all"]]
@@ -83,7 +83,7 @@ def test_an_edit_of_a_znode_that_was_made_anew_is_a_conflict(
 
 
 def test_children_come_sorted_and_a_page_at_a_time(
-    viewer: Browser, base: str, do: Do[Any], zookeeper: Node
+    auditor: Browser, base: str, do: Do[Any], zookeeper: Node
 ) -> None:
     async def make(client: Client) -> None:
         for number in range(12):
@@ -94,21 +94,21 @@ def test_children_come_sorted_and_a_page_at_a_time(
     session = KazooClient(zookeeper.address)
     session.start()
     session.create(f"{base}/e", ephemeral=True)
-    page = get(viewer, "children", path=base, offset=2, count=3)
+    page = get(auditor, "children", path=base, offset=2, count=3)
     assert page["total"] == 13
     assert page["rows"] == [["c02", 0, 0], ["c03", 1, 0], ["c04", 0, 0]]
-    assert get(viewer, "children", path=base, offset=12)["rows"] == [["e", 0, 1]]
-    around = get(viewer, "children", path=base, count=5, around="c07")
+    assert get(auditor, "children", path=base, offset=12)["rows"] == [["e", 0, 1]]
+    around = get(auditor, "children", path=base, count=5, around="c07")
     assert (around["offset"], around["rows"][2][0]) == (5, "c07")
-    assert get(viewer, "children", path=base, offset=99)["rows"] == []
+    assert get(auditor, "children", path=base, offset=99)["rows"] == []
     session.stop()
     session.close()
-    assert get(viewer, "children", path=base)["total"] == 12, "the ephemeral is gone"
+    assert get(auditor, "children", path=base)["total"] == 12, "the ephemeral is gone"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_and_data_of_others_are_never_markup(
-    name: str, viewer: Browser, zookeeper: Node, do: Do[Any]
+    name: str, auditor: Browser, zookeeper: Node, do: Do[Any]
 ) -> None:
     """D-XSS: what is in a znode reaches the page as data only."""
 
@@ -118,7 +118,7 @@ def test_names_and_data_of_others_are_never_markup(
     do(make)
     from urllib.parse import quote
 
-    answer = viewer.get("/znodes/at/" + quote(name, safe=""))
+    answer = auditor.get("/znodes/at/" + quote(name, safe=""))
     assert answer.status_code == 200
     page = answer.content.decode()
     assert "<script>alert" not in page
@@ -127,12 +127,12 @@ def test_names_and_data_of_others_are_never_markup(
     assert json.loads(block)["znode"]["text"] == "</script><script>alert(2)</script>"
 
 
-def test_raw_data_is_a_download_and_never_a_page(viewer: Browser, base: str, do: Do[Any]) -> None:
+def test_raw_data_is_a_download_and_never_a_page(auditor: Browser, base: str, do: Do[Any]) -> None:
     async def make(client: Client) -> None:
         await client.set(base, b"<script>alert(1)</script>\x00")
 
     do(make)
-    answer = viewer.get("/znodes/raw", {"path": base})
+    answer = auditor.get("/znodes/raw", {"path": base})
     assert answer.content == b"<script>alert(1)</script>\x00"
     assert answer["Content-Type"] == "application/octet-stream"
     assert answer["Content-Disposition"].startswith("attachment")
@@ -140,7 +140,7 @@ def test_raw_data_is_a_download_and_never_a_page(viewer: Browser, base: str, do:
 
 
 def test_large_data_is_offered_as_a_download(
-    viewer: Browser, base: str, do: Do[Any], monkeypatch: pytest.MonkeyPatch
+    auditor: Browser, base: str, do: Do[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(formats, "SHOWN_BYTES_MAX", 1_000)
     for size, too_large in ((1_000, False), (1_001, True)):
@@ -149,7 +149,7 @@ def test_large_data_is_offered_as_a_download(
             await client.set(base, b"x" * size)  # noqa: B023  # called at once
 
         do(make)
-        shown = get(viewer, "data", path=base)
+        shown = get(auditor, "data", path=base)
         assert (shown["too_large"], shown["bytes"]) == (too_large, size)
         assert len(shown["text"]) == (0 if too_large else size)
 
@@ -214,14 +214,14 @@ def test_a_delete_wants_the_name_and_no_children(operator: Browser, base: str, d
     do(gone)
 
 
-def test_what_the_console_may_not_read_is_said_so(viewer: Browser, base: str, do: Do[Any]) -> None:
+def test_what_the_console_may_not_read_is_said_so(auditor: Browser, base: str, do: Do[Any]) -> None:
     async def make(client: Client) -> None:
         await client.create(f"{base}/secret", b"x", acl=[Acl(31, digest_id("a", "b"))])
 
     do(make)
-    shown = get(viewer, "data", path=f"{base}/secret")
+    shown = get(auditor, "data", path=f"{base}/secret")
     assert (shown["status"], "ACL" in shown["error"]) == (403, True)
-    assert get(viewer, "children", path=base)["rows"] == [["secret", 0, 0]]
+    assert get(auditor, "children", path=base)["rows"] == [["secret", 0, 0]]
 
 
 def test_every_change_is_in_the_audit_log_without_its_data(
@@ -241,17 +241,17 @@ def test_every_change_is_in_the_audit_log_without_its_data(
 
 
 def test_without_a_server_the_pages_say_so_and_come_back_with_it(
-    viewer: Browser, zookeeper: Node, base: str
+    auditor: Browser, zookeeper: Node, base: str
 ) -> None:
-    assert get(viewer, "data", path=base)["status"] == 200
+    assert get(auditor, "data", path=base)["status"] == 200
     zookeeper.kill9()
     try:
-        down = get(viewer, "data", path=base)
+        down = get(auditor, "data", path=base)
         assert down["status"] == 503
         assert zookeeper.address in down["error"]
-        page = viewer.get("/")
+        page = auditor.get("/")
         assert b"does not answer" in page.content
-        assert viewer.get(f"/znodes/at{base}").status_code == 503
+        assert auditor.get(f"/znodes/at{base}").status_code == 503
         began = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
             asked = [pool.submit(zk.bridge().run, lambda client: client.get(base)) for _ in "x" * 8]
@@ -259,6 +259,6 @@ def test_without_a_server_the_pages_say_so_and_come_back_with_it(
         assert time.monotonic() - began < 2 * CONNECT_TIMEOUT_S, "they wait together"
     finally:
         zookeeper.start()
-    assert get(viewer, "data", path=base)["status"] == 200
-    assert b"standalone" in viewer.get("/").content
+    assert get(auditor, "data", path=base)["status"] == 200
+    assert b"standalone" in auditor.get("/").content
     reach.stop()

@@ -306,8 +306,10 @@ def test_events_for_many_of_one_tenant_do_not_hold_the_others_up(world: Make) ->
     for watcher in crowd:
         watcher.send(watcher.frame(codes.OP_GET_DATA, b"\0\0\0\x02/k\1"))
     here.until(lambda: all(len(watcher.take()) == 1 for watcher in crowd))
+    here.settle()
     writer.send(writer.set("/k"))
-    here.until(lambda: any(flow is a.flow for flow in here.port.turns.speaking))
+    changed = here.node.tree.nodes[b"/tenants/a/k"]
+    here.until(lambda: changed.version == 1)
     for watcher in crowd:
         watcher.send(watcher.get("/k"))
     quiet.send(quiet.get("/k"))

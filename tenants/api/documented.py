@@ -1,0 +1,57 @@
+"""What a method of the API says of itself in the OpenAPI document."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+
+F = TypeVar("F", bound=Callable[..., Any])
+Shape = type[serializers.BaseSerializer[Any]] | serializers.BaseSerializer[Any] | None
+
+
+def documented(
+    summary: str,
+    *,
+    query: Shape = None,
+    body: Shape = None,
+    answer: Shape = None,
+    status: int = 200,
+    rows: Shape = None,
+    further: dict[int, Shape] | None = None,
+    headers: Sequence[OpenApiParameter] = (),
+    operation: str = "",
+) -> Callable[[F], F]:
+    """The document of a method: `rows` of a list with pages, or an `answer` (none: 204)."""
+    responses: dict[Any, Any] = {}
+    if rows is not None:
+        responses[200] = paged(rows)
+    elif answer is not None:
+        responses[status] = answer
+    else:
+        responses[status if status != 200 else 204] = OpenApiResponse(description="done")
+    responses.update(further or {})
+    parameters: list[Any] = [*headers]
+    if query is not None:
+        parameters.append(query)
+    return extend_schema(summary=summary, parameters=parameters, request=body, responses=responses)
+
+
+def paged(rows: Any) -> Any:
+    """A page of a list, as `View.page` answers it."""
+    from drf_spectacular.utils import inline_serializer
+
+    shape = rows if isinstance(rows, type) else type(rows)
+    name = shape.__name__.removesuffix("Out")
+    return inline_serializer(
+        f"{name}Page",
+        {
+            "next": serializers.CharField(allow_null=True, help_text="the next page; null: last"),
+            "previous": serializers.CharField(allow_null=True),
+            "results": shape(many=True),
+        },
+    )
+
+
+__all__ = ["OpenApiParameter", "OpenApiTypes", "documented", "paged"]

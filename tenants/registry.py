@@ -1,0 +1,125 @@
+"""Tenants' documents as they stand in an ensemble: read, write and remove one, as the plane.
+
+Coroutines on a client that is the plane's own. Every write is a compare-and-set on what was read.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from ensemble.admin import provision
+from ensemble.admin.draft import Draft
+from ensemble.admin.errors import ProvisionError, UnknownTenantError
+from ensemble.client import Client, NoNodeError, delete_tree
+from tenants.documents import digest_of
+
+DRAIN_WITHIN_S: Final = 2.0  # for the sessions of a tenant that is being removed; then again later
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A document as it stands. `draft` None: servers cannot read it; `error` says why."""
+
+    slug: str
+    version: int
+    sessions: int
+    draft: Draft | None
+    digest: str
+    error: str
+
+
+def standing_of(kept: provision.Registered) -> Standing:
+    digest = "" if kept.draft is None else digest_of(kept.draft)
+    return Standing(kept.slug, kept.version, kept.sessions, kept.draft, digest, kept.error)
+
+
+async def look(client: Client, slug: str) -> Standing | None:
+    """The document; None where there is none.
+
+    Raises:
+        ProvisionError: there is no registry.
+    """
+    await client.sync(provision.TENANTS_PATH)
+    await provision.read_registry(client)
+    try:
+        return standing_of(await provision.read(client, slug))
+    except UnknownTenantError:
+        return None
+
+
+async def look_at_all(client: Client) -> dict[str, Standing]:
+    """Every document, by slug."""
+    await client.sync(provision.TENANTS_PATH)
+    return {kept.slug: standing_of(kept) for kept in await provision.read_all(client)}
+
+
+async def add(client: Client, draft: Draft, *, adopts: bool) -> int:
+    """A new document, with its root where nothing is adopted; its version."""
+    if adopts:
+        await provision.adopt(client, draft)
+    else:
+        await provision.create(client, draft)
+    return 0
+
+
+async def put(client: Client, draft: Draft, over: Standing) -> int:
+    """Write over what was read; the new version. Signing keys stay as they stand.
+
+    Raises:
+        BadVersionError: somebody wrote meanwhile.
+    """
+    if over.draft is not None:
+        draft.signing_keys = dict(over.draft.signing_keys)
+    stat = await client.set(provision.path_of(draft.slug), draft.encode(), over.version)
+    return stat.version
+
+
+async def remove(client: Client, draft: Draft, *, keeps_data: bool) -> None:
+    """End a tenant: its sessions, its data unless they are kept, and last its document.
+
+    The document goes last, and with the root in one transaction: until then the wall stands, so
+    that nobody reads what is being removed. It can be repeated whatever was reached.
+
+    Raises:
+        ProvisionError: sessions have not ended yet; try again.
+    """
+    kept = await look(client, draft.slug)
+    if kept is None:
+        return
+    draft.state, draft.credentials = "draining", []
+    if kept.digest != digest_of(draft):
+        await put(client, draft, kept)
+    if keeps_data:
+        kept_now = await provision.read(client, draft.slug)
+        await provision.forget(client, draft.slug, kept_now, DRAIN_WITHIN_S)
+        return
+    await wait_for_sessions(client, draft.slug)
+    quotas = provision.QUOTA + draft.root
+    transaction = client.transaction().delete(provision.path_of(draft.slug))
+    for path in (draft.root, quotas):
+        if await client.exists(path) is None:
+            continue
+        for name in await client.children(path):
+            await delete_tree(client, f"{path}/{name}")
+        transaction.delete(path)
+    await transaction.commit()
+
+
+async def wait_for_sessions(client: Client, slug: str) -> None:
+    """Until no session is the tenant's any more.
+
+    Raises:
+        ProvisionError: some still are, after DRAIN_WITHIN_S.
+    """
+    deadline = time.monotonic() + DRAIN_WITHIN_S
+    while True:
+        try:
+            names = await client.children(provision.path_of(slug))
+        except NoNodeError:
+            return
+        if not names:
+            return
+        if time.monotonic() > deadline:
+            raise ProvisionError(f"{len(names)} sessions of {slug} have not ended yet")
+        await asyncio.sleep(provision.DRAIN_LOOK_EVERY_S)

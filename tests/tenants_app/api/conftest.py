@@ -1,0 +1,119 @@
+"""Programs that call the API: the usual people, and a token of each."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client as Browser
+from django.utils import timezone
+
+from tenants.access import AUDITORS
+from tenants.actions import tokens
+from tenants.api.rates import rates
+from tenants.audit import Actor
+from tenants.models import ApiToken, Ensemble, MemberRole, Membership, Plan, Tenant
+
+COMMAND = Actor(None, "command")
+PEOPLE = ["olga", "ada", "alice", "dan", "bob", "carol"]
+
+
+class Caller:
+    """A program with a token, or without one."""
+
+    def __init__(self, text: str = "") -> None:
+        self.text = text
+        self.browser = Browser(enforce_csrf_checks=True)
+
+    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """An answer of Django's test client; `json()` has the body."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.text:
+            given["authorization"] = f"Bearer {self.text}"
+        options: dict[str, Any] = {"headers": given}
+        if body is not None:
+            options.update(data=body, content_type="application/json")
+        return getattr(self.browser, method.lower())(f"/api/v1/{path}", **options)
+
+    def get(self, path: str, **query: object) -> Any:
+        """The body of a GET that succeeds."""
+        answer = self.browser.get(
+            f"/api/v1/{path}", query, headers={"authorization": f"Bearer {self.text}"}
+        )
+        assert answer.status_code == 200, answer.content
+        return answer.json()
+
+
+@pytest.fixture(autouse=True)
+def full_buckets() -> Iterator[None]:
+    """Leases of one test's callers are not the next one's."""
+    rates.forget()
+    yield
+    rates.forget()
+
+
+@pytest.fixture
+def people(db: None) -> dict[str, User]:
+    """The cast, without any tenant yet."""
+    found = {name: User.objects.create_user(name, f"{name}@example.org") for name in PEOPLE}
+    found["olga"].is_staff = True
+    found["olga"].save()
+    found["ada"].groups.add(Group.objects.get_or_create(name=AUDITORS)[0])
+    return found
+
+
+@pytest.fixture
+def ensemble(db: None) -> Ensemble:
+    """One that nobody serves: port 1 is closed."""
+    return Ensemble.objects.create(name="main", hosts="127.0.0.1:1")
+
+
+@pytest.fixture
+def plan(db: None) -> Plan:
+    return Plan.objects.create(
+        name="tiny", title="Tiny", entry="self-service", limits={"znodes": 9}
+    )
+
+
+@pytest.fixture
+def tenant(people: dict[str, User], ensemble: Ensemble, plan: Plan) -> Tenant:
+    """`orders` of alice, with dan who develops and bob who looks."""
+    made = Tenant.objects.create(
+        slug="orders", ensemble=ensemble, plan=plan, root="/tenants/orders"
+    )
+    for name, role in (
+        ("alice", MemberRole.OWNER),
+        ("dan", MemberRole.DEVELOPER),
+        ("bob", MemberRole.VIEWER),
+    ):
+        Membership.objects.create(tenant=made, user=people[name], role=role)
+    return made
+
+
+Login = Callable[..., Caller]
+
+
+@pytest.fixture
+def login(people: dict[str, User]) -> Login:
+    """A caller with a token of somebody; as an operator's or auditor's where it is one."""
+
+    def make(name: str, **options: Any) -> Caller:
+        return Caller(token_of(people[name], **options)[1])
+
+    return make
+
+
+def token_of(user: User, **options: Any) -> tuple[ApiToken, str]:
+    user = User.objects.get(pk=user.pk)
+    is_high = user.is_staff or user.groups.exists()
+    settings: dict[str, Any] = {
+        "user": user,
+        "name": "test",
+        "tenant": None,
+        "role": MemberRole.OWNER,
+        "as_operator": is_high and "tenant" not in options,
+        "expires_at": timezone.now() + timedelta(days=60),
+        **options,
+    }
+    return tokens.make(COMMAND, **settings)

@@ -1,0 +1,136 @@
+"""From a commit in SQL to every node, whatever goes wrong on the way."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+import pytest
+
+from ensemble.admin import provision
+from ensemble.client import AuthFailedError, Client, NoAuthError
+from tenants import publication
+from tenants.actions import credentials, tenants
+from tenants.models import Credential, Ensemble, Plan, Publication, Tenant
+from tests.harness import Node
+from tests.tenants import operator, tenant_client
+from tests.tenants_app.conftest import Cast, acts
+
+T = TypeVar("T")
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def admin_does(node: Node, work: Callable[[Client], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with operator(node.address) as admin:
+            return await work(admin)
+
+    return asyncio.run(run())
+
+
+def tenant_does(node: Node, token: str, work: Callable[[Client], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with tenant_client(node.address, token.encode()) as client:
+            return await work(client)
+
+    return asyncio.run(run())
+
+
+def standing(node: Node, slug: str) -> provision.Registered:
+    return admin_does(node, lambda client: provision.read(client, slug))
+
+
+def row(tenant: Tenant) -> Publication:
+    return Publication.objects.get(tenant=tenant)
+
+
+def make(cast: Cast, small: Plan, one: Ensemble, slug: str) -> Tenant:
+    return tenants.create(acts(cast.alice), slug=slug, plan=small, ensemble=one, owner=cast.alice)
+
+
+def test_a_tenant_is_in_force_when_its_action_returns(
+    cast: Cast, small: Plan, one: Ensemble, registry_node: Node
+) -> None:
+    tenant = make(cast, small, one, "fresh")
+    published = row(tenant)
+    assert published.status == "applied", (published.error, published.nodes)
+    assert published.nodes == {"node1": 0}
+    assert published.applied == published.written == published.wanted == tenant.revision
+    kept = standing(registry_node, "fresh").draft
+    assert kept is not None
+    assert kept.limits == small.limits
+
+    made = credentials.create(acts(cast.alice), tenant=tenant, name="app", role="writer")
+
+    async def write(client: Client) -> bytes:
+        await client.create("/x", b"1")
+        return (await client.get("/x"))[0]
+
+    assert tenant_does(registry_node, made.token, write) == b"1"
+
+
+def test_the_same_revision_is_written_once(
+    cast: Cast, small: Plan, one: Ensemble, registry_node: Node
+) -> None:
+    tenant = make(cast, small, one, "once")
+    tenants.set_limits(acts(cast.olga), tenant=tenant, overrides={"znodes": 5}, weight=None)
+    version = standing(registry_node, "once").version
+    for _ in range(3):
+        assert publication.publish(tenant.pk).status == "applied"
+    assert standing(registry_node, "once").version == version == 1
+
+
+def test_a_rotated_secret_overlaps_and_a_revoked_one_is_void(
+    cast: Cast, small: Plan, one: Ensemble, registry_node: Node
+) -> None:
+    tenant = make(cast, small, one, "turning")
+    first = credentials.create(acts(cast.alice), tenant=tenant, name="app", role="writer")
+    credential = Credential.objects.get(tenant=tenant, name="app")
+    second = credentials.rotate(
+        acts(cast.alice), credential=credential, overlap=timedelta(minutes=5)
+    )
+    for made in (first, second):
+        assert tenant_does(registry_node, made.token, lambda client: client.children("/"))
+    third = credentials.rotate(acts(cast.alice), credential=credential)
+    for made in (first, second):
+        with pytest.raises(AuthFailedError):
+            tenant_does(registry_node, made.token, lambda client: client.children("/"))
+    assert tenant_does(registry_node, third.token, lambda client: client.children("/"))
+    credentials.revoke(acts(cast.alice), credential=credential)
+    with pytest.raises(AuthFailedError):
+        tenant_does(registry_node, third.token, lambda client: client.children("/"))
+
+
+def test_suspended_deleted_restored_and_purged(
+    cast: Cast, small: Plan, one: Ensemble, registry_node: Node
+) -> None:
+    tenant = make(cast, small, one, "leaving")
+    made = credentials.create(acts(cast.alice), tenant=tenant, name="app", role="writer")
+    tenant_does(registry_node, made.token, lambda client: client.create("/kept", b"1"))
+
+    tenants.suspend(acts(cast.olga), tenant=tenant, reason="too loud")
+    with pytest.raises(NoAuthError):
+        tenant_does(registry_node, made.token, lambda client: client.set("/kept", b"2"))
+    tenants.resume(acts(cast.olga), tenant=tenant)
+
+    tenants.delete(acts(cast.alice), tenant=tenant, confirm="leaving")
+    assert row(tenant).status == "applied"
+    with pytest.raises(AuthFailedError):
+        tenant_does(registry_node, made.token, lambda client: client.children("/"))
+
+    tenants.restore(acts(cast.alice), tenant=tenant)
+    data, _ = tenant_does(registry_node, made.token, lambda client: client.get("/kept"))
+    assert data == b"1"
+
+    tenants.delete(acts(cast.alice), tenant=tenant, confirm="leaving")
+    tenants.purge(acts(cast.olga), tenant=tenant)
+    assert row(tenant).status == "applied", row(tenant).error
+    for path in (
+        "/zookeeper/tenants/leaving",
+        "/tenants/leaving",
+        "/zookeeper/quota/tenants/leaving",
+    ):
+        assert admin_does(registry_node, lambda client, p=path: client.exists(p)) is None, path
+    again = make(cast, small, one, "leaving")
+    assert row(again).status == "applied"
