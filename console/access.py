@@ -16,6 +16,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 
+from console.routes import PLANE_ROUTES
 from tenants.access import PLANE, Standing, require, standing_of, tenant_for
 from tenants.api.access import is_open
 
@@ -54,17 +55,18 @@ ROUTES: Final[dict[str, Standing | str]] = {
     "person-deactivate": "people.change",
     "person-activate": "people.change",
     "person-mfa-reset": "people.change",
+    **PLANE_ROUTES,
 }
 
-PERSONS_HOME: Final = "mfa_index"
+PERSONS_HOME: Final = "tenants"
 """The route where those begin who have nothing to do with the whole tree."""
 
 ACTIONS: Final = {
-    "watch": Standing.AUDITOR,
-    "unwatch": Standing.AUDITOR,
-    "seen": Standing.AUDITOR,
+    "watch": Standing.PERSON,
+    "unwatch": Standing.PERSON,
+    "seen": Standing.PERSON,
 }
-"""What a message on the websocket may ask for."""
+"""What a message on the websocket may ask for; whose tree it is about, `scopes` decides."""
 
 
 class AccessMiddleware:

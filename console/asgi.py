@@ -43,6 +43,8 @@ router = ProtocolTypeRouter(
                     URLRouter(
                         [
                             path("live", LiveConsumer.as_asgi()),
+                            path("live/tenants/<slug>", LiveConsumer.as_asgi()),
+                            path("live/ensembles/<ensemble>", LiveConsumer.as_asgi()),
                             path("<path:_>", cast(Any, not_here)),
                         ]
                     )

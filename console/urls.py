@@ -27,6 +27,7 @@ urlpatterns = [
     path("people/<int:pk>/deactivate", people.deactivate, name="person-deactivate"),
     path("people/<int:pk>/activate", people.activate, name="person-activate"),
     path("people/<int:pk>/reset-mfa", people.reset_mfa, name="person-mfa-reset"),
+    path("", include("console.tenant_urls")),
     path("api/v1/", include("tenants.api.urls")),
     path("account/sign-on", sign_on.begin, name="sign-on"),
     path("account/sign-on/callback", sign_on.callback, name="sign-on-callback"),
