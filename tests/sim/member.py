@@ -130,8 +130,10 @@ class Member(Peered, Shell):
         )
         self.replica.recover()
         tree = self.replica.tree
-        if not machine.forgetful:  # what it had acknowledged was there once
-            machine.durable_zxid = int(tree.last_zxid)
+        found = int(tree.last_zxid)
+        # Of a disk that forgets counts what was there once. More is there where a sync had failed
+        # and what it should have kept is found after all.
+        machine.durable_zxid = max(found, machine.durable_zxid) if machine.forgetful else found
         self.tracker = SessionTracker(plan.tick_ms)
         watches = WatchTable()
         # As `node.first_session_id`: the clock makes ids of two lives of a server differ.
