@@ -119,7 +119,7 @@ class Machine:
         self.end(silent=False)
         if self.disk.lies:
             self.disk.write_back()
-        self.disk = self.disk.after_cut("all kept")
+        self.disk = self.disk.after_kill()
 
     def cut_power(self) -> None:
         """The machine is gone, with everything that is not on the platter."""
