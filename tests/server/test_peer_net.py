@@ -180,8 +180,7 @@ def test_nothing_read_for_the_timeout_cuts_the_stream(world: World) -> None:
     world.pass_ms(900)
     assert recorder.closed == []
     world.pass_ms(200)
-    assert len(recorder.closed) == 1
-    assert recorder.closed[0].startswith("nothing read for 1")
+    assert recorder.closed == ["nothing read for 1100 ms"]
 
 
 def test_F17_a_pause_does_not_time_out_what_has_arrived_meanwhile(world: World) -> None:
