@@ -97,7 +97,7 @@ def test_I17_no_request_of_a_tenant_touches_a_path_outside(root: bytes, seed: in
         except ProtocolError:
             hall.pipeline.remove(guest.conn)
             guest = hall.member(a, ADMIN)
-        hall.authority.commit()
+        hall.commit()
         for reply in guest.replies():
             answered += 1
             assert SECRET not in reply.raw
