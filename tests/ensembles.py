@@ -7,6 +7,7 @@ other software on what it left. Nothing here judges what the servers do: that is
 import contextlib
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -169,6 +170,11 @@ class Member:
                     return line.removeprefix("Mode: ")
         return ""
 
+    def zxid(self) -> int:
+        """The last transaction that it has applied; -1 where it serves nobody."""
+        found = re.search(rb"Zxid: 0x([0-9a-f]+)", self.word("srvr"))
+        return int(found[1], 16) if found else -1
+
     def log(self) -> str:
         if not self.log_path.exists():
             return f"server {self.sid} has written no log"
@@ -315,6 +321,17 @@ class Ensemble:
                 return self.members[leaders[0]]
             time.sleep(POLL_S)
         raise AssertionError(f"within {within_s} s only {modes}\n{self.logs()}")
+
+    def wait_equal(self, within_s: float = READY_TIMEOUT_S) -> None:
+        """Until all running members have applied the same transactions."""
+        deadline = time.monotonic() + within_s
+        zxids: list[int] = []
+        while True:
+            zxids = [member.zxid() for member in self.running]
+            if len(set(zxids)) == 1 and zxids[0] >= 0:
+                return
+            assert time.monotonic() < deadline, f"they have applied up to {zxids}"
+            time.sleep(0.01)
 
     def swap(self, sid: int, software: Software) -> None:
         """Stop a member and start it as `software` on the same folder."""
