@@ -6,7 +6,6 @@ other software on what it left. Nothing here judges what the servers do: that is
 
 import contextlib
 import os
-import random
 import re
 import signal
 import socket
@@ -19,15 +18,12 @@ from pathlib import Path
 from typing import Final
 
 from tests.harness import ROOT
+from tests.ports import free_ports
 
 READY_TIMEOUT_S: Final = 60.0  # three JVMs on a busy machine
 WORD_TIMEOUT_S: Final = 2.0
 STOP_TIMEOUT_S: Final = 20.0
 POLL_S: Final = 0.02
-# Below the ports that the kernel gives to outgoing connections: while a member is down, nobody may
-# take its ports.
-PORTS: Final = range(12_000, 20_000)
-PORT_TRIES_MAX: Final = 1_000
 APACHE_MAIN: Final = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 SETTINGS: Final[Mapping[str, object]] = {
     "tickTime": 2000,
@@ -60,22 +56,6 @@ def ours(*flags: str, python: str = sys.executable) -> Software:
 def apache(classpath: str, *flags: str) -> Software:
     """Apache's server from the jars in `classpath`."""
     return Software("apache", ("java", *(flags or ("-Xmx512m",)), "-cp", classpath, APACHE_MAIN))
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, all different."""
-    found: list[int] = []
-    chance = random.Random()
-    for _ in range(PORT_TRIES_MAX):
-        port = chance.choice(PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            if port not in found:
-                found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError(f"no {count} free ports in {PORTS}")
 
 
 @dataclass

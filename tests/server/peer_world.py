@@ -11,6 +11,7 @@ from ensemble.server.peer_security import PeerSecurity
 from ensemble.server.peer_socket import PeerHandler, PeerSocket
 from ensemble.server.poll import Poll
 from ensemble.zab.members import Member, Members
+from tests.ports import free_port
 
 PATIENCE_S = 10.0
 HOST = "127.0.0.1"
@@ -200,12 +201,6 @@ def members_at(addresses: dict[int, Address]) -> Members:
         0,
         {sid: Member(sid, [(host, 1)], [(host, port)]) for sid, (host, port) in addresses.items()},
     )
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        return int(sock.getsockname()[1])
 
 
 def start_servers(

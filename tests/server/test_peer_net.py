@@ -12,7 +12,8 @@ from ensemble.server.peer_listener import everywhere
 from ensemble.server.peer_net import PeerNet
 from ensemble.server.peer_socket import NEVER_MS, OPEN, PeerSocket
 from ensemble.wire.sealing import HEAD_BYTES, Unsealer
-from tests.server.peer_world import HOST, Recorder, World, free_port
+from tests.ports import free_port
+from tests.server.peer_world import HOST, Recorder, World
 
 
 @pytest.fixture

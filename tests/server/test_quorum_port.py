@@ -10,7 +10,8 @@ from ensemble.server.peer_security import PeerSecurity
 from ensemble.server.peer_socket import PeerHandler, PeerSocket
 from ensemble.server.quorum_port import CONNECT_PAUSES_MS, LINKS_PER_HOST_MAX, QuorumPort
 from ensemble.zab.members import Member, Members
-from tests.server.peer_world import HOST, Recorder, World, free_port
+from tests.ports import free_port
+from tests.server.peer_world import HOST, Recorder, World
 
 SASL = PeerSecurity(user="quser", password="qpass", users={"quser": "qpass"}, sasl_required=True)
 
