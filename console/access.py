@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
@@ -23,6 +24,9 @@ ROUTES: Final[dict[str, Standing | str]] = {
     "account_login": Standing.NOBODY,
     "account_logout": Standing.NOBODY,
     "mfa_authenticate": Standing.NOBODY,  # the second step of signing in
+    "account_inactive": Standing.NOBODY,
+    "sign-on": Standing.NOBODY,
+    "sign-on-callback": Standing.NOBODY,
     "health": Standing.NOBODY,
     "account_change_password": Standing.PERSON,
     "account_reauthenticate": Standing.PERSON,
@@ -129,6 +133,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
     """What every template knows."""
     standing = standing_in(request)
     return {
+        "sign_on": settings.SIGN_ON,
         "standing": standing.name.lower(),
         "may_look": standing >= Standing.AUDITOR,
         "may_write": standing >= Standing.OPERATOR,

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from ensemble.client import BadVersionError, Client, ClientError, CreateMode, Stat
+from ensemble.client import Client, ClientError, CreateMode, Stat
 from ensemble.up import control
 from ensemble.up.control import NodeReport
+from tenants import znodes
 from tenants.zk import Bridge
 
 T = TypeVar("T")
@@ -31,19 +32,13 @@ class Who:
 def save_data(bridge: Bridge, actor: Who, path: str, data: bytes, version: int, czxid: int) -> Stat:
     """Replace a znode's data if it still is the one, with the version, that was edited.
 
-    A znode that was deleted and made again begins at version 0 once more, so its `czxid` is
-    compared, too.
-
     Raises:
         BadVersionError: somebody else was faster; nothing has been changed.
         ClientError, UnreachableError: as the server or the network had it.
     """
 
     async def work(client: Client) -> Stat:
-        now = await client.exists(path)
-        if now is not None and now.czxid != czxid:
-            raise BadVersionError("it was deleted and created again", path=path)
-        return await client.set(path, data, version)
+        return await znodes.write_if(client, path, data, version, czxid)
 
     detail = {"version": version, "bytes": len(data)}
     return audited(bridge, actor, "set", path, detail, work)

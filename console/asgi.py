@@ -18,6 +18,9 @@ from django.urls import path
 from servestatic import ServeStaticASGI
 
 from console.wsgi import application as pages
+from tenants import presence
+
+presence.hold()  # a restore does not replace the database under our feet
 
 PAGE_THREADS = 4
 

@@ -16,14 +16,16 @@ from typing import Any, ClassVar, Final
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
 from console.access import ACTIONS
 from console.scopes import Scope, scope_of
+from console.second_factor import standing_with_factor
 from console.sessions import user_of
 from ensemble.client import ClientError, EventType, WatchEvent
-from tenants.access import Standing, User, standing_of
+from tenants.access import Standing, User
 from tenants.keys import NoKeyError
 from tenants.reach import BusyError
 from tenants.zk import Bridge, UnreachableError, Watcher
@@ -199,8 +201,9 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
     @database_sync_to_async  # type: ignore[untyped-decorator]
     def person(self) -> tuple[User, Standing]:
         """Whose session it is, as the database has it now."""
-        user = user_of(self.scope["session"].session_key)
-        return user, standing_of(user)
+        key = self.scope["session"].session_key
+        user = user_of(key)
+        return user, standing_with_factor(user, SessionStore(key))
 
     @database_sync_to_async  # type: ignore[untyped-decorator]
     def tree(self) -> Scope | None:

@@ -71,9 +71,7 @@ def children(request: HttpRequest, slug: str = "", ensemble: str = "") -> HttpRe
     offset = number_of(values, "offset", 0, 0, OFFSET_MAX)
     count = number_of(values, "count", CHILDREN_PAGE_MAX, 1, CHILDREN_PAGE_MAX)
     around = values.get("around", "")
-    page = scope.bridge.run(
-        lambda client: read_children(client, path, offset, count, around, scope.key)
-    )
+    page = scope.bridge.run(lambda client: read_children(client, path, offset, count, around))
     rows = [[row.name, row.children, int(row.ephemeral)] for row in page.rows]
     return JsonResponse({"total": page.total, "offset": page.offset, "rows": rows})
 
