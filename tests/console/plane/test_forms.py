@@ -25,6 +25,7 @@ from tests.console.plane.conftest import Go, committed, text_of
 from tests.harness import Node
 from tests.tenants import tenant_client
 
+pytestmark = pytest.mark.django_db(databases=["default", "observed"])
 Plans = dict[str, Plan]
 
 
