@@ -1,14 +1,12 @@
 """The cast, plans, and a real node with a registry that the plane holds the key of."""
 
 import asyncio
-import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import connection
 
 from ensemble.admin import provision
 from ensemble.admin.keys import save_key
@@ -35,25 +33,6 @@ class Cast:
     dan: User
     bob: User
     carol: User
-
-
-@pytest.fixture(autouse=True)
-def forgetting(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The trail refuses to be emptied, which is what ends a test of real transactions."""
-    mark = request.node.get_closest_marker("django_db")
-    if mark is None or not mark.kwargs.get("transaction"):
-        yield
-        return
-    request.getfixturevalue("transactional_db")
-    yield
-    triggers = importlib.import_module("tenants.migrations.0002_audit_append_only")
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":  # PostgreSQL truncates, which fires none
-            for statement in triggers.BACK["sqlite"]:
-                cursor.execute(statement)
-            cursor.execute("DELETE FROM tenants_auditevent")
-            for statement in triggers.SQLITE:
-                cursor.execute(statement)
 
 
 @pytest.fixture
