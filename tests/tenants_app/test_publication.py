@@ -8,6 +8,7 @@ from typing import TypeVar
 import pytest
 
 from ensemble.admin import provision
+from ensemble.admin.draft import Draft
 from ensemble.client import AuthFailedError, Client, NoAuthError
 from tenants import publication
 from tenants.actions import credentials, tenants
@@ -68,6 +69,26 @@ def test_a_tenant_is_in_force_when_its_action_returns(
         return (await client.get("/x"))[0]
 
     assert tenant_does(registry_node, made.token, write) == b"1"
+
+
+def test_a_document_that_nodes_refuse_is_a_failure_with_their_words(
+    cast: Cast, small: Plan, one: Ensemble, registry_node: Node
+) -> None:
+    async def by_hand(client: Client) -> None:
+        await provision.create(client, Draft(slug="older"))
+        await provision.add_credential(client, "older", "app", "reader", subjects=("CN=app",))
+
+    admin_does(registry_node, by_hand)
+    tenant = make(cast, small, one, "younger")
+    credentials.create(
+        acts(cast.alice), tenant=tenant, name="app", role="reader", subjects=["CN=app"]
+    )
+    failed = row(tenant)
+    assert (failed.status, failed.written, failed.applied) == ("failed", 2, 1)
+    assert failed.error.startswith("node1 refuses the document: ")
+    assert "CN=app" in failed.error
+    credentials.revoke(acts(cast.alice), credential=Credential.objects.get(tenant=tenant))
+    assert row(tenant).status == "applied", row(tenant).error
 
 
 def test_the_same_revision_is_written_once(
