@@ -2,6 +2,7 @@
 
 from django.urls import include, path
 
+from console import sign_on
 from console.views import errors, members, overview, people, znodes
 
 urlpatterns = [
@@ -26,7 +27,10 @@ urlpatterns = [
     path("people/<int:pk>/deactivate", people.deactivate, name="person-deactivate"),
     path("people/<int:pk>/activate", people.activate, name="person-activate"),
     path("people/<int:pk>/reset-mfa", people.reset_mfa, name="person-mfa-reset"),
+    path("", include("console.tenant_urls")),
     path("api/v1/", include("tenants.api.urls")),
+    path("account/sign-on", sign_on.begin, name="sign-on"),
+    path("account/sign-on/callback", sign_on.callback, name="sign-on-callback"),
     path("account/two-factor/", include("allauth.mfa.urls")),
     path("account/", include("allauth.account.urls")),
 ]

@@ -54,13 +54,15 @@ async def look_at_all(client: Client) -> dict[str, Standing]:
     return {kept.slug: standing_of(kept) for kept in await provision.read_all(client)}
 
 
-async def add(client: Client, draft: Draft, *, adopts: bool) -> int:
-    """A new document, with its root where nothing is adopted; its version."""
-    if adopts:
+async def add(client: Client, draft: Draft, *, adopts: bool, was_there: bool) -> None:
+    """A new document, with its root where nothing is adopted.
+
+    `was_there`: the tenant had a document before, and may still have its root.
+    """
+    if adopts or (was_there and await client.exists(draft.root) is not None):
         await provision.adopt(client, draft)
     else:
         await provision.create(client, draft)
-    return 0
 
 
 async def put(client: Client, draft: Draft, over: Standing) -> int:

@@ -1,13 +1,10 @@
 """The audit journal on the disk: lines that hold each other by their hashes, in segments.
 
-A line is a JSON object. Its last two members are `prev`, the hash of the line before, and `hash`:
-SHA-256 over the line's bytes up to and without the comma before `"hash"`. So nothing in a line can
-be changed, and no line dropped, doubled or moved, without the chain telling. The first line of a
+How a line is sealed stands in `ensemble.tenancy.journal_line`. The first line of a
 segment carries the previous segment's last hash, and the number of the oldest segment that was kept
 at that time. A segment that has ended is never touched again but to be removed as a whole.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -16,14 +13,10 @@ from collections.abc import Callable
 from typing import Final, final
 
 from ensemble.errors import StorageError
+from ensemble.tenancy.journal_line import LINE_BYTES_MAX, NO_HASH, Line, seal
 
-NO_HASH: Final = "0" * 64  # what the very first line follows
 FORMAT: Final = 1
 NAME: Final = re.compile(r"audit-(\d{8,12})\.jsonl")
-END: Final = re.compile(rb',"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})"}\n')
-END_BYTES: Final = len(',"prev":"') + 64 + len('","hash":"') + 64 + len('"}\n')
-HASH_BYTES: Final = len(',"hash":"') + 64 + len('"}\n')
-LINE_BYTES_MAX: Final = 1 << 20  # a longer one was not written by us
 
 quoted: Final[Callable[[str], str]] = json.encoder.encode_basestring_ascii
 
@@ -47,60 +40,10 @@ def segments(folder: str) -> list[int]:
     return sorted(int(found[1]) for name in names if (found := NAME.fullmatch(name)))
 
 
-def seal(text: str, prev: str) -> tuple[bytes, str]:
-    """The whole line of an object that `text` begins (without its brace), and its hash."""
-    body = f'{text},"prev":"{prev}"'.encode("ascii")
-    made = hashlib.sha256(body).hexdigest()
-    return b'%b,"hash":"%b"}\n' % (body, made.encode()), made
-
-
 def iso(time_ms: int) -> str:
     """2026-11-21T11:33:38.123Z"""
     moment = time.gmtime(time_ms // 1_000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", moment) + f".{time_ms % 1_000:03d}Z"
-
-
-@final
-class Line:
-    """One line, checked by itself: `why` says what is wrong with it, or is empty."""
-
-    def __init__(self, raw: bytes) -> None:
-        self.raw: Final = raw
-        self.fields: dict[str, object] = {}
-        self.prev = ""
-        self.hash = ""
-        self.why = self.check()
-
-    def check(self) -> str:
-        raw = self.raw
-        if not raw.endswith(b"\n"):
-            return "it does not end: torn"
-        found = END.fullmatch(raw, max(0, len(raw) - END_BYTES))
-        if found is None:
-            return "it does not end with prev and hash"
-        self.prev = found[1].decode()
-        self.hash = found[2].decode()
-        if hashlib.sha256(raw[:-HASH_BYTES]).hexdigest() != self.hash:
-            return "its hash is not that of its content: edited"
-        try:
-            fields = json.loads(raw)
-        except ValueError:
-            return "it is no JSON"
-        if not isinstance(fields, dict):
-            return "it is no JSON object"
-        self.fields = fields
-        if self.number("seq") < 0:
-            return "it has no number (seq)"
-        return ""
-
-    def number(self, name: str) -> int:
-        """A whole number that the line carries, -1 where it does not."""
-        value = self.fields.get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) else -1
-
-    def text(self, name: str) -> str:
-        value = self.fields.get(name)
-        return value if isinstance(value, str) else ""
 
 
 @final

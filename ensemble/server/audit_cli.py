@@ -13,8 +13,9 @@ import click
 from ensemble.client import Client, ClientError, NoNodeError
 from ensemble.errors import StorageError
 from ensemble.server.audit_anchor import anchor_path
-from ensemble.server.audit_chain import Line, segment_name, segments
+from ensemble.server.audit_chain import segment_name, segments
 from ensemble.server.audit_verify import Verifier, read_lines
+from ensemble.tenancy.journal_line import Line
 
 EXIT_OK: Final = 0
 EXIT_FOUND: Final = 1  # something is wrong with the journal

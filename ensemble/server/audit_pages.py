@@ -10,7 +10,8 @@ import re
 from typing import Final, final
 
 from ensemble.errors import StorageError
-from ensemble.server.audit_chain import LINE_BYTES_MAX, quoted, segment_name, segments
+from ensemble.server.audit_chain import quoted, segment_name, segments
+from ensemble.tenancy.journal_line import LINE_BYTES_MAX
 
 LINES_MAX: Final = 10_000  # of one page
 PAGE_BYTES_MAX: Final = 4 << 20  # that a page holds
@@ -76,7 +77,8 @@ def read_page(folder: str, segment: int, seq: int, limit: int, tenant: str) -> P
                     if not raw.endswith(b"\n"):
                         break
                     found = SEQ.match(raw)
-                    if found is None or int(found[1]) <= seq:
+                    # Behind a damaged segment, which is left as it is, numbers go back.
+                    if found is None or (number == segment and int(found[1]) <= seq):
                         continue
                     if len(page.lines) >= limit or left <= 0 or room <= 0:
                         page.more = True

@@ -13,11 +13,12 @@ import time
 from typing import Final, final
 
 from ensemble.errors import ConfigError
-from ensemble.server.audit_chain import NO_HASH, Chain
+from ensemble.server.audit_chain import Chain
 from ensemble.server.audit_config import AuditOptions
 from ensemble.server.audit_tap import AuditTap
 from ensemble.server.audit_writer import STATUS, open_lock, run_child
 from ensemble.server.poll import Poll
+from ensemble.tenancy.journal_line import NO_HASH
 
 log = logging.getLogger("ensemble.audit.journal")
 

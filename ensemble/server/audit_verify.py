@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Final, final
 
 from ensemble.errors import StorageError
-from ensemble.server.audit_chain import LINE_BYTES_MAX, NO_HASH, Line, segment_name, segments
+from ensemble.server.audit_chain import segment_name, segments
+from ensemble.tenancy.journal_line import LINE_BYTES_MAX, NO_HASH, Line
 
 UNKNOWN: Final = -2  # in place of a record's number: a problem has been named already
 PROBLEMS_MAX: Final = 1_000  # that are named; further ones are counted

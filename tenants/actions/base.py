@@ -58,8 +58,13 @@ def clean(row: models.Model) -> None:
     Raises:
         InvalidError, ConflictError: with the field at fault.
     """
+    nobody = [  # a column that may be NULL, but that no form may leave empty: who made it
+        field.name
+        for field in row._meta.concrete_fields
+        if field.null and not field.blank and getattr(row, field.attname) is None
+    ]
     try:
-        row.full_clean()
+        row.full_clean(exclude=nobody)
     except ValidationError as error:
         raise refusal_of(error) from None
 
@@ -141,4 +146,12 @@ def checked(tenant: Tenant) -> None:
 
 
 def publish_after_commit(tenant: Tenant) -> None:
-    transaction.on_commit(partial(publish_quietly, tenant.pk), robust=True)
+    """`tenant.publication`, read afterwards, says how that went."""
+    transaction.on_commit(partial(publish_now, tenant), robust=True)
+
+
+def publish_now(tenant: Tenant) -> None:
+    publish_quietly(tenant.pk)
+    cached = Tenant._meta.get_field("publication")
+    if cached.is_cached(tenant):
+        cached.delete_cached_value(tenant)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ensemble.server.audit_chain import Chain, Line, find_tail, segment_name, segments
+from ensemble.server.audit_chain import Chain, find_tail, segment_name, segments
+from ensemble.tenancy.journal_line import Line
 from tests.server.audits import entries, make_journal, verified
 
 LINES = 60
@@ -129,7 +130,7 @@ def test_a_line_that_is_made_with_a_hash_of_its_own_breaks_the_next_one(
     folder = tmp_path / "audit"
     shutil.copytree(kept, folder)
     touch = Touch(folder, 2, 5)
-    from ensemble.server.audit_chain import seal
+    from ensemble.tenancy.journal_line import seal
 
     entry = json.loads(touch.lines[5])
     prev = entry.pop("prev")

@@ -1,0 +1,6 @@
+"""What was observed, as SQL keeps it. Collectors write it, nobody changes it."""
+
+from observability.models.sources import Lease, Source
+from observability.models.trail import Segment, Trail
+
+__all__ = ["Lease", "Segment", "Source", "Trail"]

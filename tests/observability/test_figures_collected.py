@@ -1,0 +1,125 @@
+"""Figures of real nodes, collected by a real process: counted once, never negative."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Node, RawClient, create_body, text
+from tests.observability.planes import Plane
+from tests.server.feeds import access, ask
+from tests.tenants import make_tenants, present, trusting
+
+READ_OP = 4
+
+
+@pytest.fixture
+def node(start_node: Callable[..., Node], tmp_path: Path) -> Node:
+    settings = {**access(tmp_path / "access"), **trusting(tmp_path / "keys")}
+    return start_node({**settings, "admin.enableServer": "true"})
+
+
+def work(node: Node, token: bytes, reads: int) -> None:
+    """A session of the tenant that reads so often."""
+    client = RawClient(node.port)
+    client.connect()
+    assert present(client, "tenant", token) == 0
+    for at in range(reads):
+        client.request(at + 1, READ_OP, text("/") + b"\0")
+        assert client.reply()[2] == 0
+    client.close()
+
+
+def counted(plane: Plane, resolution: int = 1) -> int:
+    """Reads of the tenant in all samples; the class's count, without what opens a session."""
+    from observability.samples.totals import decode
+
+    rows = plane.rows(
+        f"SELECT shape FROM observability_sample_{resolution} s JOIN observability_series n "
+        "ON n.id = s.series WHERE n.kind = 'tenant' AND n.name = 'a'"
+    )
+    classes = [decode(bytes(row[0])) for row in rows]  # type: ignore[call-overload]
+    return sum(found[0].count for found in classes if 0 in found)
+
+
+def negative(plane: Plane) -> int:
+    return len(
+        plane.rows(
+            "SELECT 1 FROM observability_sample_1 WHERE requests < 0 OR bytes_in < 0 OR busy_us < 0"
+        )
+    )
+
+
+def baseline(plane: Plane) -> bool:
+    return bool(plane.rows("SELECT 1 FROM observability_baseline"))
+
+
+async def test_requests_are_counted_once_whoever_is_killed(node: Node, plane: Plane) -> None:
+    token = (await make_tenants(node.address, "a"))["a"]
+    plane.add([node])
+    collector = plane.collect()
+    plane.wait(lambda: baseline(plane), "a baseline")
+    done = 0
+    for _ in range(3):
+        work(node, token, 20)
+        done += 20
+        plane.wait(lambda done=done: counted(plane) == done, f"{done} reads")  # type: ignore[misc]
+        collector.kill()
+        collector.wait(10)
+        work(node, token, 5)  # while nobody collects
+        done += 5
+        plane.execute("UPDATE observability_lease SET until = 0")
+        collector = plane.collect()
+        plane.wait(lambda done=done: counted(plane) == done, f"{done} reads")  # type: ignore[misc]
+    assert negative(plane) == 0
+    spans = plane.rows("SELECT max(span) FROM observability_sample_1")
+    assert int(str(spans[0][0])) > 1, "a row after a gap says for how long it stands"
+
+
+async def test_a_nodes_restart_makes_no_negative_rates(node: Node, plane: Plane) -> None:
+    token = (await make_tenants(node.address, "a"))["a"]
+    plane.add([node])
+    plane.collect()
+    plane.wait(lambda: baseline(plane), "a baseline")
+    work(node, token, 30)
+    plane.wait(lambda: counted(plane) == 30, "30 reads")
+    node.kill9()
+    node.start()
+    work(node, token, 40)
+    plane.wait(lambda: counted(plane) == 70, "40 more after the restart")
+    assert negative(plane) == 0
+
+
+async def test_rows_are_rolled_up_and_nodes_tell_of_themselves(node: Node, plane: Plane) -> None:
+    token = (await make_tenants(node.address, "a"))["a"]
+    client = RawClient(node.port)
+    client.connect()
+    assert present(client, "tenant", token) == 0
+    client.request(1, 1, create_body("/n"))
+    assert client.reply()[2] == 0
+    plane.add([node])
+    plane.collect()
+    plane.wait(lambda: plane.rows("SELECT 1 FROM observability_sample_10 WHERE own <> ''"), "tens")
+    used = "SELECT znodes, sessions FROM observability_sample_10 s JOIN observability_series n ON "
+    rows = plane.rows(f"{used} n.id = s.series WHERE n.name = 'a' ORDER BY at DESC")
+    _, (said,) = ask(node.admin_port, "/commands/tenants")
+    client.close()
+    now = said["tenants"][0]["usage"]  # type: ignore[index]
+    assert rows[0] == (now["znodes"], now["sessions"])
+    assert rows[0][1] == 1
+    own = plane.rows("SELECT own FROM observability_sample_1 WHERE own <> '' LIMIT 1")
+    assert '"server_state"' in str(own[0][0])
+
+
+def test_a_server_of_apaches_gives_its_totals_by_mntr(
+    start_node: Callable[..., Node], plane: Plane
+) -> None:
+    """Of Apache's kind is who is registered so; its mntr has the same names."""
+    node = start_node({"admin.enableServer": "false"})
+    plane.add([node], kind="apache")
+    plane.collect()
+    own = "SELECT own FROM observability_sample_1 WHERE own <> ''"
+    plane.wait(lambda: len(plane.rows(own)) > 2, "rows")
+    assert '"packets_received"' in str(plane.rows(own)[0][0])
+    kinds = plane.rows("SELECT DISTINCT kind FROM observability_series")
+    assert kinds == [("node",)]
