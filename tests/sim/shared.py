@@ -3,7 +3,8 @@
 Looked at from outside: what each server goes by for a tenant, summed up. Connections and watches
 have to stay within the limit whatever happens to servers and links; two exceptions are stated. A
 server that does not know yet what others go by has a tenth of its even part, on top of what they
-have. And one that stands still for longer than the others wait keeps its clients until it wakes.
+have. And one that stands still for longer than the others wait keeps its clients until it wakes,
+or, if it led, until it notices that nobody follows it any more.
 """
 
 from collections.abc import Callable, Iterable
@@ -39,10 +40,12 @@ class SharedLimits:
         self,
         machines: dict[int, Machine],
         tick_ms: int,
+        sync_limit: int,
         directory_of: Callable[[int], Directory | None],
     ) -> None:
         self.machines = machines
         self.wait_us = WAIT_TICKS * tick_ms * 1_000
+        self.notices_us = (sync_limit + 2) * tick_ms * 1_000
         self.directory_of = directory_of
 
     def check(self, slug: str) -> None:
@@ -67,7 +70,7 @@ class SharedLimits:
                 self.judge(slug, kind, limit, found)
 
     def stood_still(self, machine: Machine) -> bool:
-        return machine.stood_still_us(self.wait_us) >= self.wait_us
+        return machine.stood_still_us(self.notices_us) >= self.wait_us
 
     def judge(self, slug: str, kind: int, limit: int, found: Iterable[Held]) -> None:
         # A watch that its client registers again always passes; connections are never taken so.

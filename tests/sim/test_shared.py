@@ -15,6 +15,7 @@ from tests.sim.walled import Room, register, rooms_of
 from tests.sim.world import World
 
 TICK_MS = 100
+SYNC_LIMIT = 5
 LIMIT = 6
 
 
@@ -37,7 +38,7 @@ class Servers:
             for tenant in directory.by_slug.values():
                 tenant.settle()
             self.directories[sid] = directory
-        self.shared = SharedLimits(self.machines, TICK_MS, self.directories.__getitem__)
+        self.shared = SharedLimits(self.machines, TICK_MS, SYNC_LIMIT, self.directories.__getitem__)
 
     def directory(self, sid: int) -> Directory:
         found = self.directories[sid]
@@ -107,7 +108,7 @@ def test_who_does_not_serve_or_stands_still_for_long_does_not_count_i18() -> Non
     servers.shared.check("t0")
     servers.machines[1].resume()
     servers.shared.check("t0")
-    servers.world.run(3 * servers.shared.wait_us)
+    servers.world.run(servers.world.now_us + servers.shared.notices_us)
     with pytest.raises(Violation, match="I18"):
         servers.shared.check("t0")
 
