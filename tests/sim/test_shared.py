@@ -81,6 +81,24 @@ def test_connections_that_are_there_count_whatever_is_allowed_i18() -> None:
         servers.shared.check("t0")
 
 
+def test_watches_that_are_registered_again_are_excused_until_all_is_well_i18() -> None:
+    servers = Servers()
+    servers.shared.check("t0")
+    tenant = servers.directory(1).by_slug["t0"]
+    tenant.watching.count = 4
+    servers.grant(1, 2, 4)  # in one turn, as where the leader is the one
+    servers.shared.check("t0")
+    servers.grant(2, 2, 3)
+    with pytest.raises(Violation, match="watches, and has 1: 4 of 4"):
+        servers.shared.check("t0")
+    servers.grant(2, 2, 1)
+    servers.grant(3, 2, 1)
+    servers.shared.check("t0")
+    servers.grant(3, 2, 2)
+    with pytest.raises(Violation, match="I18"):
+        servers.shared.check("t0")
+
+
 def test_who_does_not_know_what_others_go_by_has_a_tenth_more_i18() -> None:
     servers = Servers()
     servers.grant(1, 6, 6)
