@@ -11,6 +11,8 @@ PY := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
 WORKERS ?= 2
 PYTEST := $(PY) -m pytest -q
+# Where it is forbidden to keep what was compiled, each start of a server compiles all of it anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install run test format lint types compile unit integration bench failover scale neighbour chaos \
         fuzz sim sim-long sim-bugs kazoo check clean lock
