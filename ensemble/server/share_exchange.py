@@ -238,8 +238,10 @@ class ShareExchange:
                 continue
             short = share.is_short()
             first = not self.told_first and share.is_granted
-            if first or short or share.use != share.told:
+            # That it is not short any more has to be said, too: what is free goes to who is.
+            if first or short or share.told_short or share.use != share.told:
                 share.told = share.use
+                share.told_short = short
                 share.refused = False
                 allowed = list(share.allowed) if share.is_granted else [NO_LIMIT] * KINDS
                 claims.append(Claim(slug, short, list(share.use), allowed))
@@ -378,6 +380,7 @@ class ShareExchange:
                 if share.allowed[kind] < before[kind]:
                     # With what is used by now: it may be more than the leader knew.
                     share.use = share.told = counted(known)
+                    share.told_short = False
                     claims.append(Claim(grant.slug, False, list(share.use), list(share.allowed)))
                     break
         return claims
@@ -392,11 +395,20 @@ def counted(tenant: Tenant) -> list[int]:
 
 
 def is_full(tenant: Tenant) -> bool:
-    """Whether a tenant has all the connections that it may have anywhere, as far as is known."""
+    """Whether a tenant has all the connections that it may have anywhere, as far as is known.
+
+    What others have is told with an allowance only. Who is full because of them asks for one: else
+    it would never hear that a place has come free.
+    """
     share = tenant.share
     limit = share.limits[CONNECTIONS]
     here = tenant.connections + tenant.joining
-    return limit >= 0 and here + share.elsewhere[CONNECTIONS] >= limit
+    if limit < 0 or here + share.elsewhere[CONNECTIONS] < limit:
+        return False
+    if here < limit:
+        share.refused = True
+        tenant.split.urgent = True
+    return True
 
 
 assert (REQUESTS, WRITES, BYTES) == (FIRST_RATE, FIRST_RATE + 1, FIRST_RATE + 2)

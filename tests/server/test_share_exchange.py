@@ -10,7 +10,13 @@ from collections import deque
 import pytest
 
 from ensemble.errors import ProtocolError
-from ensemble.server.share_exchange import KEEP_TICKS, REPORT_MS, WAIT_TICKS, ShareExchange
+from ensemble.server.share_exchange import (
+    KEEP_TICKS,
+    REPORT_MS,
+    WAIT_TICKS,
+    ShareExchange,
+    is_full,
+)
 from ensemble.tenancy.directory import Directory
 from ensemble.tenancy.seat import Tenant
 from ensemble.tenancy.shares import BYTES, CONNECTIONS, KINDS, REQUESTS, WATCHES, part_of
@@ -253,6 +259,26 @@ def test_the_last_one_knows_that_the_limit_is_reached() -> None:
     world.settle()
     shares = [world.servers[sid].tenant().share for sid in (1, 2, 3)]
     assert [share.elsewhere[CONNECTIONS] for share in shares] == [66, 67, 67]
+
+
+def test_a_place_that_comes_free_is_heard_of_by_who_asks_for_it_now() -> None:
+    """`full` is a final answer: it must not stand because another server asked earlier, too."""
+    world = three(Limits(connections=20))
+    while world.servers[2].tenant().connections < 20:
+        world.connect(2)
+        world.step()
+    for sid in (3, 1):
+        while not is_full(world.servers[sid].tenant()):
+            world.connect(sid)
+            world.step()
+    world.settle()
+    world.servers[2].tenant().connections -= 1
+    refused_ms = 0
+    while is_full(world.servers[3].tenant()) or not world.connect(3):
+        world.step()
+        refused_ms += 1
+        assert refused_ms < 2_000
+    assert world.total(CONNECTIONS) <= 20
 
 
 def test_rates_follow_demand_and_leave_something_for_who_begins() -> None:
