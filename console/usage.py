@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
@@ -107,6 +107,10 @@ def ask(node: Node, path: str, token: str) -> dict[str, Any]:
     try:
         with urlopen(request, timeout=ASK_TIMEOUT_S) as answer:  # noqa: S310
             found = json.loads(answer.read(ANSWER_BYTES_MAX))
+    except HTTPError as error:
+        log.info("%s does not tell what tenants use: %s", node.admin_url, error)
+        error.close()
+        return {}
     except (URLError, OSError, ValueError) as error:
         log.info("%s does not tell what tenants use: %s", node.admin_url, error)
         return {}

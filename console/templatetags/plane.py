@@ -37,6 +37,12 @@ def plain(text: object) -> str:
 
 
 @register.filter
+def plain_lines(text: object) -> str:
+    """The same of a text of several lines, which they stay."""
+    return "\n".join(plain(line) for line in str(text).splitlines())
+
+
+@register.filter
 def amount(number: object) -> str:
     """12,345; a dash where there is none."""
     return f"{number:,}" if isinstance(number, int) else "–"
