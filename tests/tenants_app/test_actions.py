@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -319,5 +320,19 @@ def test_the_main_ensemble_follows_the_environment(
     assert main.nodes.count() == 2
     assert AuditEvent.objects.count() == 2
     monkeypatch.setenv("ENSEMBLE_NODES", "node1")
-    with pytest.raises(ValueError, match="ENSEMBLE_NODES holds 'node1'; use name=host:port"):
+    with pytest.raises(ValueError, match="ENSEMBLE_NODES says 'node1'; use name=host:port"):
         ensembles.register_main()
+
+
+def test_the_main_ensemble_follows_the_file_of_its_nodes(
+    db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    nodes = tmp_path / "nodes"
+    monkeypatch.setenv("ENSEMBLE_NODES_FILE", str(nodes))
+    with pytest.raises(ValueError, match=r"ENSEMBLE_NODES_FILE is '.+': No such"):
+        ensembles.follow_main()
+    nodes.write_text("node1=h:1=http://h:8080\nnode2=h:2=\n")
+    assert [ensembles.follow_main() for _ in range(2)] == [1, 0]
+    nodes.write_text("node1=h:1=http://h:8080\n")
+    assert [ensembles.follow_main() for _ in range(2)] == [1, 0]
+    assert [node.name for node in Ensemble.objects.get(name="main").nodes.all()] == ["node1"]
