@@ -272,6 +272,27 @@ def test_an_adoption_by_request_begins_by_observing(cast: Cast, small: Plan, far
     assert (tenant.mode, tenant.adopted, tenant.root) == ("observe", True, "/kafka")
 
 
+def test_whose_path_it_is_operators_alone_learn(
+    cast: Cast, small: Plan, far: Ensemble, shop: Tenant
+) -> None:
+    tenants.create(
+        acts(cast.olga), slug="hidden", plan=small, owner=None, root="/tenants/taken", adopt=True
+    )
+    refused(
+        ConflictError,
+        "^this name cannot be had: choose another one$",
+        lambda: tenants.create(acts(cast.bob), slug="taken", plan=small, owner=cast.bob),
+    )
+    asked = requests.ask(acts(cast.bob), kind="adopt", slug="x", plan=small, root="/tenants/shop/a")
+    refused(
+        ConflictError,
+        "the root of shop",
+        lambda: requests.approve(acts(cast.olga), request=asked),
+    )
+    asked.refresh_from_db()
+    assert asked.status == "pending"
+
+
 def test_requests_of_one_person_are_bounded(cast: Cast, small: Plan, far: Ensemble) -> None:
     for number in range(requests.PENDING_MAX):
         requests.ask(acts(cast.carol), kind="create", slug=f"c{number}", plan=small)
