@@ -64,6 +64,8 @@ ROUTES: Final[dict[str, dict[str, str]]] = {
     },
     "ensemble-children": {"GET": "tree.read"},
     "ensemble-acl": {"GET": "tree.read", "PUT": "tree.change"},
+    "policy": {"GET": "policy.export"},
+    "policy-apply": {"POST": "policy.apply"},
     "people": {"GET": "people.read", "POST": "people.change"},
     "person": {"GET": "people.read", "PATCH": "people.change"},
     "person-password": {"POST": "people.change"},

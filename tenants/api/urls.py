@@ -10,6 +10,7 @@ from tenants.api.views import (
     members,
     people,
     plans,
+    policy,
     requests,
     schema,
     tenants,
@@ -75,6 +76,8 @@ urlpatterns = [
         f"{ENSEMBLE}/znodes/children", znodes.EnsembleChildren.as_view(), name="ensemble-children"
     ),
     path(f"{ENSEMBLE}/znodes/acl", znodes.EnsembleAcl.as_view(), name="ensemble-acl"),
+    path("policy", policy.PolicyView.as_view(), name="policy"),
+    path("policy/apply", policy.PolicyApply.as_view(), name="policy-apply"),
     path("people", people.People.as_view(), name="people"),
     path(PERSON, people.Person.as_view(), name="person"),
     path(f"{PERSON}/password", people.PersonPassword.as_view(), name="person-password"),

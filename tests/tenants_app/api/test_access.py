@@ -130,6 +130,8 @@ EXPECTED = {
     "GET ensemble-children": READERS,
     "GET ensemble-acl": READERS,
     "PUT ensemble-acl": OPERATORS,
+    "GET policy": READERS,
+    "POST policy-apply": OPERATORS,
     "GET people": READERS,
     "POST people": OPERATORS,
     "GET person": READERS,
