@@ -28,6 +28,8 @@ ROUTES: Final[dict[str, Standing | str]] = {
     "sign-on": Standing.NOBODY,
     "sign-on-callback": Standing.NOBODY,
     "health": Standing.NOBODY,
+    "health-ready": Standing.NOBODY,
+    "metrics": Standing.NOBODY,  # asks for a token of its own
     "account_change_password": Standing.PERSON,
     "account_reauthenticate": Standing.PERSON,
     "mfa_index": Standing.PERSON,

@@ -23,6 +23,8 @@ OPEN: Final = {
     "mfa_activate_totp",
     "mfa_view_recovery_codes",
     "health",
+    "health-ready",
+    "metrics",
 }
 TEXT: Final = "Your account needs two-factor sign-in: set it up first, on the page of your account."
 

@@ -242,6 +242,9 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 
+# The file with the token for /metrics of the plane itself; closed without.
+METRICS_TOKEN_FILE = os.environ.get("ENSEMBLE_METRICS_TOKEN_FILE", "")
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -3,11 +3,13 @@
 from django.urls import include, path
 
 from console import sign_on
-from console.views import errors, members, overview, people, znodes
+from console.views import errors, health, members, overview, people, znodes
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
-    path("health", overview.health, name="health"),
+    path("health", health.health, name="health"),
+    path("health/ready", health.ready, name="health-ready"),
+    path("metrics", health.metrics, name="metrics"),
     path("members", members.members, name="members"),
     path("members/add", members.add, name="member-add"),
     path("members/remove", members.remove, name="member-remove"),
