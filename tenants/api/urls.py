@@ -1,8 +1,10 @@
-"""Every address of the API, below /api/v1/. `api.access.ROUTES` says who may do what there."""
+"""The addresses of the API, below /api/v1/. `api.access.ROUTES` says who may do what there.
+
+Those of what was collected are `observability.api.urls`; the console puts both together.
+"""
 
 from django.urls import path
 
-from tenants.api.access import NAMESPACE
 from tenants.api.views import (
     credentials,
     ensembles,
@@ -17,8 +19,6 @@ from tenants.api.views import (
     tokens,
     znodes,
 )
-
-app_name = NAMESPACE
 
 TENANT = "tenants/<slug:slug>"
 CREDENTIAL = f"{TENANT}/credentials/<str:name>"
