@@ -23,9 +23,8 @@ PAGES: Final = ("children", "data", "raw", "save", "create", "delete")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A tree, the way to it, and what may be done there. `key` names tree and person."""
+    """A tree, the way to it, and what may be done there."""
 
-    key: str
     bridge: Bridge
     may_write: bool
     prefix: str  # of the routes' names
@@ -55,7 +54,7 @@ def scope_of(user: User, slug: str = "", ensemble: str = "", *, writes: bool = F
     standing = access.standing_of(user)
     if standing < access.Standing.AUDITOR:
         raise PermissionDenied("The whole tree is for operators and auditors.")
-    return Scope("", bridge(), standing is access.Standing.OPERATOR, "", {}, "/live")
+    return Scope(bridge(), standing is access.Standing.OPERATOR, "", {}, "/live")
 
 
 def of_tenant(user: User, slug: str, writes: bool) -> Scope:
@@ -66,7 +65,6 @@ def of_tenant(user: User, slug: str, writes: bool) -> Scope:
         role = MemberRole.OWNER
     assert role is not None, "tenant_for lets nobody else in"
     return Scope(
-        key=f"{slug} {user.pk} {int(role)}",
         bridge=reach.as_person(tenant, user, role),
         may_write=access.may(user, "znode.write", tenant),
         prefix="tenant-",
@@ -84,7 +82,6 @@ def of_ensemble(user: User, name: str) -> Scope:
     if ensemble is None:
         raise Http404(f"there is no ensemble {name[:70]}")
     return Scope(
-        key=f"{name}: {user.pk}",
         bridge=reach.as_operator(ensemble, user),
         may_write=True,
         prefix="ensemble-",

@@ -1,7 +1,7 @@
 """What tenants use against their limits, as the nodes say it at this moment.
 
-The collector's figures come first, where there are any; else the nodes are asked over their admin
-ports. Connections and watches are each node's own and are added up, the rest is the ensemble's.
+The nodes are asked over their admin ports; what none of them says, and rates, the collector knows.
+Connections and watches are each node's own and are added up, the rest is the ensemble's.
 """
 
 import json
@@ -14,6 +14,7 @@ from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+from observability import series
 from tenants import keys
 from tenants.limits import LIMIT_WORDS
 from tenants.models import Node, Tenant
@@ -61,7 +62,18 @@ def meters(tenant: Tenant, used: Mapping[str, int]) -> list[Meter]:
 
 
 def usage_of(tenant: Tenant) -> dict[str, int]:
-    """What a tenant uses now, by the limit's name; empty where no node says it."""
+    """What a tenant uses now, by the limit's name; empty where nobody knows it."""
+    lately = series.usage(tenant)
+    known = asked_usage(tenant) or lately.used
+    requests = lately.rates.get("requests")
+    if requests is None:
+        return known
+    traffic = lately.rates["bytes_in"] + lately.rates["bytes_out"]
+    return {**known, "requests_per_second": int(requests), "bytes_per_second": int(traffic)}
+
+
+def asked_usage(tenant: Tenant) -> dict[str, int]:
+    """What the nodes say; empty where none of them does."""
     nodes = list(Node.objects.filter(ensemble=tenant.ensemble).exclude(admin_url=""))
     if not nodes:
         return {}
@@ -96,6 +108,6 @@ def ask(node: Node, path: str, token: str) -> dict[str, Any]:
         with urlopen(request, timeout=ASK_TIMEOUT_S) as answer:  # noqa: S310
             found = json.loads(answer.read(ANSWER_BYTES_MAX))
     except (URLError, OSError, ValueError) as error:
-        log.info("%s does not tell what tenants use: %s", node, error)
+        log.info("%s does not tell what tenants use: %s", node.admin_url, error)
         return {}
     return found if isinstance(found, dict) else {}

@@ -26,7 +26,7 @@ from tenants.keys import NoKeyError
 from tenants.models import Publication, Tenant
 from tenants.nodes import GONE, Answer
 from tenants.reach import BusyError, as_plane
-from tenants.registry import Standing
+from tenants.registry import Standing, UnfinishedError
 from tenants.zk import Bridge, UnreachableError
 
 NOW_WITHIN_S: Final = 3.0  # what an action waits for its publication
@@ -54,6 +54,7 @@ class Outcome:
     error: str = ""
     revision: int = 0
     is_written: bool = False
+    goes_on: bool = False  # it is being done, and the next attempt need not wait
     version: int | None = None
     digest: str = ""
     nodes: dict[str, Answer] = field(default_factory=dict)
@@ -104,7 +105,7 @@ def publish_due(now: datetime | None = None) -> int:
             break
         tried += 1
         outcome = publish(tenant_id, DUE_WITHIN_S)
-        if outcome.status == Publication.Status.PENDING and not outcome.nodes:
+        if outcome.status == Publication.Status.PENDING and outcome.tries and not outcome.nodes:
             unreachable.add(ensemble_id)
     return tried
 
@@ -139,7 +140,7 @@ def settle(tenant_id: int, claim: datetime, outcome: Outcome) -> None:
             row.document_version = outcome.version
             row.document_digest = outcome.digest
             row.intended_digest = ""
-        if row.wanted > outcome.revision:  # somebody wished for more meanwhile
+        if outcome.goes_on or row.wanted > outcome.revision:  # or somebody wished for more
             row.status = Publication.Status.PENDING
             row.next_try_at = now
         elif outcome.status == Publication.Status.APPLIED:
@@ -171,6 +172,8 @@ def attempt(tenant: Tenant, ends: float) -> Outcome:
         else:
             write(bridge, tenant, outcome, ends)
         confirm(bridge, tenant, outcome, ends)
+    except UnfinishedError as error:
+        outcome.error, outcome.goes_on = str(error), True
     except DriftError as error:
         outcome.status, outcome.error = Publication.Status.FAILED, str(error)
     except (UnreachableError, BusyError, BadVersionError) as error:
@@ -219,12 +222,7 @@ def remove(bridge: Bridge, tenant: Tenant, outcome: Outcome, ends: float) -> Non
         draft = draft_of(tenant)
         intend(tenant, stands, digest_of(closing(draft)))
         keeps = tenant.keeps_data
-        try:
-            bridge.run(
-                lambda client: registry.remove(client, draft, keeps_data=keeps), left_s(ends)
-            )
-        except ProvisionError as error:  # its sessions are still ending
-            raise UnreachableError(str(error)) from None
+        bridge.run(lambda client: registry.remove(client, draft, keeps_data=keeps), left_s(ends))
     outcome.is_written, outcome.version, outcome.digest = True, None, ""
 
 

@@ -3,6 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
@@ -115,7 +116,7 @@ def hold(tenant: Tenant, *lifecycles: str) -> None:
     raise ConflictError(f"{tenant.slug} is alive: there is nothing to restore")
 
 
-def changed(tenant: Tenant, *, now: bool = True) -> None:
+def changed(tenant: Tenant) -> None:
     """The ensemble has to hear of a tenant: checked here, published after the commit.
 
     Raises:
@@ -125,14 +126,19 @@ def changed(tenant: Tenant, *, now: bool = True) -> None:
     tenant.save()
     checked(tenant)
     Publication.objects.filter(tenant=tenant).update(
-        wanted=tenant.revision,
-        status=Publication.Status.PENDING,
-        tries=0,
-        next_try_at=timezone.now(),
-        error="",
+        wanted=tenant.revision, **waiting(timezone.now())
     )
-    if now:
-        publish_after_commit(tenant)
+    publish_after_commit(tenant)
+
+
+def waiting(now: datetime) -> dict[str, object]:
+    """The fields of a publication that begins anew."""
+    return {
+        "status": Publication.Status.PENDING,
+        "tries": 0,
+        "next_try_at": now,
+        "error": "",
+    }
 
 
 def checked(tenant: Tenant) -> None:

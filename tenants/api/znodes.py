@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from ensemble.client import Acl, CreateMode, Stat, parse_acl
@@ -36,6 +37,7 @@ NO_EPHEMERAL: Final = (
 )
 
 
+@extend_schema_field({"type": "string", "pattern": "^/", "maxLength": PATH_MAX})
 class PathField(serializers.CharField):
     """An absolute path, within the tenant where it is a tenant's."""
 

@@ -16,7 +16,7 @@ from console.views.tenants.common import person_of
 from console.who import actor_of
 from tenants import access
 from tenants.actions import tokens as actions
-from tenants.models import ApiToken, Tenant
+from tenants.models import ApiToken, MemberRole, Tenant
 
 
 @require_http_methods(["GET", "POST"])
@@ -31,7 +31,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
                 user=person_of(request),
                 name=values["name"],
                 tenant=values["tenant"],
-                role=values["role"],
+                role=MemberRole(values["role"]),
                 as_operator=values.get("as_operator", False),
                 expires_at=timezone.now() + timedelta(days=values["days"]),
             )

@@ -4,17 +4,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db.models import Q, QuerySet
+from django.db.models import Case, Q, QuerySet, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from console.usage import Meter, meters
 from console.views.tenants.common import page_of, person_of, query_without
+from observability import latest
 from tenants import access
 from tenants.models import Ensemble, MemberRole, Membership, Plan, Publication, Request, Tenant
 
 QUERY_MAX: Final = 100
+RANKED_MAX: Final = 200  # that stand in the order of their costs
 SORTS: Final = {
     "slug": ("slug",),
     "-slug": ("-slug",),
@@ -30,6 +32,7 @@ SORT_WORDS: Final = {
     "plan": "by plan",
     "ensemble": "by ensemble",
     "state": "by state",
+    "cost": "costliest first",
 }
 STATES: Final = {
     "active": Q(lifecycle="alive", state="active"),
@@ -57,6 +60,7 @@ class Row:
     role: str
     publication: Publication | None
     meters: list[Meter]
+    cost_ms: float | None  # of the nodes' threads, a second
 
 
 @require_GET
@@ -64,8 +68,12 @@ def tenants(request: HttpRequest) -> HttpResponse:
     sees_all = access.standing_of(request.user) >= access.Standing.AUDITOR
     mine = sees_all and "mine" in request.GET
     found = filtered(request, access.visible_to(request.user), mine)
-    page = page_of(request, found)
-    rows = rows_of(request, page.object_list)
+    costs = latest.costs(Ensemble.objects.values_list("name", flat=True)) if sees_all else {}
+    if sees_all and request.GET.get("sort") == "cost":
+        page = page_of(request, by_cost(found, costs))
+    else:
+        page = page_of(request, found)
+    rows = rows_of(request, page.object_list, costs)
     asked = Request.objects.filter(status=Request.Status.PENDING)
     if not sees_all:
         asked = asked.filter(asked_by_id=request.user.pk)
@@ -81,6 +89,7 @@ def tenants(request: HttpRequest) -> HttpResponse:
         "states": STATE_WORDS,
         "sorts": SORT_WORDS if sees_all else {"slug": SORT_WORDS["slug"], "new": SORT_WORDS["new"]},
         "sees_all": sees_all,
+        "has_costs": bool(costs),
         "asked": list(asked.select_related("plan")[:5]),
     }
     template = "tenants/rows.html" if "HX-Request" in request.headers else "tenants/list.html"
@@ -106,14 +115,27 @@ def filtered(request: HttpRequest, found: QuerySet[Tenant], mine: bool) -> Query
     return found.select_related("plan", "ensemble", "publication").order_by(*order)
 
 
-def rows_of(request: HttpRequest, tenants: Any) -> list[Row]:
-    """A page's lines, with the person's roles in one query."""
+def by_cost(found: QuerySet[Tenant], costs: dict[str, float]) -> QuerySet[Tenant]:
+    """Who costs most comes first; who costs nothing, by name behind them."""
+    ranked = sorted(costs, key=lambda slug: -costs[slug])[:RANKED_MAX]
+    places = [When(slug=slug, then=place) for place, slug in enumerate(ranked)]
+    if not places:
+        return found
+    return found.annotate(place=Case(*places, default=RANKED_MAX)).order_by("place", "slug")
+
+
+def rows_of(request: HttpRequest, tenants: Any, costs: dict[str, float]) -> list[Row]:
+    """A page's lines, with the person's roles in one query, and the figures in a few."""
     shown = list(tenants)
     roles = dict(
         Membership.objects.filter(tenant__in=shown, user=person_of(request)).values_list(
             "tenant_id", "role"
         )
     )
+    by_ensemble: dict[str, list[str]] = {}
+    for tenant in shown:
+        by_ensemble.setdefault(tenant.ensemble.name, []).append(tenant.slug)
+    used = {name: latest.usages(name, slugs) for name, slugs in by_ensemble.items()}
     rows = []
     for tenant in shown:
         role = roles.get(tenant.pk)
@@ -122,5 +144,8 @@ def rows_of(request: HttpRequest, tenants: Any) -> list[Row]:
         except ObjectDoesNotExist:
             publication = None
         word = "" if role is None else str(MemberRole(role).label)
-        rows.append(Row(tenant, word, publication, meters(tenant, {})[:2]))
+        known = used.get(tenant.ensemble.name, {}).get(tenant.slug, {})
+        rows.append(
+            Row(tenant, word, publication, meters(tenant, known)[:2], costs.get(tenant.slug))
+        )
     return rows
