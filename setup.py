@@ -72,6 +72,10 @@ COMPILED = [
 ]
 
 
+# A call from one C file to another does not go through a table of symbols.
+COMPILE_FLAGS = ["-fvisibility=hidden"]
+
+
 def compiler() -> str | None:
     """The C compiler, if there is one."""
     return os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
@@ -90,7 +94,10 @@ def extensions() -> list[object]:
         return []
     # Without the project's mypy settings: they name a plugin that only developers have.
     options = ["--config-file=", *COMPILED]
-    return list(mypycify(options, opt_level="3", strip_asserts=False, multi_file=True))
+    modules = list(mypycify(options, opt_level="3", strip_asserts=False, multi_file=True))
+    for module in modules:
+        module.extra_compile_args += COMPILE_FLAGS
+    return modules
 
 
 def build_by_all_cores() -> type:

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 
+from console.routes import PLANE_ROUTES
 from tenants.access import PLANE, Standing, require, standing_of, tenant_for
 from tenants.api.access import is_open
 
@@ -22,7 +24,12 @@ ROUTES: Final[dict[str, Standing | str]] = {
     "account_login": Standing.NOBODY,
     "account_logout": Standing.NOBODY,
     "mfa_authenticate": Standing.NOBODY,  # the second step of signing in
+    "account_inactive": Standing.NOBODY,
+    "sign-on": Standing.NOBODY,
+    "sign-on-callback": Standing.NOBODY,
     "health": Standing.NOBODY,
+    "health-ready": Standing.NOBODY,
+    "metrics": Standing.NOBODY,  # asks for a token of its own
     "account_change_password": Standing.PERSON,
     "account_reauthenticate": Standing.PERSON,
     "mfa_index": Standing.PERSON,
@@ -50,17 +57,18 @@ ROUTES: Final[dict[str, Standing | str]] = {
     "person-deactivate": "people.change",
     "person-activate": "people.change",
     "person-mfa-reset": "people.change",
+    **PLANE_ROUTES,
 }
 
-PERSONS_HOME: Final = "mfa_index"
+PERSONS_HOME: Final = "tenants"
 """The route where those begin who have nothing to do with the whole tree."""
 
 ACTIONS: Final = {
-    "watch": Standing.AUDITOR,
-    "unwatch": Standing.AUDITOR,
-    "seen": Standing.AUDITOR,
+    "watch": Standing.PERSON,
+    "unwatch": Standing.PERSON,
+    "seen": Standing.PERSON,
 }
-"""What a message on the websocket may ask for."""
+"""What a message on the websocket may ask for; whose tree it is about, `scopes` decides."""
 
 
 class AccessMiddleware:
@@ -127,6 +135,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
     """What every template knows."""
     standing = standing_in(request)
     return {
+        "sign_on": settings.SIGN_ON,
         "standing": standing.name.lower(),
         "may_look": standing >= Standing.AUDITOR,
         "may_write": standing >= Standing.OPERATOR,

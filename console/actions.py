@@ -6,12 +6,14 @@ The line says who, what, where and how it ended, whether it succeeded or not. Da
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from ensemble.client import BadVersionError, Client, ClientError, CreateMode, Stat
+from ensemble.client import Client, ClientError, CreateMode, Stat
 from ensemble.up import control
 from ensemble.up.control import NodeReport
+from tenants import znodes
 from tenants.zk import Bridge
 
 T = TypeVar("T")
@@ -19,11 +21,16 @@ T = TypeVar("T")
 log = logging.getLogger("console.audit")
 
 
-def save_data(bridge: Bridge, actor: str, path: str, data: bytes, version: int, czxid: int) -> Stat:
-    """Replace a znode's data if it still is the one, with the version, that was edited.
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Who acts, and on whose tree: its tenant or ensemble by name, nothing for the whole one."""
 
-    A znode that was deleted and made again begins at version 0 once more, so its `czxid` is
-    compared, too.
+    name: str
+    where: Mapping[str, str] = field(default_factory=dict)
+
+
+def save_data(bridge: Bridge, actor: Who, path: str, data: bytes, version: int, czxid: int) -> Stat:
+    """Replace a znode's data if it still is the one, with the version, that was edited.
 
     Raises:
         BadVersionError: somebody else was faster; nothing has been changed.
@@ -31,17 +38,14 @@ def save_data(bridge: Bridge, actor: str, path: str, data: bytes, version: int, 
     """
 
     async def work(client: Client) -> Stat:
-        now = await client.exists(path)
-        if now is not None and now.czxid != czxid:
-            raise BadVersionError("it was deleted and created again", path=path)
-        return await client.set(path, data, version)
+        return await znodes.write_if(client, path, data, version, czxid)
 
     detail = {"version": version, "bytes": len(data)}
     return audited(bridge, actor, "set", path, detail, work)
 
 
 def create_znode(
-    bridge: Bridge, actor: str, path: str, data: bytes, mode: CreateMode, ttl_ms: int | None
+    bridge: Bridge, actor: Who, path: str, data: bytes, mode: CreateMode, ttl_ms: int | None
 ) -> str:
     """Create a znode, open to everybody as clients do by default; its final path."""
 
@@ -52,7 +56,7 @@ def create_znode(
     return audited(bridge, actor, "create", path, detail, work)
 
 
-def delete_znode(bridge: Bridge, actor: str, path: str, version: int) -> None:
+def delete_znode(bridge: Bridge, actor: Who, path: str, version: int) -> None:
     """Delete a znode without children, if it still has the version that was looked at."""
 
     async def work(client: Client) -> None:
@@ -82,14 +86,14 @@ def remove_observer(folder: Path, actor: str, id: int) -> None:
 
 def audited(
     bridge: Bridge,
-    actor: str,
+    actor: Who,
     action: str,
     path: str,
     detail: Mapping[str, object],
     work: Callable[[Client], Awaitable[T]],
 ) -> T:
     """Do the work with the client and write down how it ended."""
-    line = {"actor": actor, "action": action, "path": path, **detail}
+    line = {"actor": actor.name, **actor.where, "action": action, "path": path, **detail}
     return recorded(line, lambda: bridge.run(work))
 
 

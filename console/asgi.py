@@ -18,6 +18,9 @@ from django.urls import path
 from servestatic import ServeStaticASGI
 
 from console.wsgi import application as pages
+from tenants import presence
+
+presence.hold()  # a restore does not replace the database under our feet
 
 PAGE_THREADS = 4
 
@@ -40,6 +43,8 @@ router = ProtocolTypeRouter(
                     URLRouter(
                         [
                             path("live", LiveConsumer.as_asgi()),
+                            path("live/tenants/<slug>", LiveConsumer.as_asgi()),
+                            path("live/ensembles/<ensemble>", LiveConsumer.as_asgi()),
                             path("<path:_>", cast(Any, not_here)),
                         ]
                     )

@@ -44,6 +44,18 @@ def number(name: str, default: int, low: int, high: int) -> int:
     return int(value)
 
 
+def choice(name: str, default: str, known: tuple[str, ...]) -> str:
+    """One of some words.
+
+    Raises:
+        ValueError: another one, with the name, the value and those that there are.
+    """
+    value = os.environ.get(name, "") or default
+    if value not in known:
+        raise ValueError(f"{name} is {value!r}; use {', '.join(known)}")
+    return value
+
+
 def words(name: str, default: str) -> list[str]:
     """A list, separated by commas."""
     return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]

@@ -9,6 +9,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from console.formats import FormatError
 from ensemble.client import ClientError
 from tenants.advice import advise, unreachable_text
+from tenants.keys import NoKeyError
+from tenants.reach import BusyError
 from tenants.zk import UnreachableError
 
 __all__ = ["RequestError", "advice", "answering", "number_of", "path_of", "unreachable_text"]
@@ -30,6 +32,8 @@ def answering(view: View[P]) -> View[P]:
             return view(request, *args, **kwargs)
         except (RequestError, FormatError) as error:
             return JsonResponse({"error": str(error)}, status=400)
+        except (NoKeyError, BusyError) as error:
+            return JsonResponse({"error": f"{error}."}, status=503)
         except UnreachableError as error:
             return JsonResponse({"error": unreachable_text(error)}, status=503)
         except ClientError as error:

@@ -16,13 +16,19 @@ from typing import Any, ClassVar, Final
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
 
 from console.access import ACTIONS
+from console.scopes import Scope, scope_of
+from console.second_factor import standing_with_factor
 from console.sessions import user_of
-from console.zk import bridge
 from ensemble.client import ClientError, EventType, WatchEvent
-from tenants.access import Standing, User, standing_of
-from tenants.zk import UnreachableError, Watcher
+from tenants.access import Standing, User
+from tenants.keys import NoKeyError
+from tenants.reach import BusyError
+from tenants.zk import Bridge, UnreachableError, Watcher
 
 PATHS_MAX: Final = 200  # that one page may watch
 MESSAGE_BYTES_MAX: Final = 64 * 1024
@@ -60,7 +66,9 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
 
     async def connect(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.paths: dict[str, Watcher] = {}
+        self.paths: dict[str, tuple[Bridge, Watcher]] = {}
+        named = self.scope.get("url_route", {}).get("kwargs", {})
+        self.slug, self.ensemble = named.get("slug", ""), named.get("ensemble", "")
         self.waiting: dict[tuple[str, str], None] = {}
         self.wake = asyncio.Event()
         self.has_seen = asyncio.Event()
@@ -69,7 +77,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
         self.overflowed = False
         self.counted_as: int | None = None
         user, standing = await self.person()
-        if standing < min(ACTIONS.values()):
+        if standing < min(ACTIONS.values()) or await self.tree() is None:
             await self.close(CLOSE_SIGNED_OUT)
             return
         pages = LiveConsumer.open_pages
@@ -133,22 +141,26 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
                 with contextlib.suppress(RuntimeError):  # this process is stopping
                     self.loop.call_soon_threadsafe(self.remember, name, event.path)
 
-        self.paths[path] = watcher
+        tree = await self.tree()
+        if tree is None:
+            await self.close(CLOSE_SIGNED_OUT)
+            return
+        self.paths[path] = tree.bridge, watcher
         try:
-            await self.on_bridge(bridge().watch(path, watcher))
+            await self.on(tree.bridge, tree.bridge.watch(path, watcher))
         except (ClientError, UnreachableError) as error:
             self.paths.pop(path, None)
             log.info("not watched: %s", error)
             self.remember("unwatched", path)
 
     async def unwatch(self, path: str) -> None:
-        watcher = self.paths.pop(path, None)
-        if watcher is not None:
+        bridge, watcher = self.paths.pop(path, (None, None))
+        if bridge is not None and watcher is not None:
             with contextlib.suppress(ClientError, UnreachableError):
-                await self.on_bridge(bridge().unwatch(path, watcher))
+                await self.on(bridge, bridge.unwatch(path, watcher))
 
-    async def on_bridge(self, work: Any) -> None:
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, bridge().loop))
+    async def on(self, bridge: Bridge, work: Any) -> None:
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, bridge.loop))
 
     def remember(self, name: str, path: str) -> None:
         if len(self.waiting) < EVENTS_MAX:
@@ -182,15 +194,26 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
         while True:
             await asyncio.sleep(CHECK_USER_EVERY_S)
             _, standing = await self.person()
-            if standing < min(ACTIONS.values()):
+            if standing < min(ACTIONS.values()) or await self.tree() is None:
                 await self.close(CLOSE_SIGNED_OUT)
                 return
 
     @database_sync_to_async  # type: ignore[untyped-decorator]
     def person(self) -> tuple[User, Standing]:
         """Whose session it is, as the database has it now."""
-        user = user_of(self.scope["session"].session_key)
-        return user, standing_of(user)
+        key = self.scope["session"].session_key
+        user = user_of(key)
+        return user, standing_with_factor(user, SessionStore(key))
+
+    @database_sync_to_async  # type: ignore[untyped-decorator]
+    def tree(self) -> Scope | None:
+        """What this page may look at now: the whole tree, an ensemble's, a tenant's."""
+        try:
+            user = user_of(self.scope["session"].session_key)
+            return scope_of(user, self.slug, self.ensemble)
+        except (Http404, PermissionDenied, NoKeyError, BusyError) as error:
+            log.info("not followed: %s", error)
+            return None
 
 
 class Allowance:

@@ -1,7 +1,8 @@
 """`python -m console.run`: the console alone. `ensemble up` starts it beside the nodes.
 
-Makes ready what is its own (database, static files, the first operator, whose password it prints
-once) and becomes Daphne, under the same process id. Everything that is kept lies in one folder.
+Makes ready what is its own (database, plans, the ensemble that `ensemble up` runs, static files,
+the first operator, whose password it prints once) and becomes Daphne, under the same process id.
+Everything that is kept lies in one folder.
 """
 
 import argparse
@@ -69,7 +70,7 @@ def serve(port: int) -> None:
 
 
 def prepare(var: Path) -> str:
-    """Database, static files, first account; the account's password if it is new."""
+    """Database, static files, first rows and account; the account's password if it is new."""
     import django
     from django.conf import settings
     from django.core.management import call_command
@@ -78,6 +79,10 @@ def prepare(var: Path) -> str:
     for database in settings.DATABASES:
         call_command("migrate", database=database, verbosity=0, interactive=False)
     collect_static(var)
+    from tenants.actions import ensembles, plans
+
+    plans.create_defaults()
+    ensembles.register_main()
     from django.contrib.auth import get_user_model
 
     users = get_user_model().objects

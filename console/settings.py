@@ -7,7 +7,7 @@ from typing import Any
 import dj_database_url
 from csp.constants import NONE, SELF
 
-from console import env
+from console import env, sign_on_settings
 
 BASE_DIR = Path(__file__).parent.parent
 VAR = env.folder()
@@ -54,6 +54,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "console.sessions.SessionAgeMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "console.second_factor.SecondFactorMiddleware",
     "console.access.AccessMiddleware",
 ]
 
@@ -112,6 +113,12 @@ MFA_ADAPTER = "console.accounts.SecretMfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Ensemble"
 MFA_TOTP_TOLERANCE = 1  # a clock half a minute off
+# Who must have a second factor: operators, everybody, nobody.
+REQUIRE_MFA = env.choice("ENSEMBLE_REQUIRE_MFA", "nobody", ("nobody", "operators", "everybody"))
+# Single sign-on, where ENSEMBLE_OIDC_ISSUER names a provider.
+SIGN_ON = sign_on_settings.read()
+SOCIALACCOUNT_ADAPTER = "console.sign_on.SignOnAdapter"
+SOCIALACCOUNT_PROVIDERS = sign_on_settings.provider_settings(SIGN_ON) if SIGN_ON else {}
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "overview"
 AUTH_PASSWORD_VALIDATORS = [
@@ -161,7 +168,7 @@ CONTENT_SECURITY_POLICY = {
         "font-src": [SELF],
         "connect-src": [SELF],
         "worker-src": [SELF],
-        "form-action": [SELF],
+        "form-action": [SELF, *(SIGN_ON.origins if SIGN_ON else ())],  # sign-on leads there
         "frame-ancestors": [NONE],
         "base-uri": [NONE],
     }
@@ -231,10 +238,12 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1/",
     "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
         "tenants.api.schema.complete",
     ],
 }
+
+# The file with the token for /metrics of the plane itself; closed without.
+METRICS_TOKEN_FILE = os.environ.get("ENSEMBLE_METRICS_TOKEN_FILE", "")
 
 LOGGING = {
     "version": 1,

@@ -2,11 +2,14 @@
 
 from django.urls import include, path
 
-from console.views import errors, members, overview, people, znodes
+from console import sign_on
+from console.views import errors, health, members, overview, people, znodes
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
-    path("health", overview.health, name="health"),
+    path("health", health.health, name="health"),
+    path("health/ready", health.ready, name="health-ready"),
+    path("metrics", health.metrics, name="metrics"),
     path("members", members.members, name="members"),
     path("members/add", members.add, name="member-add"),
     path("members/remove", members.remove, name="member-remove"),
@@ -26,7 +29,10 @@ urlpatterns = [
     path("people/<int:pk>/deactivate", people.deactivate, name="person-deactivate"),
     path("people/<int:pk>/activate", people.activate, name="person-activate"),
     path("people/<int:pk>/reset-mfa", people.reset_mfa, name="person-mfa-reset"),
+    path("", include("console.tenant_urls")),
     path("api/v1/", include("tenants.api.urls")),
+    path("account/sign-on", sign_on.begin, name="sign-on"),
+    path("account/sign-on/callback", sign_on.callback, name="sign-on-callback"),
     path("account/two-factor/", include("allauth.mfa.urls")),
     path("account/", include("allauth.account.urls")),
 ]

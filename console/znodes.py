@@ -1,126 +1,15 @@
-"""What the pages read from the tree: a page of children, one znode with all about it."""
+"""How the pages show what `tenants.znodes` reads."""
 
-import asyncio
-import threading
-from bisect import bisect_left
-from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from console import formats
-from ensemble.client import Acl, Client, NoAuthError, NoNodeError, Stat
+from ensemble.client import Acl, Stat
+from tenants.znodes import CHILDREN_PAGE_MAX, ZnodeView, child_path, read_children, read_znode
 
-CHILDREN_PAGE_MAX: Final = 500
-LISTINGS_MAX: Final = 16  # sorted lists of children that are kept
+__all__ = ["CHILDREN_PAGE_MAX", "as_json", "child_path", "read_children", "read_znode"]
+
 PERMISSIONS: Final = ((1, "read"), (2, "write"), (4, "create"), (8, "delete"), (16, "admin"))
-
-
-@dataclass(frozen=True)
-class Child:
-    """A row of the tree."""
-
-    name: str
-    children: int
-    ephemeral: bool
-
-
-@dataclass(frozen=True)
-class ChildrenPage:
-    """`total` children in all; `rows` are those from `offset` on."""
-
-    total: int
-    offset: int
-    rows: list[Child]
-
-
-@dataclass(frozen=True)
-class ZnodeView:
-    """A znode as its page shows it."""
-
-    path: str
-    data: bytes
-    stat: Stat
-    acl: list[Acl] | None  # None: not readable
-
-
-class Listings:
-    """Sorted children by path, so that paging through 100,000 of them sorts once."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, tuple[tuple[int, int, int], list[str]]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    async def of(self, client: Client, path: str) -> tuple[list[str], Stat]:
-        stat = await client.exists(path)
-        if stat is None:
-            raise NoNodeError(path=path)
-        mark = mark_of(stat)
-        with self._lock:
-            kept = self._kept.get(path)
-            if kept is not None and kept[0] == mark:
-                self._kept.move_to_end(path)
-                return kept[1], stat
-        names, stat = await client.children_with_stat(path)
-        names.sort()
-        with self._lock:
-            self._kept[path] = (mark_of(stat), names)
-            while len(self._kept) > LISTINGS_MAX:
-                self._kept.popitem(last=False)
-        return names, stat
-
-
-def mark_of(stat: Stat) -> tuple[int, int, int]:
-    """What changes whenever the list of children does."""
-    return int(stat.czxid), int(stat.pzxid), int(stat.cversion)
-
-
-listings = Listings()
-
-
-def child_path(parent: str, name: str) -> str:
-    return f"/{name}" if parent == "/" else f"{parent}/{name}"
-
-
-async def read_children(
-    client: Client, path: str, offset: int, count: int, around: str = ""
-) -> ChildrenPage:
-    """A page of children with what a row needs, asked for in one go.
-
-    `around`: the page, of those of `count` rows, on which this name stands or would stand.
-    """
-    names, _ = await listings.of(client, path)
-    if around:
-        at = min(bisect_left(names, around), max(0, len(names) - 1))
-        offset = at - at % count
-    wanted = names[offset : offset + count]
-    stats = await asyncio.gather(
-        *(client.exists(child_path(path, name)) for name in wanted), return_exceptions=True
-    )
-    rows = []
-    for name, stat in zip(wanted, stats, strict=True):
-        if isinstance(stat, NoAuthError):
-            rows.append(Child(name, 0, False))
-        elif isinstance(stat, BaseException):
-            raise stat
-        elif stat is not None:
-            rows.append(Child(name, stat.num_children, stat.ephemeral_owner != 0))
-        else:
-            rows.append(Child(name, 0, False))  # deleted meanwhile: the next event takes it away
-    return ChildrenPage(len(names), offset, rows)
-
-
-async def read_znode(client: Client, path: str) -> ZnodeView:
-    """Data, stat and ACL.
-
-    Raises:
-        NoNodeError, NoAuthError: as the server says.
-    """
-    got, acl = await asyncio.gather(client.get(path), client.get_acl(path), return_exceptions=True)
-    if isinstance(got, BaseException):
-        raise got
-    data, stat = got
-    return ZnodeView(path, data, stat, None if isinstance(acl, BaseException) else acl[0])
 
 
 def as_json(view: ZnodeView, format: str = "") -> dict[str, Any]:

@@ -82,12 +82,14 @@ RIGHTS: Final[dict[str, Need]] = {
 PLANE: Final[dict[str, Standing]] = {
     "tenant.create": Standing.PERSON,  # by self-service plans
     "request.make": Standing.PERSON,
+    "invitation.accept": Standing.PERSON,
     "request.decide": Standing.OPERATOR,
     "plan.read": Standing.PERSON,
     "plan.change": Standing.OPERATOR,
     "ensemble.read": Standing.AUDITOR,
     "ensemble.change": Standing.OPERATOR,
-    "ensemble.znodes": Standing.OPERATOR,  # the whole tree, across all walls
+    "tree.read": Standing.AUDITOR,  # a whole tree, across all walls
+    "tree.change": Standing.OPERATOR,
     "audit.read": Standing.AUDITOR,  # of all tenants and of the plane
     "people.read": Standing.AUDITOR,
     "people.change": Standing.OPERATOR,
@@ -145,6 +147,15 @@ def role_in(user: User, tenant: Tenant) -> MemberRole | None:
     if role is None:
         return None
     return MemberRole(role if bounds is None else min(role, bounds.role))
+
+
+def acting_role(user: User, tenant: Tenant) -> MemberRole:
+    """The role in which somebody with a right acts inside a tenant: operators as its owners."""
+    bounds = bounds_of(user)
+    if standing_of(user) is Standing.OPERATOR:
+        return OWNER if bounds is None else bounds.role
+    role = role_in(user, tenant)
+    return VIEWER if role is None else role
 
 
 def may(user: User, right: str, tenant: Tenant) -> bool:

@@ -26,7 +26,7 @@ from tenants.keys import NoKeyError
 from tenants.models import Publication, Tenant
 from tenants.nodes import GONE, Answer
 from tenants.reach import BusyError, as_plane
-from tenants.registry import Standing
+from tenants.registry import Standing, UnfinishedError
 from tenants.zk import Bridge, UnreachableError
 
 NOW_WITHIN_S: Final = 3.0  # what an action waits for its publication
@@ -54,20 +54,23 @@ class Outcome:
     error: str = ""
     revision: int = 0
     is_written: bool = False
+    goes_on: bool = False  # it is being done, and the next attempt need not wait
     version: int | None = None
     digest: str = ""
     nodes: dict[str, Answer] = field(default_factory=dict)
 
 
-def publish(tenant_id: int, within_s: float = NOW_WITHIN_S) -> Publication:
+def publish(tenant_id: int, within_s: float | None = None) -> Publication:
     """Bring one tenant's document to its ensemble as far as that goes within the time.
 
+    `within_s`: NOW_WITHIN_S where it is not said: somebody waits for it.
     It never raises for what ensembles do: the outcome stands in the row that is given back.
     """
     claim = take(tenant_id)
     if claim is not None:
         tenant = Tenant.objects.select_related("plan", "ensemble").get(pk=tenant_id)
-        settle(tenant_id, claim, attempt(tenant, time.monotonic() + within_s))
+        patience_s = NOW_WITHIN_S if within_s is None else within_s
+        settle(tenant_id, claim, attempt(tenant, time.monotonic() + patience_s))
     return Publication.objects.get(tenant_id=tenant_id)
 
 
@@ -102,7 +105,7 @@ def publish_due(now: datetime | None = None) -> int:
             break
         tried += 1
         outcome = publish(tenant_id, DUE_WITHIN_S)
-        if outcome.status == Publication.Status.PENDING and not outcome.nodes:
+        if outcome.status == Publication.Status.PENDING and outcome.tries and not outcome.nodes:
             unreachable.add(ensemble_id)
     return tried
 
@@ -137,7 +140,7 @@ def settle(tenant_id: int, claim: datetime, outcome: Outcome) -> None:
             row.document_version = outcome.version
             row.document_digest = outcome.digest
             row.intended_digest = ""
-        if row.wanted > outcome.revision:  # somebody wished for more meanwhile
+        if outcome.goes_on or row.wanted > outcome.revision:  # or somebody wished for more
             row.status = Publication.Status.PENDING
             row.next_try_at = now
         elif outcome.status == Publication.Status.APPLIED:
@@ -169,6 +172,8 @@ def attempt(tenant: Tenant, ends: float) -> Outcome:
         else:
             write(bridge, tenant, outcome, ends)
         confirm(bridge, tenant, outcome, ends)
+    except UnfinishedError as error:
+        outcome.error, outcome.goes_on = str(error), True
     except DriftError as error:
         outcome.status, outcome.error = Publication.Status.FAILED, str(error)
     except (UnreachableError, BusyError, BadVersionError) as error:
@@ -198,9 +203,12 @@ def write(bridge: Bridge, tenant: Tenant, outcome: Outcome, ends: float) -> None
         intend(tenant, stands, digest)
         if stands is None:
             adopts = tenant.adopted
-            version = bridge.run(
-                lambda client: registry.add(client, draft, adopts=adopts), left_s(ends)
+            was_there = Publication.objects.get(tenant=tenant).written > 0
+            bridge.run(
+                lambda client: registry.add(client, draft, adopts=adopts, was_there=was_there),
+                left_s(ends),
             )
+            version = 0
         else:
             version = bridge.run(lambda client: registry.put(client, draft, stands), left_s(ends))
     outcome.is_written, outcome.version, outcome.digest = True, version, digest
@@ -214,12 +222,7 @@ def remove(bridge: Bridge, tenant: Tenant, outcome: Outcome, ends: float) -> Non
         draft = draft_of(tenant)
         intend(tenant, stands, digest_of(closing(draft)))
         keeps = tenant.keeps_data
-        try:
-            bridge.run(
-                lambda client: registry.remove(client, draft, keeps_data=keeps), left_s(ends)
-            )
-        except ProvisionError as error:  # its sessions are still ending
-            raise UnreachableError(str(error)) from None
+        bridge.run(lambda client: registry.remove(client, draft, keeps_data=keeps), left_s(ends))
     outcome.is_written, outcome.version, outcome.digest = True, None, ""
 
 

@@ -10,11 +10,17 @@ from typing import Final
 
 from ensemble.admin import provision
 from ensemble.admin.draft import Draft
-from ensemble.admin.errors import ProvisionError, UnknownTenantError
-from ensemble.client import Client, NoNodeError, delete_tree
+from ensemble.admin.errors import UnknownTenantError
+from ensemble.client import Client, NoNodeError, NotEmptyError
 from tenants.documents import digest_of
 
+REMOVAL_SLICE_S: Final = 2.0  # deleting of one call; others are published in between
+AT_ONCE_MAX: Final = 256  # deletes in flight
 DRAIN_WITHIN_S: Final = 2.0  # for the sessions of a tenant that is being removed; then again later
+
+
+class UnfinishedError(Exception):
+    """A part of a removal is done, and nothing is wrong: the next call goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +60,15 @@ async def look_at_all(client: Client) -> dict[str, Standing]:
     return {kept.slug: standing_of(kept) for kept in await provision.read_all(client)}
 
 
-async def add(client: Client, draft: Draft, *, adopts: bool) -> int:
-    """A new document, with its root where nothing is adopted; its version."""
-    if adopts:
+async def add(client: Client, draft: Draft, *, adopts: bool, was_there: bool) -> None:
+    """A new document, with its root where nothing is adopted.
+
+    `was_there`: the tenant had a document before, and may still have its root.
+    """
+    if adopts or (was_there and await client.exists(draft.root) is not None):
         await provision.adopt(client, draft)
     else:
         await provision.create(client, draft)
-    return 0
 
 
 async def put(client: Client, draft: Draft, over: Standing) -> int:
@@ -82,7 +90,7 @@ async def remove(client: Client, draft: Draft, *, keeps_data: bool) -> None:
     that nobody reads what is being removed. It can be repeated whatever was reached.
 
     Raises:
-        ProvisionError: sessions have not ended yet; try again.
+        UnfinishedError: sessions have not ended yet, or there is more to delete: call it again.
     """
     kept = await look(client, draft.slug)
     if kept is None:
@@ -90,18 +98,17 @@ async def remove(client: Client, draft: Draft, *, keeps_data: bool) -> None:
     draft.state, draft.credentials = "draining", []
     if kept.digest != digest_of(draft):
         await put(client, draft, kept)
-    if keeps_data:
-        kept_now = await provision.read(client, draft.slug)
-        await provision.forget(client, draft.slug, kept_now, DRAIN_WITHIN_S)
-        return
     await wait_for_sessions(client, draft.slug)
+    if keeps_data:
+        await client.delete(provision.path_of(draft.slug))
+        return
+    ends = time.monotonic() + REMOVAL_SLICE_S
     quotas = provision.QUOTA + draft.root
     transaction = client.transaction().delete(provision.path_of(draft.slug))
     for path in (draft.root, quotas):
         if await client.exists(path) is None:
             continue
-        for name in await client.children(path):
-            await delete_tree(client, f"{path}/{name}")
+        await delete_below(client, path, ends)
         transaction.delete(path)
     await transaction.commit()
 
@@ -110,7 +117,7 @@ async def wait_for_sessions(client: Client, slug: str) -> None:
     """Until no session is the tenant's any more.
 
     Raises:
-        ProvisionError: some still are, after DRAIN_WITHIN_S.
+        UnfinishedError: some still are, after DRAIN_WITHIN_S.
     """
     deadline = time.monotonic() + DRAIN_WITHIN_S
     while True:
@@ -121,5 +128,43 @@ async def wait_for_sessions(client: Client, slug: str) -> None:
         if not names:
             return
         if time.monotonic() > deadline:
-            raise ProvisionError(f"{len(names)} sessions of {slug} have not ended yet")
+            raise UnfinishedError(f"{len(names)} sessions of {slug} have not ended yet")
         await asyncio.sleep(provision.DRAIN_LOOK_EVERY_S)
+
+
+async def delete_below(client: Client, root: str, ends: float) -> None:
+    """Delete all below a path, leaves first; what was deleted stays so when the time is over.
+
+    Raises:
+        UnfinishedError: there is more, at `ends` on the monotonic clock.
+    """
+    waiting = [root]  # each has children that must go before it
+    while waiting:
+        path = waiting[-1]
+        try:
+            names = await client.children(path)
+        except NoNodeError:
+            waiting.pop()
+            continue
+        if not names:
+            waiting.pop()
+            if path != root:
+                await delete_all(client, [path])
+            continue
+        for start in range(0, len(names), AT_ONCE_MAX):
+            if time.monotonic() > ends:
+                raise UnfinishedError("its data are being removed")
+            part = [f"{path}/{name}" for name in names[start : start + AT_ONCE_MAX]]
+            waiting += await delete_all(client, part)
+
+
+async def delete_all(client: Client, paths: list[str]) -> list[str]:
+    """Delete them; those that have children are given back."""
+    results = await asyncio.gather(*map(client.delete, paths), return_exceptions=True)
+    full: list[str] = []
+    for path, result in zip(paths, results, strict=True):
+        if isinstance(result, NotEmptyError):
+            full.append(path)
+        elif isinstance(result, BaseException) and not isinstance(result, NoNodeError):
+            raise result
+    return full

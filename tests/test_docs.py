@@ -120,7 +120,7 @@ def resolve(name: str) -> bool:
     name = re.sub(r"\(.*|\s.*|/flush/roll", "", name)
     module, _, attributes = name.rpartition("/")[2].partition(".")
     folder = name.rpartition("/")[0]
-    for path in (ROOT / "ensemble").rglob("*.py"):
+    for path in (*(ROOT / "ensemble").rglob("*.py"), *(ROOT / "tenants").rglob("*.py")):
         if path.stem == module and str(path.parent).endswith(folder):
             within = ".".join(path.relative_to(ROOT).with_suffix("").parts)
             try:

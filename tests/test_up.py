@@ -1,11 +1,13 @@
 """`ensemble up`: one command starts an ensemble and its console and stops all of it. Real ones."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import urllib.error
@@ -114,6 +116,17 @@ def test_it_starts_and_stops_everything_and_shows_the_first_password_once(up: Up
     kept = ("console.key", "zookeeper.auth", "ensemble.secret", "node2/data/ensemble.secret")
     for name in (*kept, "admin.read", "admin.control"):
         assert (up.folder / name).stat().st_mode & 0o077 == 0, name
+    known = "SELECT name, client, admin_url FROM tenants_node ORDER BY name"
+    with contextlib.closing(sqlite3.connect(up.folder / "console.sqlite3")) as console:
+        assert console.execute(known).fetchall() == [
+            (
+                f"node{n}",
+                f"127.0.0.1:{up.port('client', n)}",
+                f"http://127.0.0.1:{up.port('admin', n)}",
+            )
+            for n in (1, 2, 3)
+        ]
+        assert console.execute("SELECT COUNT(*) FROM tenants_plan").fetchone() == (3,)
     for log in up.folder.rglob("*.log"):
         assert "Traceback" not in log.read_text(), log
         assert token not in log.read_text(), log

@@ -43,9 +43,3 @@ def overview(request: HttpRequest) -> HttpResponse:
     ]
     context = {"nodes": nodes, "well": all(not node["problem"] for node in nodes)}
     return render(request, "console/pages/overview.html", context)
-
-
-@require_GET
-def health(request: HttpRequest) -> HttpResponse:
-    """For whoever supervises the console: it answers, nothing more is said."""
-    return HttpResponse("ok\n", content_type="text/plain")

@@ -139,6 +139,7 @@ class ShareExchange:
     def end(self, now_ms: i64) -> None:
         """The role is over, and clients are cut. What was allowed is kept for a while."""
         if self.answered:
+            self.answered = False  # a role that ends before it has served prolongs nothing
             # A tenth of an even part is no memory: whoever had it asks anew.
             whole = self.directory.split.percent == WHOLE
             self.kept_until_ms = now_ms + self.keep_ms if whole else 0

@@ -36,6 +36,8 @@ SID_MAX: Final = 255
 SECRET_BYTES: Final = 32
 SECRET_FILE: Final = "ensemble.secret"
 READ_TOKEN_FILE: Final = "admin.read"
+READ_TOKENS: Final = "ensemble.admin.readTokens"
+CONTROL_TOKENS: Final = "ensemble.admin.controlTokens"
 NODE_FOLDER: Final = re.compile(r"node([1-9]\d{0,2})$")
 WORDS: Final = "srvr,mntr,ruok,conf,stat,cons,envi,isro,wchs,dirs"
 
@@ -266,8 +268,8 @@ def kept_secret(folder: Path) -> bytes:
 def kept_tokens(folder: Path) -> dict[str, Path]:
     """The files of the admin ports' tokens by the setting that names them; made once, 0600."""
     found = {
-        "ensemble.admin.readTokens": folder / READ_TOKEN_FILE,
-        "ensemble.admin.controlTokens": folder / "admin.control",
+        READ_TOKENS: folder / READ_TOKEN_FILE,
+        CONTROL_TOKENS: folder / "admin.control",
     }
     for path in found.values():
         if not path.exists():

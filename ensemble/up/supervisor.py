@@ -107,6 +107,9 @@ class Supervisor:
         environment = {
             "ENSEMBLE_UP": str(self.folder),
             "ENSEMBLE_ADMIN_TOKEN": str(self.token_file()),
+            "ENSEMBLE_ADMIN_CONTROL_TOKEN": str(self.tokens()[files.CONTROL_TOKENS]),
+            "ENSEMBLE_OPERATOR_KEY": str(self.folder.resolve() / KEY_FILE),
+            "ENSEMBLE_NODES": ",".join(node_text(node) for node in self.nodes.values()),
         }
         return Process(
             "console", command, self.folder / "console.log", environment, shares_output=True
@@ -423,6 +426,12 @@ class Supervisor:
                 process.kill()
                 asked = "when asked twice" if self.asked_to_stop >= patience else "in time"
                 say(f"{process.name} did not stop {asked} and was killed.")
+
+
+def node_text(node: NodeFiles) -> str:
+    """A node as the console reads it: name=client port=admin port."""
+    admin = f"http://{HOST}:{node.admin_port}" if node.admin_port else ""
+    return f"{node.name}={HOST}:{node.client_port}={admin}"
 
 
 def require_console() -> None:

@@ -3,6 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
@@ -58,8 +59,13 @@ def clean(row: models.Model) -> None:
     Raises:
         InvalidError, ConflictError: with the field at fault.
     """
+    nobody = [  # a column that may be NULL, but that no form may leave empty: who made it
+        field.name
+        for field in row._meta.concrete_fields
+        if field.null and not field.blank and getattr(row, field.attname) is None
+    ]
     try:
-        row.full_clean()
+        row.full_clean(exclude=nobody)
     except ValidationError as error:
         raise refusal_of(error) from None
 
@@ -110,7 +116,7 @@ def hold(tenant: Tenant, *lifecycles: str) -> None:
     raise ConflictError(f"{tenant.slug} is alive: there is nothing to restore")
 
 
-def changed(tenant: Tenant, *, now: bool = True) -> None:
+def changed(tenant: Tenant) -> None:
     """The ensemble has to hear of a tenant: checked here, published after the commit.
 
     Raises:
@@ -120,14 +126,19 @@ def changed(tenant: Tenant, *, now: bool = True) -> None:
     tenant.save()
     checked(tenant)
     Publication.objects.filter(tenant=tenant).update(
-        wanted=tenant.revision,
-        status=Publication.Status.PENDING,
-        tries=0,
-        next_try_at=timezone.now(),
-        error="",
+        wanted=tenant.revision, **waiting(timezone.now())
     )
-    if now:
-        publish_after_commit(tenant)
+    publish_after_commit(tenant)
+
+
+def waiting(now: datetime) -> dict[str, object]:
+    """The fields of a publication that begins anew."""
+    return {
+        "status": Publication.Status.PENDING,
+        "tries": 0,
+        "next_try_at": now,
+        "error": "",
+    }
 
 
 def checked(tenant: Tenant) -> None:
@@ -141,4 +152,12 @@ def checked(tenant: Tenant) -> None:
 
 
 def publish_after_commit(tenant: Tenant) -> None:
-    transaction.on_commit(partial(publish_quietly, tenant.pk), robust=True)
+    """`tenant.publication`, read afterwards, says how that went."""
+    transaction.on_commit(partial(publish_now, tenant), robust=True)
+
+
+def publish_now(tenant: Tenant) -> None:
+    publish_quietly(tenant.pk)
+    cached = Tenant._meta.get_field("publication")
+    if cached.is_cached(tenant):
+        cached.delete_cached_value(tenant)

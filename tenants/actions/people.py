@@ -72,6 +72,9 @@ def change(
         if email is not None and email != user.email:
             user.email = email
             EmailAddress.objects.filter(user=user).delete()  # what was vouched for was the old one
+        for wanted, mark in ((operator, "operators by sign-on"), (auditor, "auditors by sign-on")):
+            if wanted is not None:  # a person has decided: single sign-on leaves it alone
+                user.groups.remove(*Group.objects.filter(name=mark))
         if operator is not None:
             if user.is_staff and not operator:
                 check_not_last(user, "be made a person as others")

@@ -50,6 +50,7 @@ TITLES: Final[dict[str, str]] = {
     "no-node": "No such znode",
     "no-auth": "The ACL forbids it",
     "bad-version": "Changed meanwhile",
+    "partly": "Only a part was done",
     "node-exists": "The znode exists",
     "not-empty": "The znode has children",
     "ephemeral-parent": "The parent is ephemeral",
@@ -63,6 +64,7 @@ TITLES: Final[dict[str, str]] = {
     "key-secret": "The answer held a secret, which is given once",
     "key-limit": "Too many idempotency keys",
     "precondition-failed": "It was changed meanwhile",
+    "precondition-required": "Say which version is meant",
 }
 """Every code that an answer may carry, with its title. docs/api.md lists them."""
 

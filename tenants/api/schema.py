@@ -14,6 +14,7 @@ from tenants.api.problems import CONTENT_TYPE, TITLES
 BASE: Final = "/api/v1/"
 ALWAYS: Final = (400, 401, 403, 404, 429, 503)
 OF_BODIES: Final = (409, 413, 415)
+OF_CONDITIONS: Final = (412, 428)
 KEY: Final = {
     "in": "header",
     "name": "Idempotency-Key",
@@ -97,6 +98,8 @@ class Schema(AutoSchema):
             operation.setdefault("parameters", []).append(KEY)
         statuses = ALWAYS + (OF_BODIES if self.method != "GET" else ())
         statuses += (422,) if self.method == "POST" else ()
+        if any(given["name"] == "If-Match" for given in operation.get("parameters", [])):
+            statuses += OF_CONDITIONS
         for status in statuses:
             operation["responses"].setdefault(str(status), problem(status))
         return operation

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from ensemble.admin.keys import load_key, make_key, save_key
-from tests.harness import ROOT, Node, RawClient, free_port
+from tests.harness import ROOT, Node, RawClient
+from tests.ports import free_port
 from tests.tenants import AUTH_FAILED, present
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -19,7 +19,8 @@ from ensemble.client import (
     WatchEvent,
 )
 from tests.client.waiting import until
-from tests.harness import ROOT, Node, free_port
+from tests.harness import ROOT, Node
+from tests.ports import free_port
 
 
 async def test_ten_thousand_requests_ahead_are_answered_in_order(node: Node) -> None:

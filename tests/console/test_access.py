@@ -17,7 +17,7 @@ from tests.harness import Node
 
 WRITES = ["znode-save", "znode-create", "znode-delete", "member-add", "member-remove"]
 STANDINGS = {"": Standing.NOBODY, "ada": Standing.AUDITOR, "olga": Standing.OPERATOR}
-FILLED_IN = {"slug": SLUG, "name": ""}
+FILLED_IN = {"slug": SLUG, "name": "app"}
 """What stands in addresses; numbers are 1."""
 
 

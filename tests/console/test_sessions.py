@@ -87,12 +87,41 @@ def test_djangos_own_check_of_a_deployment_finds_nothing(tmp_path: Path) -> None
         ("ENSEMBLE_CONSOLE_TLS", "maybe", "ENSEMBLE_CONSOLE_TLS is 'maybe'; use 1 or 0"),
         ("ENSEMBLE_CONSOLE_IDLE_MINUTES", "0", "is '0'; use a number between 1 and 720"),
         ("ENSEMBLE_CONSOLE_IDLE_MINUTES", "soon", "is 'soon'; use a number"),
+        ("ENSEMBLE_REQUIRE_MFA", "all", "is 'all'; use nobody, operators, everybody"),
+        ("ENSEMBLE_OIDC_ISSUER", "http://id.example.org", "use an https address"),
+        ("ENSEMBLE_OIDC_ISSUER", "https://id.example.org", "ENSEMBLE_OIDC_CLIENT_ID is not set"),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str, words: str, tmp_path: Path) -> None:
     done = settings_with(tmp_path, **{name: value})
     assert done.returncode != 0
     assert words in done.stderr
+
+
+def test_single_sign_on_is_read_from_the_environment_and_its_mistakes_are_named(
+    tmp_path: Path,
+) -> None:
+    secret = tmp_path / "secret"
+    given = {
+        "ENSEMBLE_OIDC_ISSUER": "https://id.example.org/",
+        "ENSEMBLE_OIDC_CLIENT_ID": "ensemble",
+        "ENSEMBLE_OIDC_CLIENT_SECRET_FILE": str(secret),
+        "ENSEMBLE_OIDC_GROUPS": "sre=operator",
+        "ENSEMBLE_CONSOLE_TLS": "1",
+    }
+    for text, words in ((None, "No such file"), ("", "is empty")):
+        if text is not None:
+            secret.write_text(text)
+        assert words in settings_with(tmp_path, **given).stderr
+    secret.write_text("s")
+    for name, value, words in (
+        ("ENSEMBLE_OIDC_CREATE", "all", "use nobody, mapped, everybody"),
+        ("ENSEMBLE_OIDC_GROUPS", "sre=king", "ENSEMBLE_OIDC_GROUPS: 'king' means nothing"),
+        ("ENSEMBLE_OIDC_GROUPS_FILE", "none", "ENSEMBLE_OIDC_GROUPS_FILE: "),
+    ):
+        assert words in settings_with(tmp_path, **{**given, name: value}).stderr
+    done = settings_with(tmp_path, **given)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_key_is_made_once(tmp_path: Path) -> None:

@@ -315,6 +315,26 @@ def test_a_server_that_comes_back_begins_with_nothing() -> None:
     assert world.connect(3)
 
 
+def test_a_role_that_served_nobody_prolongs_no_memory_i18() -> None:
+    """A server loses its leader, leads in vain and comes back: what it had is the others' by then.
+
+    Seed 45 of walled runs.
+    """
+    world = three()
+    world.lose(3, 1)
+    for _ in range(3_000):
+        world.connect(1)
+        world.step()
+    assert world.servers[1].tenant().connections == 100
+    world.servers[3].exchange.end(world.now_ms)
+    world.step()
+    world.follow(3)
+    assert world.servers[3].allowed(CONNECTIONS) == 0
+    for _ in range(1_000):
+        assert not world.connect(3)
+        world.step()
+
+
 def test_without_a_leader_of_ours_a_configured_part_is_this_servers() -> None:
     """Apache's leader: nothing is said; `ensemble.tenancy.share` percent of each limit."""
     server = Server(3, [spec(LIMITS)])

@@ -1,18 +1,17 @@
 """The cast, plans, and a real node with a registry that the plane holds the key of."""
 
 import asyncio
-import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import connection
 
 from ensemble.admin import provision
 from ensemble.admin.keys import save_key
-from tenants import reach
+from ensemble.client import delete_tree
+from tenants import nodes, publication, reach
 from tenants.actions import ensembles, plans
 from tenants.actions.ensembles import NodeSpec
 from tenants.audit import PLANE, Actor
@@ -34,25 +33,6 @@ class Cast:
     dan: User
     bob: User
     carol: User
-
-
-@pytest.fixture(autouse=True)
-def forgetting(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The trail refuses to be emptied, which is what ends a test of real transactions."""
-    mark = request.node.get_closest_marker("django_db")
-    if mark is None or not mark.kwargs.get("transaction"):
-        yield
-        return
-    request.getfixturevalue("transactional_db")
-    yield
-    triggers = importlib.import_module("tenants.migrations.0002_audit_append_only")
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":  # PostgreSQL truncates, which fires none
-            for statement in triggers.BACK["sqlite"]:
-                cursor.execute(statement)
-            cursor.execute("DELETE FROM tenants_auditevent")
-            for statement in triggers.SQLITE:
-                cursor.execute(statement)
 
 
 @pytest.fixture
@@ -105,11 +85,30 @@ async def init(node: Node) -> None:
         await provision.init(admin, KEY.id, KEY.public)
 
 
+async def clear(node: Node) -> None:
+    """As before the test before this one."""
+    async with operator(node.address) as admin:
+        for kept in await provision.read_all(admin):
+            if kept.draft is None:
+                await admin.delete(provision.path_of(kept.slug))
+            else:
+                await provision.delete(admin, kept.slug, with_data=True)
+        if await admin.exists("/tenants") is not None:
+            await delete_tree(admin, "/tenants")
+
+
 def put_keys(folder: Path) -> None:
     """What the plane needs to sign in at an ensemble."""
     folder.mkdir(parents=True)
     save_key(KEY, folder / "operator.key")
     (folder / "admin.read").write_text(TOKEN + "\n")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an action waits for is for people; here a busy machine is no fault."""
+    monkeypatch.setattr(publication, "NOW_WITHIN_S", 30.0)
+    monkeypatch.setattr(nodes, "ASK_WITHIN_S", 20.0)
 
 
 @pytest.fixture
@@ -126,6 +125,7 @@ def home(settings: object, tmp_path: Path) -> Iterator[Path]:
 def one(db: None, home: Path, registry_node: Node) -> Ensemble:
     """An ensemble of one real node, whose admin port the plane knows."""
     admin_url = f"http://127.0.0.1:{registry_node.admin_port}"  # type: ignore[attr-defined]
+    asyncio.run(clear(registry_node))
     return ensembles.register(
         PLANE,
         name="one",

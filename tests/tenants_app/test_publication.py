@@ -8,8 +8,9 @@ from typing import TypeVar
 import pytest
 
 from ensemble.admin import provision
+from ensemble.admin.draft import Draft
 from ensemble.client import AuthFailedError, Client, NoAuthError
-from tenants import publication
+from tenants import publication, registry
 from tenants.actions import credentials, tenants
 from tenants.models import Credential, Ensemble, Plan, Publication, Tenant
 from tests.harness import Node
@@ -68,6 +69,26 @@ def test_a_tenant_is_in_force_when_its_action_returns(
         return (await client.get("/x"))[0]
 
     assert tenant_does(registry_node, made.token, write) == b"1"
+
+
+def test_a_document_that_nodes_refuse_is_a_failure_with_their_words(
+    cast: Cast, small: Plan, one: Ensemble, registry_node: Node
+) -> None:
+    async def by_hand(client: Client) -> None:
+        await provision.create(client, Draft(slug="older"))
+        await provision.add_credential(client, "older", "app", "reader", subjects=("CN=app",))
+
+    admin_does(registry_node, by_hand)
+    tenant = make(cast, small, one, "younger")
+    credentials.create(
+        acts(cast.alice), tenant=tenant, name="app", role="reader", subjects=["CN=app"]
+    )
+    failed = row(tenant)
+    assert (failed.status, failed.written, failed.applied) == ("failed", 2, 1)
+    assert failed.error.startswith("node1 refuses the document: ")
+    assert "CN=app" in failed.error
+    credentials.revoke(acts(cast.alice), credential=Credential.objects.get(tenant=tenant))
+    assert row(tenant).status == "applied", row(tenant).error
 
 
 def test_the_same_revision_is_written_once(
@@ -134,3 +155,35 @@ def test_suspended_deleted_restored_and_purged(
         assert admin_does(registry_node, lambda client, p=path: client.exists(p)) is None, path
     again = make(cast, small, one, "leaving")
     assert row(again).status == "applied"
+
+
+def test_a_large_tree_is_removed_in_slices_and_the_wall_stands_meanwhile(
+    cast: Cast, small: Plan, one: Ensemble, registry_node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = make(cast, small, one, "large")
+    free = {"writes_per_second": None, "requests_per_second": None}
+    tenants.set_limits(acts(cast.olga), tenant=tenant, overrides=free, weight=None)
+    made = credentials.create(acts(cast.alice), tenant=tenant, name="app", role="writer")
+
+    async def fill(client: Client) -> None:
+        for name in ("wide", "wide/deep", "wide/deep/deeper"):
+            await client.create(f"/{name}", b"")
+            await asyncio.gather(*(client.create(f"/{name}/n{n}", b"") for n in range(300)))
+
+    tenant_does(registry_node, made.token, fill)
+    monkeypatch.setattr(registry, "REMOVAL_SLICE_S", 0.0)
+    tenants.delete(acts(cast.alice), tenant=tenant, confirm="large")
+    tenants.purge(acts(cast.olga), tenant=tenant)
+    assert (row(tenant).status, row(tenant).error) == ("pending", "its data are being removed")
+    assert standing(registry_node, "large").draft is not None
+
+    async def look_from_outside() -> None:
+        async with Client(registry_node.address) as stranger:
+            await stranger.children("/tenants/large")
+
+    with pytest.raises(NoAuthError):
+        asyncio.run(look_from_outside())
+    monkeypatch.setattr(registry, "REMOVAL_SLICE_S", 30.0)
+    assert publication.publish_due() == 1
+    assert row(tenant).status == "applied", row(tenant).error
+    assert admin_does(registry_node, lambda client: client.exists("/tenants/large")) is None

@@ -3,7 +3,8 @@
 const RETRY_MS_MAX = 15000;
 
 export class Live {
-  constructor(onEvent, onState) {
+  constructor(onEvent, onState, at) {
+    this.at = at;
     this.onEvent = onEvent;
     this.onState = onState;
     this.paths = new Set();
@@ -14,7 +15,7 @@ export class Live {
 
   connect() {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    this.socket = new WebSocket(`${scheme}://${location.host}/live`);
+    this.socket = new WebSocket(`${scheme}://${location.host}${this.at}`);
     this.socket.addEventListener("open", () => {
       this.retryMs = 500;
       this.onState("live");

@@ -170,7 +170,7 @@ const live = new Live(onEvent, (state) => {
   const pill = byId("live");
   pill.textContent = state;
   pill.className = `pill ${state === "live" ? "good" : "bad"}`;
-});
+}, urls.live);
 
 async function onEvent({ event, path: at }) {
   if (event === "unwatched") {

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from observability.collect.main import Collector
+from tenants import presence
 
 
 class Command(BaseCommand):
@@ -18,6 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         logging.getLogger("observability").setLevel(logging.INFO)
+        presence.hold()  # a restore does not replace the database under our feet
         asyncio.run(collect())
 
 

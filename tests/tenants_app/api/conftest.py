@@ -1,7 +1,9 @@
 """Programs that call the API: the usual people, and a token of each."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,11 +11,15 @@ from django.contrib.auth.models import Group, User
 from django.test import Client as Browser
 from django.utils import timezone
 
+from ensemble.admin.keys import save_key
+from tenants import reach
 from tenants.access import AUDITORS
 from tenants.actions import tokens
 from tenants.api.rates import rates
 from tenants.audit import Actor
-from tenants.models import ApiToken, Ensemble, MemberRole, Membership, Plan, Tenant
+from tenants.models import ApiToken, Ensemble, MemberRole, Membership, Plan, Publication, Tenant
+from tests.harness import Node
+from tests.tenants import KEY, make_tenants, trusting
 
 COMMAND = Actor(None, "command")
 PEOPLE = ["olga", "ada", "alice", "dan", "bob", "carol"]
@@ -26,7 +32,7 @@ class Caller:
         self.text = text
         self.browser = Browser(enforce_csrf_checks=True)
 
-    def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+    def __call__(self, method: str, path: str, body: Any = None, /, **headers: str) -> Any:
         """An answer of Django's test client; `json()` has the body."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.text:
@@ -36,7 +42,7 @@ class Caller:
             options.update(data=body, content_type="application/json")
         return getattr(self.browser, method.lower())(f"/api/v1/{path}", **options)
 
-    def get(self, path: str, **query: object) -> Any:
+    def get(self, path: str, /, **query: object) -> Any:
         """The body of a GET that succeeds."""
         answer = self.browser.get(
             f"/api/v1/{path}", query, headers={"authorization": f"Bearer {self.text}"}
@@ -82,6 +88,7 @@ def tenant(people: dict[str, User], ensemble: Ensemble, plan: Plan) -> Tenant:
     made = Tenant.objects.create(
         slug="orders", ensemble=ensemble, plan=plan, root="/tenants/orders"
     )
+    Publication.objects.create(tenant=made)
     for name, role in (
         ("alice", MemberRole.OWNER),
         ("dan", MemberRole.DEVELOPER),
@@ -89,6 +96,29 @@ def tenant(people: dict[str, User], ensemble: Ensemble, plan: Plan) -> Tenant:
     ):
         Membership.objects.create(tenant=made, user=people[name], role=role)
     return made
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A server that trusts the key of tests, and has a tenant `orders`."""
+    folder = Path(tmp_path_factory.mktemp("serving"))
+    properties = {"extendedTypesEnabled": "true"}
+    node = Node(folder / "node", trusting(folder), properties, []).start()
+    asyncio.run(make_tenants(node.address, "orders"))
+    save_key(KEY, folder / "operator.key")
+    yield node
+    node.kill9()
+
+
+@pytest.fixture
+def served(serving: Node, tenant: Tenant, settings: object) -> Iterator[Node]:
+    """The ensemble `main` is that server."""
+    Ensemble.objects.filter(pk=tenant.ensemble_id).update(hosts=serving.address)
+    key = str(serving.folder.parent / "operator.key")
+    settings.MAIN_KEYS = {"operator_key": key}  # type: ignore[attr-defined]
+    reach.stop()
+    yield serving
+    reach.stop()
 
 
 Login = Callable[..., Caller]

@@ -1,0 +1,101 @@
+"""How values are shown: numbers in groups, bytes in words, texts that hide nothing."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from django import template
+from django.utils import timezone
+
+from tenants.limits import LIMIT_WORDS
+
+register = template.Library()
+
+# What would turn, hide or end the text around it: controls, directions, separators, surrogates.
+TRICKS: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff]"
+)
+STEPS: Final = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+DAY_S: Final = 86_400
+SHORT: Final = {
+    "znodes": "znodes",
+    "bytes": "in all",
+    "znode_bytes": "a znode",
+    "requests_per_second": "requests/s",
+    "writes_per_second": "writes/s",
+    "bytes_per_second": "a second",
+}
+IN_BYTES: Final = frozenset({"bytes", "znode_bytes", "bytes_per_second"})
+
+
+@register.filter
+def plain(text: object) -> str:
+    """A text of somebody else's, with everything that cannot be seen made visible."""
+    return TRICKS.sub(lambda found: f"‹U+{ord(found.group()):04X}›", str(text))
+
+
+@register.filter
+def amount(number: object) -> str:
+    """12,345; a dash where there is none."""
+    return f"{number:,}" if isinstance(number, int) else "–"
+
+
+@register.filter
+def in_bytes(number: object) -> str:
+    """12.3 MiB."""
+    if not isinstance(number, int):
+        return "–"
+    for step, unit in STEPS:
+        if number >= step:
+            return (
+                f"{number / step:.3g} {unit}"
+                if number < 999 * step
+                else f"{number // step:,} {unit}"
+            )
+    return f"{number} bytes"
+
+
+@register.filter
+def of_limit(number: object, name: str) -> str:
+    """A number as the limit of this name counts."""
+    return in_bytes(number) if name in IN_BYTES else amount(number)
+
+
+@register.filter
+def in_words(limits: Mapping[str, int]) -> list[tuple[str, int, str]]:
+    """Name, number and words of each limit, in their order; `znodes` rather than its definition."""
+    return [
+        (name, limits[name], SHORT.get(name, words))
+        for name, words in LIMIT_WORDS.items()
+        if name in limits
+    ]
+
+
+@register.filter
+def moment(at: datetime | None) -> str:
+    """2026-11-21 15:04 UTC."""
+    return (
+        ""
+        if at is None
+        else at.astimezone(timezone.get_default_timezone()).strftime("%Y-%m-%d %H:%M UTC")
+    )
+
+
+@register.filter
+def away(at: datetime | None) -> str:
+    """in 3 days, 2 hours ago."""
+    if at is None:
+        return ""
+    seconds = (at - timezone.now()).total_seconds()
+    words = span(abs(seconds))
+    return f"in {words}" if seconds >= 0 else f"{words} ago"
+
+
+def span(seconds: float) -> str:
+    for step, unit in ((DAY_S, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
+        if seconds >= step:
+            count = int(seconds // step)
+            return f"{count:,} {unit}{'' if count == 1 else 's'}"
+    return "a moment"

@@ -1,0 +1,1 @@
+"""Pages of the plane as a whole: requests, plans, ensembles, tokens, the trail."""

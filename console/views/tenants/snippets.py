@@ -1,0 +1,126 @@
+"""A credential, shown once: programs that use it, and a try from here whether it works."""
+
+import asyncio
+from typing import Any, Final
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from console.forms.tenants import TryForm
+from console.views.tenants.common import tenant_page
+from ensemble.admin.provision import NewSecret
+from ensemble.client import AuthFailedError, Client, ClientError
+from tenants.access import tenant_for
+from tenants.models import Tenant
+
+CONNECT_WITHIN_S: Final = 5.0
+
+KAZOO: Final = """\
+from kazoo.client import KazooClient
+
+zk = KazooClient("{hosts}", auth_data=[("tenant", "{token}")])
+zk.start()
+zk.ensure_path("/hello")
+print(zk.get_children("/"))
+zk.stop()
+"""
+CURATOR: Final = """\
+CuratorFramework client = CuratorFrameworkFactory.builder()
+    .connectString("{hosts}")
+    .retryPolicy(new ExponentialBackoffRetry(1000, 3))
+    .authorization("tenant", "{token}".getBytes(StandardCharsets.UTF_8))
+    .build();
+client.start();
+client.create().orSetData().forPath("/hello", "world".getBytes(StandardCharsets.UTF_8));
+"""
+JAVA: Final = """\
+ZooKeeper zk = new ZooKeeper("{hosts}", 30_000, event -> {{ }});
+zk.addAuthInfo("tenant", "{token}".getBytes(StandardCharsets.UTF_8));
+System.out.println(zk.getChildren("/", false));
+"""
+CLI: Final = """\
+zkCli.sh -server {hosts}
+addauth tenant {token}
+ls /
+"""
+GO: Final = """\
+conn, _, err := zk.Connect(strings.Split("{hosts}", ","), 30*time.Second)
+if err != nil {{
+\tlog.Fatal(err)
+}}
+if err := conn.AddAuth("tenant", []byte("{token}")); err != nil {{
+\tlog.Fatal(err)
+}}
+names, _, err := conn.Children("/")
+"""
+C: Final = """\
+const char *token = "{token}";
+zhandle_t *zk = zookeeper_init("{hosts}", watcher, 30000, NULL, NULL, 0);
+zoo_add_auth(zk, "tenant", token, strlen(token), on_auth, NULL);
+struct String_vector names;
+zoo_get_children(zk, "/", 0, &names);
+"""
+SNIPPETS: Final = (
+    ("Python (kazoo)", KAZOO),
+    ("Java (Curator)", CURATOR),
+    ("Java (ZooKeeper)", JAVA),
+    ("zkCli.sh", CLI),
+    ("Go (go-zookeeper)", GO),
+    ("C", C),
+)
+
+
+def shown_once(tenant: Tenant, secret: NewSecret) -> dict[str, Any]:
+    """What the page of a new secret shows."""
+    return shown(tenant, secret.name, secret.token)
+
+
+def shown(tenant: Tenant, name: str, token: str) -> dict[str, Any]:
+    hosts = tenant.ensemble.hosts
+    return {
+        "credential": name,
+        "token": token,
+        "sasl_user": f"{name}@{tenant.slug}",
+        "secret": token.partition(":")[2],
+        "hosts": hosts,
+        "snippets": [(title, text.format(hosts=hosts, token=token)) for title, text in SNIPPETS],
+    }
+
+
+@require_POST
+@never_cache
+def try_it(request: HttpRequest, slug: str) -> HttpResponse:
+    """Connect with the credential that the page still shows. It is kept nowhere."""
+    tenant = tenant_for(request.user, slug, "credential.read")
+    form = TryForm(request.POST)
+    if not form.is_valid() or not form.cleaned_data["token"].startswith(f"{slug}:"):
+        outcome: dict[str, Any] = {"problem": "This is no credential of this tenant."}
+        return render(request, "console/parts/tried.html", outcome, status=422)
+    token = form.cleaned_data["token"]
+    outcome = asyncio.run(connect(tenant.ensemble.hosts, token))
+    if "HX-Request" in request.headers:
+        return render(request, "console/parts/tried.html", outcome)
+    context = {**shown(tenant, form.cleaned_data["name"], token), **outcome, "tried": True}
+    return tenant_page(request, tenant, "secret", context)
+
+
+async def connect(hosts: str, token: str) -> dict[str, Any]:
+    """What a client meets that signs in so."""
+    client = Client(hosts, auth=[("tenant", token.encode())])
+    try:
+        await client.connect(CONNECT_WITHIN_S)
+        async with asyncio.timeout(CONNECT_WITHIN_S):
+            names = await client.children("/")
+    except AuthFailedError:
+        problem = (
+            "The ensemble does not take this credential. Where the change is still on its way, "
+            "wait a moment and try again; else rotate it."
+        )
+        return {"problem": problem}
+    except (ClientError, TimeoutError) as error:
+        return {"problem": f"No connection to {hosts}: {error or 'no answer in time'}."}
+    finally:
+        await client.close()
+    return {"sees": sorted(names)[:10], "count": len(names), "host": hosts}

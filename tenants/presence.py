@@ -1,0 +1,91 @@
+"""Who works with the database at present: what must not be pulled away from under them.
+
+Each process of the plane holds a shared lock on a file beside the database while it lives; what
+replaces the database takes it alone. The collector's lease says the same across machines.
+"""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+from django.db import connections
+
+LOCK: Final = "plane.lock"
+LEASE_TABLE: Final = "observability_lease"
+
+_held: list[int] = []  # open for as long as the process lives; the system lets go of the lock
+
+
+class RunningError(Exception):
+    """The plane runs. The text says what of it, and what to do."""
+
+
+def hold() -> None:
+    """Say that this process works with the database, until its end.
+
+    Raises:
+        RunningError: the database is being replaced.
+    """
+    descriptor = open_lock()
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise RunningError("a restore is at work: start again when it has ended") from None
+    _held.append(descriptor)
+
+
+def take_alone() -> int:
+    """The lock for us alone; close it to let go.
+
+    Raises:
+        RunningError: somebody works with the database.
+    """
+    descriptor = open_lock()
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise RunningError(
+            f"a process of the plane works with {settings.VAR}: stop web and collector first"
+        ) from None
+    try:
+        check_others()
+    except RunningError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def open_lock() -> int:
+    return os.open(Path(settings.VAR) / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def check_others() -> None:
+    """Those on other machines: a collector by its lease, and on PostgreSQL whoever is connected.
+
+    Raises:
+        RunningError: somebody is there.
+    """
+    connection = connections[settings.OBSERVED_DATABASE]
+    if LEASE_TABLE in connection.introspection.table_names():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT holder FROM {LEASE_TABLE} WHERE until > %s",  # noqa: S608 a constant
+                [time.time_ns() // 1_000_000],
+            )
+            found = cursor.fetchone()
+        if found:
+            raise RunningError(f"the collector {found[0]} is at work: stop it first")
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+            others = cursor.fetchone()[0]
+        if others:
+            raise RunningError(f"{others} others are connected to the database: stop them first")
