@@ -17,14 +17,13 @@ from django.db import DatabaseError
 from observability.collect import lease, plane, targets
 from observability.collect.admin import new_session
 from observability.collect.changes import follow_changes
+from observability.collect.chores import Chores
 from observability.collect.db import Db
 from observability.collect.jobs import count, follow_journal
 from observability.collect.targets import Known, Wanted
 from observability.collect.work import IDLE_S, RETRY_S, Work
 from observability.models import Source
 from observability.store import LeaseLostError, MovedError, source_of
-from tenants.actions import life
-from tenants.publication import publish_due
 
 log = logging.getLogger("observability.collect")
 
@@ -144,13 +143,9 @@ class Collector:
                 self.tasks[key] = asyncio.create_task(job())
 
     async def do_chores(self) -> None:
-        """What the plane has to do because its time has come; safe to be done by two."""
+        chores = Chores(self.term)
         while True:
-            for work in (life.expire_due, publish_due):
-                try:
-                    await self.chores.run(work)
-                except Exception:  # whatever it was: collecting goes on, and so do the others
-                    log.exception("%s failed and is tried again", work.__name__)
+            await self.chores.run(chores.do)
             await asyncio.sleep(CHORES_EVERY_S)
 
     async def follow_plane(self) -> None:
