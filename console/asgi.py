@@ -17,9 +17,11 @@ from django.conf import settings
 from django.urls import path
 from servestatic import ServeStaticASGI
 
+from console.ending import limit_the_end
 from console.wsgi import application as pages
 from tenants import presence
 
+limit_the_end()
 presence.hold()  # a restore does not replace the database under our feet
 
 PAGE_THREADS = 4

@@ -550,7 +550,11 @@ class Node:
 
     def wake(self, after_s: float) -> None:
         """Have a turn then, whether something comes or not."""
-        self._wake = self.loop.call_later(after_s, self.turn)
+        self._wake = self.loop.call_later(after_s, self.on_wake)
+
+    def on_wake(self) -> None:
+        self.port.woken()
+        self.turn()
 
     def renew_certificates(self, stores: StoreWatch) -> None:
         """Take new certificates for new connections; bad ones are told, and the old ones stay."""

@@ -196,6 +196,7 @@ def memory_without_end() -> Patches:
 
     def end(self: Any, now_ms: int) -> None:
         answered = self.answered
+        self.turned_ms = now_ms  # else it would pass for having stood still meanwhile
         right(self, now_ms)
         self.answered = answered
 

@@ -79,7 +79,7 @@ class EnsembleRun(Run):
             machine = self.machines[1 + plan.seed % len(self.machines)]
             machine.restart_us = 30_000
             machine.disk.cut_at = len(machine.disk.effects) + plan.point
-        self.shared = SharedLimits(self.machines, plan.tick_ms, self.directory_of)
+        self.shared = SharedLimits(self.machines, plan.tick_ms, plan.sync_limit, self.directory_of)
         self.faults.leader = self.leader
         self.faults.is_syncing = self.is_syncing
         self.faults.leader_of = self.leader_of

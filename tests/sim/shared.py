@@ -1,9 +1,11 @@
 """Limits that all servers share hold in every turn (docs/tenancy.md, "Limits over several nodes").
 
 Looked at from outside: what each server goes by for a tenant, summed up. Connections and watches
-have to stay within the limit whatever happens to servers and links; two exceptions are stated. A
+have to stay within the limit whatever happens to servers and links; exceptions are stated. Watches
+that clients register again after a reconnect pass. A
 server that does not know yet what others go by has a tenth of its even part, on top of what they
-have. And one that stands still for longer than the others wait keeps its clients until it wakes.
+have. And one that stands still for longer than the others wait keeps its clients until it wakes,
+or, if it led, until it notices that nobody follows it any more.
 """
 
 from collections.abc import Callable, Iterable
@@ -39,11 +41,16 @@ class SharedLimits:
         self,
         machines: dict[int, Machine],
         tick_ms: int,
+        sync_limit: int,
         directory_of: Callable[[int], Directory | None],
     ) -> None:
         self.machines = machines
         self.wait_us = WAIT_TICKS * tick_ms * 1_000
+        self.notices_us = (sync_limit + 2) * tick_ms * 1_000
         self.directory_of = directory_of
+        self.went_by: dict[tuple[str, int], int] = {}  # watches, at the turn before
+        # By tenant and server: watches beyond that, until all is within the limit again
+        self.again: dict[str, dict[int, int]] = {}
 
     def check(self, slug: str) -> None:
         """At the end of some server's turn.
@@ -67,13 +74,28 @@ class SharedLimits:
                 self.judge(slug, kind, limit, found)
 
     def stood_still(self, machine: Machine) -> bool:
-        return machine.stood_still_us(self.wait_us) >= self.wait_us
+        return machine.stood_still_us(self.notices_us) >= self.wait_us
 
-    def judge(self, slug: str, kind: int, limit: int, found: Iterable[Held]) -> None:
-        # A watch that its client registers again always passes; connections are never taken so.
-        sums = [max(one.allowed, one.used if kind == CONNECTIONS else 0) for one in found]
+    def registered_again(self, slug: str, found: Iterable[Held], is_within: bool) -> int:
+        """Watches that clients have brought along after a reconnect: those always pass, and are
+        allowed then, before others have heard that they may register less."""
+        again = self.again.setdefault(slug, {})
+        if is_within:
+            again.clear()
+        for one in found:
+            before = self.went_by.get((slug, one.sid), one.allowed)
+            self.went_by[slug, one.sid] = one.allowed
+            if one.used > before:
+                again[one.sid] = max(again.get(one.sid, 0), one.used - before)
+        return sum(again.values())
+
+    def judge(self, slug: str, kind: int, limit: int, found: list[Held]) -> None:
         spare = sum(one.allowed for one in found if one.unsure)
-        total = sum(sums)
+        if kind == CONNECTIONS:
+            total = sum(max(one.allowed, one.used) for one in found)
+        else:
+            total = sum(one.allowed for one in found)
+            spare += self.registered_again(slug, found, total <= limit)
         if total - spare > limit:
             servers = "; ".join(map(str, found))
             raise Violation(f"I18: {slug} may have {limit} {NAMES[kind]}, and has {servers}")

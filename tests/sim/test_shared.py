@@ -15,6 +15,7 @@ from tests.sim.walled import Room, register, rooms_of
 from tests.sim.world import World
 
 TICK_MS = 100
+SYNC_LIMIT = 5
 LIMIT = 6
 
 
@@ -37,7 +38,7 @@ class Servers:
             for tenant in directory.by_slug.values():
                 tenant.settle()
             self.directories[sid] = directory
-        self.shared = SharedLimits(self.machines, TICK_MS, self.directories.__getitem__)
+        self.shared = SharedLimits(self.machines, TICK_MS, SYNC_LIMIT, self.directories.__getitem__)
 
     def directory(self, sid: int) -> Directory:
         found = self.directories[sid]
@@ -80,6 +81,24 @@ def test_connections_that_are_there_count_whatever_is_allowed_i18() -> None:
         servers.shared.check("t0")
 
 
+def test_watches_that_are_registered_again_are_excused_until_all_is_well_i18() -> None:
+    servers = Servers()
+    servers.shared.check("t0")
+    tenant = servers.directory(1).by_slug["t0"]
+    tenant.watching.count = 4
+    servers.grant(1, 2, 4)  # in one turn, as where the leader is the one
+    servers.shared.check("t0")
+    servers.grant(2, 2, 3)
+    with pytest.raises(Violation, match="watches, and has 1: 4 of 4"):
+        servers.shared.check("t0")
+    servers.grant(2, 2, 1)
+    servers.grant(3, 2, 1)
+    servers.shared.check("t0")
+    servers.grant(3, 2, 2)
+    with pytest.raises(Violation, match="I18"):
+        servers.shared.check("t0")
+
+
 def test_who_does_not_know_what_others_go_by_has_a_tenth_more_i18() -> None:
     servers = Servers()
     servers.grant(1, 6, 6)
@@ -107,7 +126,7 @@ def test_who_does_not_serve_or_stands_still_for_long_does_not_count_i18() -> Non
     servers.shared.check("t0")
     servers.machines[1].resume()
     servers.shared.check("t0")
-    servers.world.run(3 * servers.shared.wait_us)
+    servers.world.run(servers.world.now_us + servers.shared.notices_us)
     with pytest.raises(Violation, match="I18"):
         servers.shared.check("t0")
 
