@@ -1,6 +1,5 @@
 """Planes for the tests: an empty, migrated database is made once and copied."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import ROOT
-from tests.observability.planes import Plane
+from tests.observability.planes import Plane, environment
 
 
 @pytest.fixture(scope="session")
@@ -21,14 +20,12 @@ def empty_plane(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "call_command('migrate', database='default', verbosity=0);"
         "call_command('migrate', database='observed', verbosity=0)"
     )
-    environment = {
-        **os.environ,
-        "ENSEMBLE_VAR": str(folder),
-        "DJANGO_SETTINGS_MODULE": "console.settings",
-        "PYTHONPATH": str(ROOT),
-    }
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, timeout=100
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment(folder),
+        capture_output=True,
+        timeout=100,
     )
     assert done.returncode == 0, done.stderr.decode()
     return folder

@@ -16,6 +16,17 @@ WAIT_S = 40.0
 Rows = list[tuple[object, ...]]
 
 
+def environment(folder: Path) -> dict[str, str]:
+    """SQLite in this folder, whatever the other tests run on: it is read by plain SQL."""
+    kept = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    return {
+        **kept,
+        "ENSEMBLE_VAR": str(folder),
+        "DJANGO_SETTINGS_MODULE": "console.settings",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
 class Plane:
     """The database of a plane and its collectors. Read and prepared by plain SQL."""
 
@@ -25,12 +36,7 @@ class Plane:
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "ENSEMBLE_VAR": str(self.folder),
-            "DJANGO_SETTINGS_MODULE": "console.settings",
-            "PYTHONPATH": str(ROOT),
-        }
+        return environment(self.folder)
 
     def add(self, nodes: list[Node], name: str = "e1", kind: str = "ours") -> None:
         """An ensemble of these nodes, with the tokens of their admin ports."""
