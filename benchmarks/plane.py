@@ -150,7 +150,7 @@ def cpu_share(pids: list[int], seconds: float) -> float:
 def measure(var: Path, collector: int, nodes: list[int], alone: float, seconds: float) -> None:
     lags: list[float] = []
     fresh: list[float] = []
-    tables = ("sample_1", "sample_10", "trail", "revision", "value")
+    tables = ("sample_1", "sample_10", "sample_60", "trail", "revision", "value")
     before = {table: size_of(var, table) for table in tables}
     cpu, node_cpu = cpu_s_of([collector]), cpu_s_of(nodes)
     began_s = time.monotonic()
