@@ -49,6 +49,12 @@ def amount(number: object) -> str:
 
 
 @register.filter
+def hexadecimal(number: int) -> str:
+    """A zxid as ZooKeeper's tools print it."""
+    return f"{number:#x}"
+
+
+@register.filter
 def in_bytes(number: object) -> str:
     """12.3 MiB."""
     if not isinstance(number, int):

@@ -17,7 +17,7 @@ from tests.console.cast import SLUG
 from tests.console.plane.conftest import Go, text_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "observed"])
-OF_TENANT = ["", "credentials", "members", "settings", "audit"]
+OF_TENANT = ["", "credentials", "members", "settings", "audit", "history", "history?path=/a"]
 EVERYBODY = ["/tenants/", "/new", "/new/slug?slug=a", "/requests", "/plans", "/tokens"]
 AUDITORS = ["/ensembles", "/ensembles/main/", "/audit"]
 OPERATORS = ["/plans/new", "/plans/of/cast", "/ensembles/new", f"/tenants/{SLUG}/steer"]
