@@ -104,7 +104,7 @@ def test_it_starts_and_stops_everything_and_shows_the_first_password_once(up: Up
         assert admin_status(up.port("admin", sid), "monitor", "") == 401
         assert admin_status(up.port("admin", sid), "stat_reset", token) == 403
     pids = up.children()
-    assert len(pids) == 4
+    assert len(pids) == 5, "three nodes, the console, the collector"
     assert up.stop() == 0
     assert up.said.endswith("Stopped.\n")
     wait_gone(pids)
