@@ -136,7 +136,9 @@ def page(request: HttpRequest, tenant: Tenant, status: int = 200, **parts: Any) 
         tenant=tenant, used_at=None, revoked_at=None, expires_at__gt=timezone.now()
     ).select_related("made_by")
     context = {
-        "members": [(m, RoleForm(initial={"role": m.role}, auto_id=f"role-{m.pk}-%s")) for m in kept],
+        "members": [
+            (m, RoleForm(initial={"role": m.role}, auto_id=f"role-{m.pk}-%s")) for m in kept
+        ],
         "invitations": invitations,
         "add": MemberForm(auto_id="add-%s"),
         "invite": InviteForm(auto_id="invite-%s"),
