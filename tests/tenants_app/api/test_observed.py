@@ -10,10 +10,16 @@ from datetime import UTC, datetime
 import pytest
 from django.contrib.auth.models import User
 
+from observability.changes import ChangeReader, Policy, Stretch
+from observability.models import Lease
+from observability.revisions import stored_by_tenant, write
+from observability.roots import Roots
 from observability.samples import table
 from observability.samples.totals import Totals
+from observability.store import LEASE, source_of
 from tenants.models import Tenant
 from tests.observability.people import NOON_MS, add, entry
+from tests.observability.test_history import line
 from tests.tenants_app.api.conftest import Login
 
 pytestmark = pytest.mark.django_db(databases=["default", "observed"])
@@ -93,9 +99,56 @@ def test_usage_and_figures_are_those_of_the_collector(
     assert usage["shares"]["znodes"] == pytest.approx(1 / 3)
     points = bob.get("tenants/orders/metrics", since=now - 60, until=now)["points"]
     assert [point["usage"]["znodes"] for point in points] == [3]
-    wrong = bob("GET", f"tenants/orders/metrics?since={now}&until={now - 5}")
-    assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid")
     assert ada.get("ensembles/main/top", by="requests")["results"] == []
     tenant.ensemble.nodes.create(name="node1", client="127.0.0.1:1")
     assert ada.get("ensembles/main/nodes/node1/metrics")["points"] == []
     assert ada("GET", "ensembles/main/nodes/node9/metrics").status_code == 404
+
+
+def test_a_znodes_past_is_told_in_the_tenants_words(login: Login, tenant: Tenant) -> None:
+    Lease.objects.create(name=LEASE, holder="test", term=1)
+    reader = ChangeReader(stored_by_tenant("main"))
+    reader.roots = Roots({"/tenants/orders": "orders"})
+    reader.policies = {"orders": Policy(root="/tenants/orders")}
+    stretch = Stretch()
+    for raw in (
+        line(1, "create", "/tenants/orders/a", b"one", version=0),
+        line(2, "setData", "/tenants/orders/a", b"\xff\x00", version=1),
+        line(3, "delete", "/tenants/orders/a"),
+        line(4, "create", "/elsewhere", b"x", version=0),
+    ):
+        reader.read(raw, stretch)
+    write(1, source_of("changes", "main", ""), stretch, reader.stored)
+    bob, ada = login("bob"), login("ada")
+    found = bob.get("tenants/orders/history", path="/a", values="true")["results"]
+    assert [(c["operation"], c["encoding"], c["value"], c["zxid"]) for c in found] == [
+        ("delete", None, None, "0x3"),
+        ("setData", "base64", "/wA=", "0x2"),
+        ("create", "text", "one", "0x1"),
+    ]
+    page = bob.get("tenants/orders/history", path="/a", limit=2)
+    assert [c["value"] for c in page["results"]] == [None, None]
+    rest = bob.get("tenants/orders/history", path="/a", limit=2, cursor=page["cursor"])
+    assert ([c["zxid"] for c in rest["results"]], rest["cursor"]) == (["0x1"], None)
+    assert bob.get("tenants/orders/history/at", path="/a", zxid="0x1")["value"] == "one"
+    assert bob.get("tenants/orders/history/at", path="/a", at_ms=NOON_MS + 9_000)["is_delete"]
+    assert bob("GET", "tenants/orders/history/at?path=/a&at_ms=5").status_code == 404
+    for query in ("path=/a", "path=/a&zxid=0x1&at_ms=5", "path=a&zxid=0x1", "path=/a&zxid=1"):
+        assert bob("GET", f"tenants/orders/history/at?{query}").status_code == 400, query
+    times = {"since_ms": NOON_MS, "until_ms": NOON_MS + 9_000}
+    (changed,) = bob.get("tenants/orders/history/changed", **times)["results"]
+    assert (changed["path"], changed["times"], changed["last_zxid"]) == ("/a", 3, "0x3")
+    assert bob.get("tenants/orders/history", path="/elsewhere")["results"] == []
+    assert bob("GET", "ensembles/main/history?path=/elsewhere").status_code == 403
+    whole = ada.get("ensembles/main/history", path="/elsewhere", values="true")["results"]
+    assert [c["value"] for c in whole] == ["x"]
+    assert bob("GET", "tenants/orders/history?path=/a&cursor=x").status_code == 400
+
+
+def test_whether_something_is_collected_and_sound_is_told(login: Login, tenant: Tenant) -> None:
+    ada = login("ada")
+    assert ada.get("ensembles/main/collected") == {"is_alive": False, "follows": []}
+    source_of("journal", "main", "node1")
+    (follow,) = ada.get("ensembles/main/collected")["follows"]
+    assert (follow["kind"], follow["node"]) == ("journal", "node1")
+    assert ada.get("audit/verdicts") == {"results": []}
