@@ -96,6 +96,16 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
             "transaction_mode": "IMMEDIATE",
             "init_command": SQLITE_INIT,
         }
+# How long that is kept, and how much of it (docs/observability.md).
+OBSERVED_KEEP_S = {
+    1: env.number("ENSEMBLE_KEEP_SECONDS_HOURS", default=1, low=1, high=48) * 3_600,
+    10: env.number("ENSEMBLE_KEEP_TENS_DAYS", default=1, low=1, high=60) * 86_400,
+    60: env.number("ENSEMBLE_KEEP_MINUTES_DAYS", default=30, low=1, high=1_000) * 86_400,
+}
+OBSERVED_TRAIL_DAYS = env.number("ENSEMBLE_TRAIL_DAYS", default=365, low=1, high=3_650)
+OBSERVED_TRAIL_ROWS = env.number(
+    "ENSEMBLE_TRAIL_ROWS", default=10_000_000, low=10_000, high=1_000_000_000
+)
 DATABASE_ROUTERS = ["observability.router.Router"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

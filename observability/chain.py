@@ -40,6 +40,7 @@ class Follower:
         self.run = str(state.get("run", ""))
         self.number = int(state.get("number", UNKNOWN))
         self.is_adrift = bool(state.get("is_adrift", True))  # what the next line follows is unknown
+        self.node_id = int(state.get("node_id", -1))  # as its own lines say
         self.found: dict[tuple[int, int], Found] = {}
 
     def state(self) -> dict[str, Any]:
@@ -51,6 +52,7 @@ class Follower:
             "run": self.run,
             "number": self.number,
             "is_adrift": self.is_adrift,
+            "node_id": self.node_id,
         }
 
     def skip(self) -> None:
@@ -80,6 +82,7 @@ class Follower:
                 self.skip()
                 return line
         else:
+            self.node_id = line.number("node") if line.number("node") >= 0 else self.node_id
             self.check_order(found, line, seq)
             self.check_content(found, line, seq)
         self.seq = seq if seq >= 0 else self.seq + 1

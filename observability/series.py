@@ -135,6 +135,8 @@ def of_tenant(tenant: Tenant, since: int, until: int, points: int = 300) -> Seri
     Raises:
         SeriesError: the times or the number of points are none.
     """
+    # A name that was given anew shows nothing of who had it before.
+    since = min(max(since, int(tenant.created_at.timestamp())), until)
     return series("tenant", tenant.ensemble.name, tenant.slug, since, until, points)
 
 

@@ -144,7 +144,14 @@ def bound(query: Query, tenant: Tenant | None) -> Query:
         path = outward(tenant.root, path)
     elif path:
         path = ""
-    return replace(query, tenant=tenant.slug, ensemble=tenant.ensemble.name, path=path)
+    # A name that was given anew shows nothing of who had it before.
+    since = max(query.since_ms or 0, born_ms(tenant))
+    ensemble = tenant.ensemble.name
+    return replace(query, tenant=tenant.slug, ensemble=ensemble, path=path, since_ms=since)
+
+
+def born_ms(tenant: Tenant) -> int:
+    return int(tenant.created_at.timestamp() * 1_000)
 
 
 def search(

@@ -104,7 +104,7 @@ def test_it_starts_and_stops_everything_and_shows_the_first_password_once(up: Up
         assert admin_status(up.port("admin", sid), "monitor", "") == 401
         assert admin_status(up.port("admin", sid), "stat_reset", token) == 403
     pids = up.children()
-    assert len(pids) == 4
+    assert len(pids) == 5, "three nodes, the console, the collector"
     assert up.stop() == 0
     assert up.said.endswith("Stopped.\n")
     wait_gone(pids)
@@ -331,6 +331,8 @@ def test_an_observer_comes_serves_and_goes(up: Up) -> None:
         create(nodes[-1].client_port, "/through-it")
         assert has(client, "/through-it")
     assert re.search(r"\n  4  observer  runs     observer ", command_list(folder))
+    last = (up.folder / "nodes").read_text().splitlines()[3]
+    assert last.startswith(f"node4=127.0.0.1:{nodes[-1].client_port}=")
     assert up.stop() == 0
 
     up.start("--no-console", ports=False).wait_ready()
@@ -338,6 +340,7 @@ def test_an_observer_comes_serves_and_goes(up: Up) -> None:
     done = command("member", "remove", "4", "--dir", folder)
     assert (done.returncode, done.stdout) == (0, "node4 is removed\n")
     assert not (up.folder / "node4").exists()
+    assert len((up.folder / "nodes").read_text().splitlines()) == 3
     assert not is_open(nodes[-1].client_port)
     assert "4  observer" not in command_list(folder)
     for arguments, words in (

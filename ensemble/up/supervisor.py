@@ -33,6 +33,8 @@ LOOK_EVERY_S: Final = 1.0
 CLIENTS_NEWS_EVERY_S: Final = 10.0  # a line for nothing but another number of clients
 WORDS_SHOWN: Final = 15  # lines of a log
 
+PLANE: Final = ("console", "collector")  # the processes that are no nodes
+
 # Of a node that will not run better the next time: configuration, folder, disk (docs/operations.md)
 HOPELESS: Final = {2: "its configuration", 3: "its folder", 10: "its log or data"}
 
@@ -86,6 +88,7 @@ class Supervisor:
             f"-Dzookeeper.DigestAuthenticationProvider.superDigest={digest}",
             f"-Dzookeeper.ensemble.operator.keys={self.folder / TRUSTED_FILE}",
             *(f"-Dzookeeper.{key}={path}" for key, path in self.tokens().items()),
+            *(["-Dzookeeper.ensemble.audit.journal=on"] if self.console_port else []),
             str(node.config_path),
         ]
         return Process(node.name, command, node.log_path, {})
@@ -101,16 +104,45 @@ class Supervisor:
         """It prints the first password itself, on our terminal: no file holds it."""
         command = [sys.executable, "-m", "console.run", "--var", str(self.folder)]
         command += ["--port", str(self.console_port), "--zookeeper", self.hosts()]
-        environment = {
+        return Process(
+            "console",
+            command,
+            self.folder / "console.log",
+            self.plane_environment(),
+            shares_output=True,
+        )
+
+    def plane_environment(self) -> dict[str, str]:
+        """What every process of the admin plane is told: where the ensemble is, and its keys."""
+        folder = self.folder.resolve()
+        return {
             "ENSEMBLE_UP": str(self.folder),
+            "ENSEMBLE_VAR": str(folder),
+            "ENSEMBLE_ZOOKEEPER": self.hosts(),
             "ENSEMBLE_ADMIN_TOKEN": str(self.token_file()),
             "ENSEMBLE_ADMIN_CONTROL_TOKEN": str(self.tokens()[files.CONTROL_TOKENS]),
-            "ENSEMBLE_OPERATOR_KEY": str(self.folder.resolve() / KEY_FILE),
-            "ENSEMBLE_NODES": ",".join(node_text(node) for node in self.nodes.values()),
+            "ENSEMBLE_OPERATOR_KEY": str(folder / KEY_FILE),
+            "ENSEMBLE_NODES_FILE": str(folder / files.NODES_FILE),
         }
-        return Process(
-            "console", command, self.folder / "console.log", environment, shares_output=True
-        )
+
+    def put_nodes(self) -> None:
+        """Tell the plane which nodes there are: they change while it runs."""
+        text = "".join(f"{node_text(node)}\n" for node in self.nodes.values())
+        files.put_file(self.folder / files.NODES_FILE, text.encode())
+
+    def collector_process(self) -> Process:
+        """Brings what the nodes measure and audit to the console; starts when its database is made.
+
+        It needs all that the console is told, and where its folder is.
+        """
+        command = [sys.executable, "-m", "django", "collect"]
+        environment = {
+            **self.console_process().environment,
+            "DJANGO_SETTINGS_MODULE": "console.settings",
+            "ENSEMBLE_VAR": str(self.folder.resolve()),
+            "ENSEMBLE_ZOOKEEPER": self.hosts(),
+        }
+        return Process("collector", command, self.folder / "collector.log", environment)
 
     def hosts(self) -> str:
         """Where clients may connect: the voters, which stay."""
@@ -122,6 +154,7 @@ class Supervisor:
         self.check_ports()
         if self.console_port:
             require_console()
+        self.put_nodes()
         for node in self.nodes.values():
             self.launch(self.node_process(node))
         if self.console_port:
@@ -149,7 +182,8 @@ class Supervisor:
                 for task in tasks:
                     if task.done():
                         task.result()  # a defect: not to be lost in a task that nobody awaits
-                if all(p.state == ENDED for p in self.processes.values() if p.name != "console"):
+                nodes = [p for p in self.processes.values() if p.name not in PLANE]
+                if all(p.state == ENDED for p in nodes):
                     raise StartError("No node is left: see the lines above.")
                 await self.pause(POLL_S)
             return 0
@@ -177,6 +211,8 @@ class Supervisor:
             console_open = not self.console_port or is_open(self.console_port)
             if serving_s and (all_serve or now_s > serving_s + OTHERS_WITHIN_S) and console_open:
                 self.is_ready = True
+                if self.console_port:
+                    self.launch(self.collector_process())
                 self.welcome(now_s - began_s)
                 return
             if now_s > began_s + START_TIMEOUT_S:
@@ -228,7 +264,7 @@ class Supervisor:
 
     def on_end(self, process: Process, status: int) -> None:
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        is_node = process.name != "console"
+        is_node = process.name not in PLANE
         if not self.is_ready and (not is_node or status in HOPELESS):
             raise StartError(f"The {process.name} {how}.\n{self.tail(process.name)}")
         if is_node and status in HOPELESS:
@@ -327,6 +363,7 @@ class Supervisor:
             except (StartError, OSError) as error:
                 raise RefusedError(f"no observer could be made: {error}") from None
             self.nodes[sid] = node
+            self.put_nodes()
             news(f"{node.name} is a new observer, clients on {HOST}:{node.client_port}")
             return self.report(node)
 
@@ -371,6 +408,7 @@ class Supervisor:
             del self.nodes[sid]
             self.statuses.pop(sid, None)
             self.leaving.discard(node.name)
+            self.put_nodes()
             files.discard(node)
             news(f"{node.name} is removed")
 
@@ -386,10 +424,9 @@ class Supervisor:
         self.stopping.set()
 
     async def shut_down(self) -> None:
-        """The console first, so that it closes its session; then all nodes. Nothing is left."""
-        consoles = [p for name, p in self.processes.items() if name == "console"]
-        await self.end(consoles)
-        await self.end(p for name, p in self.processes.items() if name != "console")
+        """The plane first, so that it closes its sessions; then all nodes. Nothing is left."""
+        await self.end(p for name, p in self.processes.items() if name in PLANE)
+        await self.end(p for name, p in self.processes.items() if name not in PLANE)
 
     async def end(self, processes: Iterable[Process]) -> None:
         """Ask them to stop, wait, and kill who has not."""

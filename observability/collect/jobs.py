@@ -7,51 +7,25 @@ row. A lost lease ends it.
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
 from typing import Final
 
-import aiohttp
 from django.db import DatabaseError
 
 from observability.chain import Follower
 from observability.collect.admin import AskError, Target
-from observability.collect.db import Db
 from observability.collect.figures import EnsembleFigures
 from observability.collect.journal import JournalReader
 from observability.collect.lease import wall_ms
 from observability.collect.looks import NodePoll
-from observability.collect.targets import Wanted
+from observability.collect.targets import NOTHING, Wanted
+from observability.collect.work import ANSWERED_EVERY, IDLE_S, RETRY_MAX_S, RETRY_S, Work
 from observability.models import Source
-from observability.roots import Roots
-from observability.store import MovedError, answered, note, source_of, state_of, take
+from observability.store import MovedError, answered, source_of, state_of, take
 
 log = logging.getLogger("observability.collect")
 
-IDLE_S: Final = 0.5  # where nothing is new
-RETRY_S: Final = 1.0  # after a failure, doubled up to
-RETRY_MAX_S: Final = 15.0
-ANSWERED_EVERY: Final = 20  # quiet rounds: then the row says that the node answers
 LOOK_EVERY_S: Final = 1.0
 LOOKS_WAIT_S: Final = 0.8  # for the nodes' answers; a later one is in the next second's row
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What every job works with."""
-
-    db: Db
-    session: aiohttp.ClientSession
-    term: int
-    roots: dict[str, Roots]  # by ensemble; changes as tenants come and go
-
-    async def tell(self, source: Source | None, problem: str) -> None:
-        """Why nothing comes from there."""
-        if source is None:
-            return
-        try:
-            await self.db.run(note, self.term, source, problem)
-        except DatabaseError as error:
-            log.warning("%s: %s", problem, error)
 
 
 async def follow_journal(work: Work, target: Target) -> None:
@@ -65,7 +39,7 @@ async def follow_journal(work: Work, target: Target) -> None:
             reader = JournalReader(target, source.cursor, Follower(state_of(source)))
             quiet = 0
             while True:
-                roots = work.roots.get(target.ensemble) or Roots({})
+                roots = work.known.get(target.ensemble, NOTHING).roots
                 page = await reader.next(work.session, roots, wall_ms())
                 retry_s = RETRY_S
                 if page.batch is not None:

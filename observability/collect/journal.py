@@ -9,14 +9,15 @@ from typing import Final
 
 import aiohttp
 
+from ensemble.tenancy.journal_line import Line
 from observability.chain import Follower
-from observability.collect.admin import AskError, Target, fetch, fetch_json, refusal
+from observability.collect.admin import AskError, Target, fetch, refusal
 from observability.roots import Roots
 from observability.rows import Entry, of_broken, of_gap, of_line
 from observability.store import Batch
 
 LINES_AT_ONCE: Final = 5_000
-HEAD_EVERY: Final = 20  # empty pages: then the head is asked whether the journal is the same
+HEAD_EVERY: Final = 20  # empty pages: then it is asked whether the journal is the same
 
 
 class Page:
@@ -59,7 +60,7 @@ class JournalReader:
             return Page(self.batch(lines[:-1], cursor, roots, now_ms), more)
         self.empty_pages += 1
         if self.empty_pages % HEAD_EVERY == 1 and self.cursor:
-            return await self.check_head(session, now_ms)
+            return await self.check_last(session, now_ms)
         return Page(None, False)
 
     def batch(self, lines: list[bytes], cursor: str, roots: Roots, now_ms: int) -> Batch:
@@ -102,20 +103,26 @@ class JournalReader:
         self.follower.skip()
         return Page(self.gap(reason, oldest, now_ms), True)
 
-    async def check_head(self, session: aiohttp.ClientSession, now_ms: int) -> Page:
-        """Nothing new for a while: is it because the node has another journal now?"""
-        head = await fetch_json(session, self.target, "/audit/head")
-        seq = head.get("seq")
-        if not isinstance(seq, int) or seq == 0 or seq >= self.follower.seq:
+    async def check_last(self, session: aiohttp.ClientSession, now_ms: int) -> Page:
+        """Nothing new for a while: is the line that came last still there, and the same?
+
+        (What `/audit/head` says does not tell: it is how far the disk is, behind what was read.)
+        """
+        follower = self.follower
+        segment, _, seq = self.cursor.partition(":")
+        params = {"after": f"{segment}:{int(seq) - 1}", "limit": "1"}
+        status, body = await fetch(session, self.target, "/audit", params)
+        if status != 200 or follower.is_adrift or int(seq) != follower.seq:
+            return Page(None, False)
+        raw, _, rest = body.partition(b"\n")
+        if rest and Line(raw + b"\n").hash == follower.head:
             return Page(None, False)
         reason = (
-            f"the node's journal ends with line {seq}, line {self.follower.seq} was collected: it "
-            "was cut off or begun anew"
+            f"the node's journal does not hold line {follower.seq} any more as it was collected: "
+            "it was cut off, written anew or begun anew"
         )
         self.follower.found = {}
-        self.follower.problem(
-            self.follower.found_here(), self.follower.seq, f"{reason} (a fork of the chain)"
-        )
+        self.follower.problem(self.follower.found_here(), self.follower.seq, reason)
         found = self.follower.found
         self.follower.begin_anew()
         batch = self.gap(reason, "", now_ms)

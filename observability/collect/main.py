@@ -16,15 +16,18 @@ from django.db import DatabaseError
 
 from observability.collect import lease, plane, targets
 from observability.collect.admin import new_session
+from observability.collect.changes import follow_changes
+from observability.collect.chores import Chores
 from observability.collect.db import Db
-from observability.collect.jobs import IDLE_S, RETRY_S, Work, count, follow_journal
-from observability.collect.targets import Wanted
+from observability.collect.jobs import count, follow_journal
+from observability.collect.targets import Known, Wanted
+from observability.collect.work import IDLE_S, RETRY_S, Work
 from observability.models import Source
-from observability.roots import Roots
 from observability.store import LeaseLostError, MovedError, source_of
 
 log = logging.getLogger("observability.collect")
 
+CHORES_EVERY_S: Final = 1.0
 LEASE_POLL_S: Final = 1.0
 FOREVER_S: Final = 1e9
 
@@ -35,9 +38,10 @@ class Collector:
     def __init__(self) -> None:
         self.db: Final = Db()
         self.holder: Final = lease.own_name()
+        self.chores: Final = Db()  # they ask ensembles: nothing else waits for that
         self.stopping: Final = asyncio.Event()
         self.term = 0
-        self.roots: Final[dict[str, Roots]] = {}
+        self.known: Final[dict[str, Known]] = {}
         self.tasks: Final[dict[object, asyncio.Task[None]]] = {}
 
     def stop(self) -> None:
@@ -54,6 +58,7 @@ class Collector:
                     await self.pause(LEASE_POLL_S)
         finally:
             self.db.close()
+            self.chores.close()
 
     async def take_lease(self) -> int:
         try:
@@ -70,6 +75,7 @@ class Collector:
                 asyncio.create_task(self.renew()),
                 asyncio.create_task(self.watch_targets(session)),
                 asyncio.create_task(self.follow_plane()),
+                asyncio.create_task(self.do_chores()),
                 asyncio.create_task(self.pause(FOREVER_S)),
             ]
             try:
@@ -108,12 +114,12 @@ class Collector:
         """Begin and end tasks as ensembles and nodes come and go, or change."""
         while True:
             try:
-                wanted, roots = await self.db.run(targets.load)
+                wanted, known = await self.db.run(targets.load)
             except DatabaseError as error:
                 log.warning("the ensembles cannot be read: %s", error)
             else:
-                self.roots.clear()
-                self.roots.update(roots)
+                self.known.clear()
+                self.known.update(known)
                 await self.match(session, wanted)
             for task in self.tasks.values():
                 if task.done():
@@ -121,10 +127,12 @@ class Collector:
             await asyncio.sleep(targets.LOAD_EVERY_S)
 
     async def match(self, session: aiohttp.ClientSession, wanted: dict[str, Wanted]) -> None:
-        work = Work(self.db, session, self.term, self.roots)
+        work = Work(self.db, session, self.term, self.known)
         jobs: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
         for ensemble in wanted.values():
             jobs["figures", ensemble] = partial(count, work, ensemble)
+            if ensemble.is_ours and any(node.url for node in ensemble.nodes):
+                jobs["changes", ensemble] = partial(follow_changes, work, ensemble)
             for node in ensemble.nodes:
                 if ensemble.is_ours and node.url:
                     jobs["journal", node] = partial(follow_journal, work, node)
@@ -133,6 +141,12 @@ class Collector:
         for key, job in jobs.items():
             if key not in self.tasks:
                 self.tasks[key] = asyncio.create_task(job())
+
+    async def do_chores(self) -> None:
+        chores = Chores(self.term)
+        while True:
+            await self.chores.run(chores.do)
+            await asyncio.sleep(CHORES_EVERY_S)
 
     async def follow_plane(self) -> None:
         while True:

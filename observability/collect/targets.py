@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from observability.changes import Policy
 from observability.collect.admin import Target
 from observability.roots import Roots
 from tenants.keys import keys_of
@@ -21,8 +22,19 @@ class Wanted:
     nodes: tuple[Target, ...]
 
 
-def load() -> tuple[dict[str, Wanted], dict[str, Roots]]:
-    """All ensembles by name, and whose root is where in each."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the plane knows of an ensemble's tenants: their roots, and what is kept of each."""
+
+    roots: Roots
+    policies: dict[str, Policy]
+
+
+NOTHING: Final = Known(Roots({}), {})
+
+
+def load() -> tuple[dict[str, Wanted], dict[str, Known]]:
+    """All ensembles by name, and the tenants of each."""
     wanted: dict[str, Wanted] = {}
     for ensemble in Ensemble.objects.prefetch_related("nodes"):
         keys = keys_of(ensemble)
@@ -34,7 +46,18 @@ def load() -> tuple[dict[str, Wanted], dict[str, Roots]]:
         is_ours = ensemble.kind == Ensemble.Kind.OURS
         wanted[ensemble.name] = Wanted(ensemble.name, is_ours, ensemble.hosts, nodes)
     roots: dict[str, dict[str, str]] = {name: {} for name in wanted}
-    alive = Tenant.objects.exclude(lifecycle=Tenant.Lifecycle.GONE)
-    for name, root, slug in alive.values_list("ensemble__name", "root", "slug"):
-        roots[name][root] = slug
-    return wanted, {name: Roots(found) for name, found in roots.items()}
+    policies: dict[str, dict[str, Policy]] = {name: {} for name in wanted}
+    for tenant in Tenant.objects.exclude(lifecycle=Tenant.Lifecycle.GONE).select_related(
+        "ensemble"
+    ):
+        name = tenant.ensemble.name
+        if name in wanted:  # else made since
+            roots[name][tenant.root] = tenant.slug
+            policies[name][tenant.slug] = policy_of(tenant)
+    return wanted, {name: Known(Roots(roots[name]), policies[name]) for name in wanted}
+
+
+def policy_of(tenant: Tenant) -> Policy:
+    """What the history keeps of a tenant."""
+    secret = tuple(str(path) for path in tenant.secret_paths)
+    return Policy(secret, tenant.history_days, tenant.history_bytes, tenant.root)

@@ -1,4 +1,4 @@
-"""Paths are compared by bytes on PostgreSQL, too: a prefix is a range of the index."""
+"""Paths of the trail are compared by bytes on PostgreSQL, too: a prefix is a range of the index."""
 
 from django.apps.registry import Apps
 from django.db import migrations

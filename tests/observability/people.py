@@ -14,7 +14,11 @@ def make_tenant(slug: str = "payments", **more: Any) -> Tenant:
     ensemble, _ = Ensemble.objects.get_or_create(name="main", defaults={"hosts": "127.0.0.1:2181"})
     plan, _ = Plan.objects.get_or_create(name="small")
     root = more.pop("root", f"/tenants/{slug}")
-    return Tenant.objects.create(slug=slug, ensemble=ensemble, plan=plan, root=root, **more)
+    born = more.pop("born", datetime(2026, 1, 1, tzinfo=UTC))
+    made = Tenant.objects.create(slug=slug, ensemble=ensemble, plan=plan, root=root, **more)
+    made.created_at = born
+    made.save(update_fields=["created_at"])
+    return made
 
 
 def add(*entries: Entry) -> None:

@@ -140,7 +140,7 @@ def test_a_journal_that_begins_anew_is_a_gap_and_a_verdict(node: Node, plane: Pl
     )
     assert problems
     assert problems[0][0] == 1
-    assert "cut off or begun anew" in str(problems[0][1])
+    assert "written anew or begun anew" in str(problems[0][1])
 
 
 def test_an_edited_line_is_named(node: Node, plane: Plane) -> None:
@@ -179,3 +179,25 @@ def test_a_second_collector_waits_and_takes_over(node: Node, plane: Plane) -> No
     assert second.poll() is None
     assert plane.created() == names(40)
     assert plane.rows("SELECT term FROM observability_lease") == [(2,)]
+
+
+def test_lines_that_are_read_before_they_are_on_the_disk_are_no_other_journal(
+    start_node: Callable[..., Node], tmp_path: Path, plane: Plane
+) -> None:
+    """The head that a node tells of is behind what it lets read, until it syncs."""
+    settings = {**JOURNAL, **access(tmp_path / "access"), "admin.enableServer": "true"}
+    node = start_node({**settings, "ensemble.audit.syncMs": 10_000})
+    plane.add([node])
+    plane.collect()
+    done = 0
+    looked = "SELECT looked_at FROM observability_source WHERE kind = 'journal'"
+    for _ in range(3):
+        fill(node, done, 3)
+        done += 3
+        plane.wait(lambda done=done: len(plane.created()) == done, "them")  # type: ignore[misc]
+        before = plane.rows(looked)
+        plane.wait(lambda before=before: plane.rows(looked) != before, "a look")  # type: ignore[misc]
+    assert plane.created() == names(done)
+    assert plane.rows("SELECT DISTINCT chain FROM observability_trail WHERE origin = 'node'") == [
+        (1,)
+    ]

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -120,6 +121,14 @@ def test_a_tenants_people_see_its_lines_in_its_own_words() -> None:
     assert paths(Query(tenant="orders"), tenant=payments) == paths(Query(), tenant=payments)
     assert paths(Query(path="/tenants/orders"), tenant=payments) == []
     assert paths(Query(path="/a"), tenant=payments) == ["/a/b"]
+
+
+def test_a_name_that_was_given_anew_shows_nothing_of_who_had_it_before() -> None:
+    born = datetime.fromtimestamp(NOON_MS / 1_000 + 5, UTC)
+    payments = make_tenant(born=born)
+    add(*(entry(at) for at in range(10)))
+    found = paths(Query(since_ms=NOON_MS), tenant=payments)
+    assert found == ["/n9", "/n8", "/n7", "/n6", "/n5"]
 
 
 def test_facets_count_the_newest_rows() -> None:

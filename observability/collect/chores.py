@@ -1,0 +1,81 @@
+"""What the collector does besides collecting, in a thread of its own: it may wait for ensembles."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from ensemble.client import ClientError
+from observability.anchors import check, read_anchors
+from observability.models import Source
+from observability.retention import prune_trail
+from observability.store import LeaseLostError, state_of
+from tenants.actions import life
+from tenants.keys import NoKeyError
+from tenants.models import Ensemble
+from tenants.publication import publish_due
+from tenants.reach import BusyError, as_plane
+from tenants.zk import UnreachableError
+
+log = logging.getLogger("observability.collect")
+
+ANCHORS_EVERY_S: Final = 10.0
+PRUNE_EVERY_S: Final = 10.0
+PRUNE_PORTIONS_MAX: Final = 20  # at once
+
+
+class Chores:
+    """One term's. `do` about every second, from one thread."""
+
+    def __init__(self, term: int) -> None:
+        self.term: Final = term
+        self.anchors_s = time.monotonic()
+        self.pruned_s = 0.0
+
+    def do(self) -> None:
+        """All that is due. What fails is tried again the next time, and holds up nothing else.
+
+        Raises:
+            LeaseLostError: another collector does it now.
+        """
+        self.attempt(life.expire_due)
+        self.attempt(publish_due)
+        now_s = time.monotonic()
+        if now_s > self.pruned_s + PRUNE_EVERY_S:
+            self.pruned_s = now_s
+            self.attempt(self.prune)
+        if now_s > self.anchors_s + ANCHORS_EVERY_S:
+            self.anchors_s = now_s
+            self.attempt(self.check_anchors)
+
+    def attempt(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except LeaseLostError:
+            raise
+        except Exception:  # whatever it was: the other chores are done all the same
+            log.exception("%s failed and is tried again", work.__name__)
+
+    def prune(self) -> None:
+        for _ in range(PRUNE_PORTIONS_MAX):
+            if not prune_trail(self.term):
+                return
+
+    def check_anchors(self) -> None:
+        """What the tree has confirmed of journals, against what was collected of them."""
+        for ensemble in Ensemble.objects.filter(kind=Ensemble.Kind.OURS):
+            sources = Source.objects.filter(kind=Source.Kind.JOURNAL, ensemble=ensemble.name)
+            nodes = {state_of(source).get("node_id"): source.node for source in sources}
+            if not nodes:
+                continue
+            try:
+                found = as_plane(ensemble).run(read_anchors)
+            except (UnreachableError, ClientError, NoKeyError, BusyError) as error:
+                log.info("anchors of %s are not compared: %s", ensemble.name, error)
+                continue
+            for anchor in found:
+                node = nodes.get(anchor.node_id)
+                if node is not None:
+                    why = check(self.term, ensemble.name, node, anchor)
+                    if why:
+                        log.error("the journal of %s/%s: %s", ensemble.name, node, why)
