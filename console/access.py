@@ -38,6 +38,7 @@ ROUTES: Final[dict[str, Standing | str]] = {
     "mfa_deactivate_totp": Standing.PERSON,
     "mfa_view_recovery_codes": Standing.PERSON,
     "mfa_generate_recovery_codes": Standing.PERSON,
+    "api-docs": Standing.PERSON,
     "overview": Standing.PERSON,  # who is neither auditor nor operator is led to PERSONS_HOME
     "members": Standing.AUDITOR,
     "member-add": Standing.OPERATOR,

@@ -31,7 +31,7 @@ def main() -> int:
         print("  This password is shown once. Keep it, or set another one:")
         print(f"  ENSEMBLE_VAR={var} python manage.py changepassword {OPERATOR}", flush=True)
     os.dup2(2, 1)  # what Daphne prints belongs to the log
-    serve(options.port)
+    serve(options.bind, options.port)
     return 1
 
 
@@ -42,7 +42,12 @@ def parser() -> argparse.ArgumentParser:
         "--port",
         type=port_number,
         default=os.environ.get("ENSEMBLE_CONSOLE_PORT") or "8000",
-        help="of the pages, on loopback (ENSEMBLE_CONSOLE_PORT, else 8000)",
+        help="of the pages (ENSEMBLE_CONSOLE_PORT, else 8000)",
+    )
+    made.add_argument(
+        "--bind",
+        default=os.environ.get("ENSEMBLE_CONSOLE_BIND") or "127.0.0.1",
+        help="the address to listen at (ENSEMBLE_CONSOLE_BIND, else loopback); TLS is a proxy's",
     )
     made.add_argument(
         "--zookeeper", default="", help="host:port,... to look at (ENSEMBLE_ZOOKEEPER)"
@@ -58,13 +63,13 @@ def port_number(text: str) -> int:
     return int(text)
 
 
-def serve(port: int) -> None:
+def serve(bind: str, port: int) -> None:
     """Become Daphne."""
     command = [
         *(sys.executable, "-m", "daphne", "--no-server-name", "--access-log", "/dev/null"),
         *("--websocket-max-frame-size", str(WEBSOCKET_BYTES_MAX)),
         *("--websocket-max-message-size", str(WEBSOCKET_BYTES_MAX)),
-        *("-b", "127.0.0.1", "-p", str(port), "console.asgi:application"),
+        *("-b", bind, "-p", str(port), "console.asgi:application"),
     ]
     os.execv(sys.executable, command)  # noqa: S606 no shell is wanted
 

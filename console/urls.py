@@ -3,7 +3,12 @@
 from django.urls import include, path
 
 from console import sign_on
-from console.views import errors, health, members, overview, people, znodes
+from console.views import api_docs, errors, health, members, overview, people, znodes
+from observability.api import urls as observability_api
+from tenants.api import urls as tenants_api
+from tenants.api.access import NAMESPACE
+
+API = [*tenants_api.urlpatterns, *observability_api.urlpatterns]
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -30,7 +35,8 @@ urlpatterns = [
     path("people/<int:pk>/activate", people.activate, name="person-activate"),
     path("people/<int:pk>/reset-mfa", people.reset_mfa, name="person-mfa-reset"),
     path("", include("console.tenant_urls")),
-    path("api/v1/", include("tenants.api.urls")),
+    path("api/v1/docs", api_docs.api_docs, name="api-docs"),
+    path("api/v1/", include((API, NAMESPACE))),
     path("account/sign-on", sign_on.begin, name="sign-on"),
     path("account/sign-on/callback", sign_on.callback, name="sign-on-callback"),
     path("account/two-factor/", include("allauth.mfa.urls")),

@@ -23,7 +23,7 @@ from ensemble.client import BadVersionError, ClientError
 from tenants import nodes, registry
 from tenants.documents import digest_of, draft_of
 from tenants.keys import NoKeyError
-from tenants.models import Publication, Tenant
+from tenants.models import Ensemble, Publication, Tenant
 from tenants.nodes import GONE, Answer
 from tenants.reach import BusyError, as_plane
 from tenants.registry import Standing, UnfinishedError
@@ -178,9 +178,19 @@ def attempt(tenant: Tenant, ends: float) -> Outcome:
         outcome.status, outcome.error = Publication.Status.FAILED, str(error)
     except (UnreachableError, BusyError, BadVersionError) as error:
         outcome.error = str(error)
-    except (NoKeyError, ProvisionError, ClientError) as error:
+    except NoKeyError as error:  # names files of this machine: not for members' eyes
+        log.warning("%s: %s", tenant.slug, error)
+        outcome.status, outcome.error = Publication.Status.FAILED, no_key(tenant.ensemble)
+    except (ProvisionError, ClientError) as error:
         outcome.status, outcome.error = Publication.Status.FAILED, str(error)
     return outcome
+
+
+def no_key(ensemble: Ensemble) -> str:
+    return (
+        f"the plane has no key for {ensemble.name}: an operator has to put one there "
+        "(docs/admin-plane.md; the log says where)"
+    )
 
 
 def left_s(ends: float) -> float:

@@ -98,6 +98,9 @@ def test_tests_run_with_the_versions_that_are_shipped() -> None:
     assert {name: tested.get(name) for name in shipped} == shipped
 
 
+OURS = {"ensemble", "tenants", "observability", "console"}
+
+
 def third_party(folder: str) -> set[str]:
     """Top-level modules that are neither Python's nor the project's, wherever they are imported."""
     names: set[str] = set()
@@ -107,10 +110,18 @@ def third_party(folder: str) -> set[str]:
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names.add(node.module.split(".")[0])
-    return names - set(sys.stdlib_module_names) - {"ensemble", "console"}
+    return names - set(sys.stdlib_module_names) - OURS
 
 
-@pytest.mark.parametrize(("folder", "extras"), [("ensemble", ["otel"]), ("console", ["console"])])
+@pytest.mark.parametrize(
+    ("folder", "extras"),
+    [
+        ("ensemble", ["otel"]),
+        ("tenants", ["console"]),
+        ("observability", ["console"]),
+        ("console", ["console"]),
+    ],
+)
 def test_what_is_imported_is_declared(folder: str, extras: list[str]) -> None:
     """An import that works only because something else brings it breaks at an upgrade."""
     allowed = {canonicalize_name(requirement.name) for requirement in declared(*extras)}

@@ -331,6 +331,8 @@ def test_an_observer_comes_serves_and_goes(up: Up) -> None:
         create(nodes[-1].client_port, "/through-it")
         assert has(client, "/through-it")
     assert re.search(r"\n  4  observer  runs     observer ", command_list(folder))
+    last = (up.folder / "nodes").read_text().splitlines()[3]
+    assert last.startswith(f"node4=127.0.0.1:{nodes[-1].client_port}=")
     assert up.stop() == 0
 
     up.start("--no-console", ports=False).wait_ready()
@@ -338,6 +340,7 @@ def test_an_observer_comes_serves_and_goes(up: Up) -> None:
     done = command("member", "remove", "4", "--dir", folder)
     assert (done.returncode, done.stdout) == (0, "node4 is removed\n")
     assert not (up.folder / "node4").exists()
+    assert len((up.folder / "nodes").read_text().splitlines()) == 3
     assert not is_open(nodes[-1].client_port)
     assert "4  observer" not in command_list(folder)
     for arguments, words in (

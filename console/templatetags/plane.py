@@ -74,6 +74,24 @@ def in_words(limits: Mapping[str, int]) -> list[tuple[str, int, str]]:
 
 
 @register.filter
+def worded(detail: Mapping[str, object]) -> list[tuple[str, str]]:
+    """What a row of the trail tells besides, without what says nothing."""
+    return [(key, words) for key, value in detail.items() if (words := in_one_line(value))]
+
+
+def in_one_line(value: object) -> str:
+    if value is None or value == "":
+        return ""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {in_one_line(v) or 'none'}" for k, v in value.items())
+    if isinstance(value, list):
+        return ", ".join(in_one_line(one) for one in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+@register.filter
 def moment(at: datetime | None) -> str:
     """2026-11-21 15:04 UTC."""
     return (

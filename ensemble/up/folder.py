@@ -6,6 +6,7 @@
     zookeeper.auth       the console's credential; the nodes know its digest only
     admin.read           the token by which the console reads the nodes' admin ports
     admin.control        the one that may change something there
+    nodes                which nodes there are now, for the admin plane
     node1/zoo.cfg        a node's configuration: written once, then the operator's
     node1/data/          its dataDir, with myid and its copy of the secret
     node1/node.log       what it prints
@@ -36,6 +37,7 @@ SID_MAX: Final = 255
 SECRET_BYTES: Final = 32
 SECRET_FILE: Final = "ensemble.secret"
 READ_TOKEN_FILE: Final = "admin.read"
+NODES_FILE: Final = "nodes"  # which nodes there are now, for the admin plane
 READ_TOKENS: Final = "ensemble.admin.readTokens"
 CONTROL_TOKENS: Final = "ensemble.admin.controlTokens"
 NODE_FOLDER: Final = re.compile(r"node([1-9]\d{0,2})$")

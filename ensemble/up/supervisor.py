@@ -104,16 +104,31 @@ class Supervisor:
         """It prints the first password itself, on our terminal: no file holds it."""
         command = [sys.executable, "-m", "console.run", "--var", str(self.folder)]
         command += ["--port", str(self.console_port), "--zookeeper", self.hosts()]
-        environment = {
+        return Process(
+            "console",
+            command,
+            self.folder / "console.log",
+            self.plane_environment(),
+            shares_output=True,
+        )
+
+    def plane_environment(self) -> dict[str, str]:
+        """What every process of the admin plane is told: where the ensemble is, and its keys."""
+        folder = self.folder.resolve()
+        return {
             "ENSEMBLE_UP": str(self.folder),
+            "ENSEMBLE_VAR": str(folder),
+            "ENSEMBLE_ZOOKEEPER": self.hosts(),
             "ENSEMBLE_ADMIN_TOKEN": str(self.token_file()),
             "ENSEMBLE_ADMIN_CONTROL_TOKEN": str(self.tokens()[files.CONTROL_TOKENS]),
-            "ENSEMBLE_OPERATOR_KEY": str(self.folder.resolve() / KEY_FILE),
-            "ENSEMBLE_NODES": ",".join(node_text(node) for node in self.nodes.values()),
+            "ENSEMBLE_OPERATOR_KEY": str(folder / KEY_FILE),
+            "ENSEMBLE_NODES_FILE": str(folder / files.NODES_FILE),
         }
-        return Process(
-            "console", command, self.folder / "console.log", environment, shares_output=True
-        )
+
+    def put_nodes(self) -> None:
+        """Tell the plane which nodes there are: they change while it runs."""
+        text = "".join(f"{node_text(node)}\n" for node in self.nodes.values())
+        files.put_file(self.folder / files.NODES_FILE, text.encode())
 
     def collector_process(self) -> Process:
         """Brings what the nodes measure and audit to the console; starts when its database is made.
@@ -139,6 +154,7 @@ class Supervisor:
         self.check_ports()
         if self.console_port:
             require_console()
+        self.put_nodes()
         for node in self.nodes.values():
             self.launch(self.node_process(node))
         if self.console_port:
@@ -347,6 +363,7 @@ class Supervisor:
             except (StartError, OSError) as error:
                 raise RefusedError(f"no observer could be made: {error}") from None
             self.nodes[sid] = node
+            self.put_nodes()
             news(f"{node.name} is a new observer, clients on {HOST}:{node.client_port}")
             return self.report(node)
 
@@ -391,6 +408,7 @@ class Supervisor:
             del self.nodes[sid]
             self.statuses.pop(sid, None)
             self.leaving.discard(node.name)
+            self.put_nodes()
             files.discard(node)
             news(f"{node.name} is removed")
 

@@ -1,5 +1,6 @@
 """Credentials: made, rotated, revoked. A secret is given back once; hashes of it are kept."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,8 +19,11 @@ from tenants.documents import ms_of
 from tenants.errors import ConflictError, InvalidError, LimitError, UnavailableError
 from tenants.keys import NoKeyError
 from tenants.models import Credential, CredentialSecret, Ensemble, Tenant
+from tenants.publication import no_key
 from tenants.reach import BusyError, as_plane
 from tenants.zk import UnreachableError
+
+log = logging.getLogger("tenants.actions")
 
 OVERLAP_MAX: Final = timedelta(days=30)
 EXPIRES_MAX: Final = timedelta(days=3_650)
@@ -192,7 +196,10 @@ def registry_of(ensemble: Ensemble) -> TopSpec:
     """
     try:
         top, _ = as_plane(ensemble).run(provision.read_registry)
-    except (UnreachableError, BusyError, NoKeyError, ProvisionError, ClientError) as error:
+    except NoKeyError as error:
+        log.warning("%s", error)
+        raise UnavailableError(no_key(ensemble)) from None
+    except (UnreachableError, BusyError, ProvisionError, ClientError) as error:
         raise UnavailableError(
             f"{ensemble.name} is needed to make a secret, and cannot be asked now: {error}"
         ) from None

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,7 +19,9 @@ from tenants.models import Ensemble, Node, Tenant
 
 ENSEMBLES_MAX: Final = 200
 NODES_MAX: Final = 64
-NODES_ENV: Final = "ENSEMBLE_NODES"  # name=host:port=admin url, separated by commas
+NODES_ENV: Final = "ENSEMBLE_NODES"  # name=host:port=admin url, separated by commas or lines
+NODES_FILE_ENV: Final = "ENSEMBLE_NODES_FILE"  # or the file that holds them, and may change
+NODES_BYTES_MAX: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +105,15 @@ def remove(actor: Actor, *, ensemble: Ensemble) -> None:
 
 
 def register_main() -> Ensemble | None:
-    """What `ensemble up` runs, by what it puts into the environment; at each start of the console.
+    """What `ensemble up` runs, by what it says in the environment; at each start of the console.
 
     Raises:
-        ValueError: the environment is none that `ensemble up` makes, with name and value.
+        ValueError: what is said is nothing that `ensemble up` says, with name and value.
     """
-    text = os.environ.get(NODES_ENV, "")
+    text = main_text()
     if not text:
         return None
-    nodes = [node_of(part) for part in text.split(",")]
+    nodes = [node_of(part) for part in text.replace("\n", ",").split(",") if part.strip()]
     hosts = settings.ZOOKEEPER_HOSTS
     known = Ensemble.objects.filter(name=settings.MAIN_ENSEMBLE).first()
     if known is None:
@@ -119,10 +123,35 @@ def register_main() -> Ensemble | None:
     return change(PLANE, ensemble=known, hosts=hosts, nodes=nodes)
 
 
+_followed = ""
+
+
+def follow_main(now: datetime | None = None) -> int:
+    """Register it again where its nodes have changed, observers above all. Every second."""
+    global _followed
+    text = main_text()
+    if not text or text == _followed:
+        return 0
+    register_main()
+    _followed = text
+    return 1
+
+
+def main_text() -> str:
+    """The nodes as `ensemble up` says them; empty where it has not started this process."""
+    if not (path := os.environ.get(NODES_FILE_ENV, "")):
+        return os.environ.get(NODES_ENV, "")
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(NODES_BYTES_MAX).decode()
+    except OSError as error:
+        raise ValueError(f"{NODES_FILE_ENV} is {path!r}: {error.strerror}") from None
+
+
 def node_of(text: str) -> NodeSpec:
     parts = text.strip().split("=", 2)
     if len(parts) < 2 or not all(parts[:2]):
-        raise ValueError(f"{NODES_ENV} holds {text[:100]!r}; use name=host:port=http://host:port")
+        raise ValueError(f"{NODES_ENV} says {text[:100]!r}; use name=host:port=http://host:port")
     return NodeSpec(parts[0], parts[1], parts[2] if len(parts) == 3 else "")
 
 

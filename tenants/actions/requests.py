@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from tenants.actions import tenants as tenant_actions
 from tenants.actions.base import action, clean, person_of
-from tenants.actions.tenants import check_root, check_slug, place
+from tenants.actions.tenants import check_slug, place, root_of
 from tenants.audit import Actor, record
 from tenants.errors import ConflictError, ForbiddenError, InvalidError, LimitError
 from tenants.models import Ensemble, Plan, Request, Tenant
@@ -56,8 +56,9 @@ def ask(
             raise InvalidError("root: a path is adopted by a request of its kind", field="root")
         check_slug(slug)
         placed = place(ensemble)
-        where = check_root(placed, slug, root, kind == Request.Kind.ADOPT)
+        where = root_of(slug, root, kind == Request.Kind.ADOPT)
         root = where if kind == Request.Kind.ADOPT else ""
+        # Whether it lies within another tenant's root, the approval shows: not to who asks.
     if waiting.filter(slug=slug, kind=kind).exists():
         raise ConflictError(f"a request for {slug} waits already", field="slug")
     request = Request(

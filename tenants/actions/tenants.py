@@ -66,7 +66,8 @@ def create(
             raise ForbiddenError("root, limits and weight are an operator's to set: ask for them")
     check_weight(weight)
     placed = place(ensemble)
-    where = check_root(placed, slug, root, adopt)
+    where = root_of(slug, root, adopt)
+    check_free(actor, placed, where)
     if Tenant.objects.exclude(lifecycle=Tenant.Lifecycle.GONE).count() >= TENANTS_MAX:
         raise LimitError(f"there are {TENANTS_MAX} tenants, more are not kept")
     tenant = Tenant(
@@ -319,30 +320,37 @@ def place(ensemble: Ensemble | None) -> Ensemble:
     )
 
 
-def check_root(ensemble: Ensemble, slug: str, root: str, adopt: bool) -> str:
+def root_of(slug: str, root: str, adopt: bool) -> str:
     """The root of a new tenant. Whether servers take it, its document shows.
 
     Raises:
-        InvalidError: adoption without a path, or too long.
-        ConflictError: within another tenant's root, or around one.
+        InvalidError: adoption without a path, or too long a one.
     """
     if adopt and not root:
         raise InvalidError("root: name the path to adopt, as /kafka", field="root")
     where = root or default_root(slug).decode()
-    if len(where.encode(errors="replace")) > ROOT_BYTES_MAX:
-        raise InvalidError(
-            f"root: {len(where.encode(errors='replace'))} bytes, at most {ROOT_BYTES_MAX}",
-            field="root",
-        )
+    size = len(where.encode(errors="replace"))
+    if size > ROOT_BYTES_MAX:
+        raise InvalidError(f"root: {size} bytes, at most {ROOT_BYTES_MAX}", field="root")
+    return where
+
+
+def check_free(actor: Actor, ensemble: Ensemble, where: str) -> None:
+    """No tenant's root lies within another one's.
+
+    Raises:
+        ConflictError: it would. Whose the other is, operators alone learn.
+    """
     others = ensemble.tenants.exclude(lifecycle=Tenant.Lifecycle.GONE)
-    for slug_there, there in others.values_list("slug", "root"):
+    for slug, there in others.values_list("slug", "root"):
         if where == there or where.startswith(there + "/") or there.startswith(where + "/"):
+            if not rules(actor):
+                raise ConflictError("this name cannot be had: choose another one", field="slug")
             raise ConflictError(
-                f"root: {where[:100]} and {there[:100]}, the root of {slug_there}, are within one "
+                f"root: {where[:100]} and {there[:100]}, the root of {slug}, are within one "
                 "another: choose another path",
                 field="root",
             )
-    return where
 
 
 def check_reason(reason: str) -> None:

@@ -21,11 +21,13 @@ def documented(
     rows: Shape = None,
     further: dict[int, Shape] | None = None,
     headers: Sequence[OpenApiParameter] = (),
-    operation: str = "",
+    file: Sequence[str] = (),
 ) -> Callable[[F], F]:
     """The document of a method: `rows` of a list with pages, or an `answer` (none: 204)."""
     responses: dict[Any, Any] = {}
-    if rows is not None:
+    if file:
+        responses = {(200, kind): OpenApiTypes.BINARY for kind in file}
+    elif rows is not None:
         responses[200] = paged(rows)
     elif answer is not None:
         responses[status] = answer

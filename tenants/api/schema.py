@@ -5,6 +5,7 @@ from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
+from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 
@@ -63,13 +64,21 @@ class Browser(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
         return {"type": "apiKey", "in": "cookie", "name": "ensemble_session"}
 
 
+def patterns() -> list[URLPattern]:
+    """All routes of the API, wherever their views live."""
+    (api,) = [
+        resolver
+        for resolver in get_resolver().url_patterns
+        if isinstance(resolver, URLResolver) and resolver.namespace == NAMESPACE
+    ]
+    return [pattern for pattern in api.url_patterns if isinstance(pattern, URLPattern)]
+
+
 @cache
 def names() -> dict[str, str]:
     """The route's name by its path as the document writes it."""
-    from tenants.api.urls import urlpatterns
-
     found: dict[str, str] = {}
-    for pattern in urlpatterns:
+    for pattern in patterns():
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(pattern.pattern))
         found[BASE + path] = str(pattern.name)
     return found

@@ -1,8 +1,10 @@
-"""Every address of the API, below /api/v1/. `api.access.ROUTES` says who may do what there."""
+"""The addresses of the API, below /api/v1/. `api.access.ROUTES` says who may do what there.
+
+Those of what was collected are `observability.api.urls`; the console puts both together.
+"""
 
 from django.urls import path
 
-from tenants.api.access import NAMESPACE
 from tenants.api.views import (
     credentials,
     ensembles,
@@ -10,14 +12,13 @@ from tenants.api.views import (
     members,
     people,
     plans,
+    policy,
     requests,
     schema,
     tenants,
     tokens,
     znodes,
 )
-
-app_name = NAMESPACE
 
 TENANT = "tenants/<slug:slug>"
 CREDENTIAL = f"{TENANT}/credentials/<str:name>"
@@ -75,6 +76,8 @@ urlpatterns = [
         f"{ENSEMBLE}/znodes/children", znodes.EnsembleChildren.as_view(), name="ensemble-children"
     ),
     path(f"{ENSEMBLE}/znodes/acl", znodes.EnsembleAcl.as_view(), name="ensemble-acl"),
+    path("policy", policy.PolicyView.as_view(), name="policy"),
+    path("policy/apply", policy.PolicyApply.as_view(), name="policy-apply"),
     path("people", people.People.as_view(), name="people"),
     path(PERSON, people.Person.as_view(), name="person"),
     path(f"{PERSON}/password", people.PersonPassword.as_view(), name="person-password"),

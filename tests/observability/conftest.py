@@ -1,5 +1,6 @@
 """Planes for the tests: an empty, migrated database is made once and copied."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import ROOT
-from tests.observability.planes import Plane, environment
+from tests.observability.planes import URL, Plane, fresh_url
 
 
 @pytest.fixture(scope="session")
@@ -17,17 +18,23 @@ def empty_plane(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code = (
         "import django; django.setup();"
         "from django.core.management import call_command;"
-        "call_command('migrate', database='default', verbosity=0);"
-        "call_command('migrate', database='observed', verbosity=0)"
+        "from django.conf import settings;"
+        "[call_command('migrate', database=name, verbosity=0) for name in settings.DATABASES]"
     )
+    url = fresh_url()
+    environment = {
+        **os.environ,
+        **({"DATABASE_URL": url} if url else {}),
+        "ENSEMBLE_VAR": str(folder),
+        "DJANGO_SETTINGS_MODULE": "console.settings",
+        "PYTHONPATH": str(ROOT),
+    }
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=environment(folder),
-        capture_output=True,
-        timeout=100,
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, timeout=100
     )
     assert done.returncode == 0, done.stderr.decode()
+    if url:
+        (folder / URL).write_text(url)
     return folder
 
 

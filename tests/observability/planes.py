@@ -6,25 +6,39 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
 
 from tests.harness import ROOT, Node
 from tests.server.feeds import CONTROL, READ
 
 WAIT_S = 40.0
+URL = "database.url"  # beside a plane whose database is PostgreSQL's
 Rows = list[tuple[object, ...]]
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """SQLite in this folder, whatever the other tests run on: it is read by plain SQL."""
-    kept = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    return {
-        **kept,
-        "ENSEMBLE_VAR": str(folder),
-        "DJANGO_SETTINGS_MODULE": "console.settings",
-        "PYTHONPATH": str(ROOT),
-    }
+def copy_of(url: str) -> str:
+    """A database like this one, to which nobody may be connected."""
+    name = f"plane_{uuid.uuid4().hex}"
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as pg:
+        pg.execute(f'CREATE DATABASE "{name}" TEMPLATE "{urlsplit(url).path[1:]}"')
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def fresh_url() -> str:
+    """An empty database on the server that the tests run on; empty where that is SQLite."""
+    if not os.environ.get("DATABASE_URL"):
+        return ""
+    name = f"empty_{uuid.uuid4().hex}"
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as pg:
+        pg.execute(f'CREATE DATABASE "{name}"')
+    return urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))
 
 
 class Plane:
@@ -33,10 +47,17 @@ class Plane:
     def __init__(self, folder: Path, empty: Path) -> None:
         self.folder = folder
         shutil.copytree(empty, folder)
+        self.url = copy_of((empty / URL).read_text()) if (empty / URL).exists() else ""
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def environment(self) -> dict[str, str]:
-        return environment(self.folder)
+        return {
+            **os.environ,
+            **({"DATABASE_URL": self.url} if self.url else {}),
+            "ENSEMBLE_VAR": str(self.folder),
+            "DJANGO_SETTINGS_MODULE": "console.settings",
+            "PYTHONPATH": str(ROOT),
+        }
 
     def add(self, nodes: list[Node], name: str = "e1", kind: str = "ours") -> None:
         """An ensemble of these nodes, with the tokens of their admin ports."""
@@ -45,24 +66,19 @@ class Plane:
         (place / "admin.read").write_text(READ)
         (place / "admin.control").write_text(CONTROL)
         hosts = ",".join(node.address for node in nodes)
-        with sqlite3.connect(self.folder / "console.sqlite3", timeout=20) as db:
-            cursor = db.execute(
-                "INSERT INTO tenants_ensemble (name, title, kind, hosts, takes_tenants, created_at)"
-                " VALUES (?, '', ?, ?, 0, '2026-01-01')",
-                (name, kind, hosts),
+        made = self.rows(
+            "INSERT INTO tenants_ensemble (name, title, kind, hosts, takes_tenants, created_at)"
+            " VALUES (?, '', ?, ?, FALSE, '2026-01-01') RETURNING id",
+            *(name, kind, hosts),
+            database="console",
+        )
+        for at, node in enumerate(nodes, 1):
+            self.execute(
+                "INSERT INTO tenants_node (ensemble_id, name, client, admin_url)"
+                " VALUES (?, ?, ?, ?)",
+                *(made[0][0], f"node{at}", node.address, f"http://127.0.0.1:{node.admin_port}"),
+                database="console",
             )
-            for at, node in enumerate(nodes, 1):
-                db.execute(
-                    "INSERT INTO tenants_node (ensemble_id, name, client, admin_url)"
-                    " VALUES (?, ?, ?, ?)",
-                    (
-                        cursor.lastrowid,
-                        f"node{at}",
-                        node.address,
-                        f"http://127.0.0.1:{node.admin_port}",
-                    ),
-                )
-        db.close()
 
     def collect(self) -> "subprocess.Popen[bytes]":
         """Start a collector."""
@@ -85,16 +101,23 @@ class Plane:
         self.processes.clear()
 
     def rows(self, sql: str, *params: object, database: str = "observed") -> Rows:
-        db = sqlite3.connect(self.folder / f"{database}.sqlite3", timeout=20)
-        try:
-            return db.execute(sql, params).fetchall()
-        finally:
-            db.close()
+        with self.cursor(database) as run:
+            return list(run(sql, params).fetchall())
 
     def execute(self, sql: str, *params: object, database: str = "observed") -> None:
+        with self.cursor(database) as run:
+            run(sql, params)
+
+    @contextmanager
+    def cursor(self, database: str) -> "Iterator[Callable[[str, tuple[object, ...]], Any]]":
+        """Runs a statement with `?` for its values, on either kind of database."""
+        if self.url:
+            with psycopg.connect(self.url) as pg:
+                yield lambda sql, params: pg.execute(sql.replace("?", "%s"), params or None)
+            return
         db = sqlite3.connect(self.folder / f"{database}.sqlite3", timeout=20)
         try:
-            db.execute(sql, params)
+            yield db.execute
             db.commit()
         finally:
             db.close()

@@ -83,7 +83,8 @@ class SharedLimits:
         if is_within:
             again.clear()
         for one in found:
-            before = self.went_by.get((slug, one.sid), one.allowed)
+            # It may have been told of less or of more in the turn that registered them.
+            before = min(one.allowed, self.went_by.get((slug, one.sid), one.allowed))
             self.went_by[slug, one.sid] = one.allowed
             if one.used > before:
                 again[one.sid] = max(again.get(one.sid, 0), one.used - before)

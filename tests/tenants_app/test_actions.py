@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -271,6 +272,27 @@ def test_an_adoption_by_request_begins_by_observing(cast: Cast, small: Plan, far
     assert (tenant.mode, tenant.adopted, tenant.root) == ("observe", True, "/kafka")
 
 
+def test_whose_path_it_is_operators_alone_learn(
+    cast: Cast, small: Plan, far: Ensemble, shop: Tenant
+) -> None:
+    tenants.create(
+        acts(cast.olga), slug="hidden", plan=small, owner=None, root="/tenants/taken", adopt=True
+    )
+    refused(
+        ConflictError,
+        "^this name cannot be had: choose another one$",
+        lambda: tenants.create(acts(cast.bob), slug="taken", plan=small, owner=cast.bob),
+    )
+    asked = requests.ask(acts(cast.bob), kind="adopt", slug="x", plan=small, root="/tenants/shop/a")
+    refused(
+        ConflictError,
+        "the root of shop",
+        lambda: requests.approve(acts(cast.olga), request=asked),
+    )
+    asked.refresh_from_db()
+    assert asked.status == "pending"
+
+
 def test_requests_of_one_person_are_bounded(cast: Cast, small: Plan, far: Ensemble) -> None:
     for number in range(requests.PENDING_MAX):
         requests.ask(acts(cast.carol), kind="create", slug=f"c{number}", plan=small)
@@ -319,5 +341,19 @@ def test_the_main_ensemble_follows_the_environment(
     assert main.nodes.count() == 2
     assert AuditEvent.objects.count() == 2
     monkeypatch.setenv("ENSEMBLE_NODES", "node1")
-    with pytest.raises(ValueError, match="ENSEMBLE_NODES holds 'node1'; use name=host:port"):
+    with pytest.raises(ValueError, match="ENSEMBLE_NODES says 'node1'; use name=host:port"):
         ensembles.register_main()
+
+
+def test_the_main_ensemble_follows_the_file_of_its_nodes(
+    db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    nodes = tmp_path / "nodes"
+    monkeypatch.setenv("ENSEMBLE_NODES_FILE", str(nodes))
+    with pytest.raises(ValueError, match=r"ENSEMBLE_NODES_FILE is '.+': No such"):
+        ensembles.follow_main()
+    nodes.write_text("node1=h:1=http://h:8080\nnode2=h:2=\n")
+    assert [ensembles.follow_main() for _ in range(2)] == [1, 0]
+    nodes.write_text("node1=h:1=http://h:8080\n")
+    assert [ensembles.follow_main() for _ in range(2)] == [1, 0]
+    assert [node.name for node in Ensemble.objects.get(name="main").nodes.all()] == ["node1"]

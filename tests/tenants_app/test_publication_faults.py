@@ -351,3 +351,16 @@ def test_a_root_that_exists_is_not_taken_by_a_new_tenant(
     admin_does(registry_node, lambda client: client.delete("/kept-by-others"))
     with pytest.raises(provision.UnknownTenantError):
         standing(registry_node, "adopter")
+
+
+@transactional
+def test_an_ensemble_without_a_key_is_told_without_the_path_of_the_file(
+    cast: Cast, small: Plan, one: Ensemble, home: Path
+) -> None:
+    (home / "ensembles" / "one" / "operator.key").unlink()
+    tenant = make(cast, small, one, "keyless")
+    assert row(tenant).status == "failed"
+    assert row(tenant).error.startswith("the plane has no key for one: an operator has to put one")
+    with pytest.raises(UnavailableError, match="the plane has no key for one") as refusal:
+        credentials.create(acts(cast.alice), tenant=tenant, name="app", role="reader")
+    assert str(home) not in row(tenant).error + str(refusal.value)

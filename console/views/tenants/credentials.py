@@ -55,7 +55,7 @@ def rotate(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """A new secret; the old one is valid for a while more."""
     tenant = tenant_for(request.user, slug, "credential.change")
     credential = one_of(request, tenant, name)
-    form = RotateForm(request.POST)
+    form = RotateForm(request.POST, auto_id=f"{name}-%s")
     if form.is_valid():
         overlap = timedelta(hours=int(form.cleaned_data["overlap"]))
         with form.refusals():
@@ -70,7 +70,7 @@ def revoke(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """Its sessions end within a second."""
     tenant = tenant_for(request.user, slug, "credential.change")
     credential = one_of(request, tenant, name)
-    form = ConfirmForm(request.POST, name=name)
+    form = ConfirmForm(request.POST, name=name, auto_id=f"{name}-%s")
     if form.is_valid():
         with form.refusals():
             actions.revoke(actor_of(request), credential=credential)
@@ -84,7 +84,7 @@ def subjects(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     """The certificates that come in as this credential."""
     tenant = tenant_for(request.user, slug, "credential.change")
     credential = one_of(request, tenant, name)
-    form = SubjectsForm(request.POST)
+    form = SubjectsForm(request.POST, auto_id=f"{name}-%s")
     if form.is_valid():
         with form.refusals():
             actions.set_subjects(
@@ -124,15 +124,18 @@ def page(
             credential.role != CredentialRole.ADMIN
             or access_to(request, "credential.admin", tenant)
         )
+        ids = f"{credential.name}-%s"
         listed = "\n".join(credential.subjects)
         rows.append(
             {
                 "credential": credential,
                 "secrets": secrets,
                 "may_change": may_change,
-                "rotate": mine.get("rotate", RotateForm()),
-                "revoke": mine.get("revoke", ConfirmForm(name=credential.name)),
-                "subjects": mine.get("subjects", SubjectsForm(initial={"subjects": listed})),
+                "rotate": mine.get("rotate", RotateForm(auto_id=ids)),
+                "revoke": mine.get("revoke", ConfirmForm(name=credential.name, auto_id=ids)),
+                "subjects": mine.get(
+                    "subjects", SubjectsForm(initial={"subjects": listed}, auto_id=ids)
+                ),
                 "open": credential.name == at,
             }
         )

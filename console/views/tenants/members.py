@@ -28,7 +28,7 @@ def members(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 def add(request: HttpRequest, slug: str) -> HttpResponse:
     tenant = tenant_for(request.user, slug, "member.change")
-    form = MemberForm(request.POST)
+    form = MemberForm(request.POST, auto_id="add-%s")
     if form.is_valid():
         name, role = form.cleaned_data["username"], form.cleaned_data["role"]
         user = User.objects.filter(username=name, is_active=True).first()
@@ -75,7 +75,7 @@ def remove(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 def invite(request: HttpRequest, slug: str) -> HttpResponse:
     """A link that makes whoever opens it a member; the answer shows it, this once."""
     tenant = tenant_for(request.user, slug, "member.change")
-    form = InviteForm(request.POST)
+    form = InviteForm(request.POST, auto_id="invite-%s")
     if form.is_valid():
         with form.refusals(expires_at="days"):
             invitation, secret = actions.invite(
@@ -136,7 +136,9 @@ def page(request: HttpRequest, tenant: Tenant, status: int = 200, **parts: Any) 
         tenant=tenant, used_at=None, revoked_at=None, expires_at__gt=timezone.now()
     ).select_related("made_by")
     context = {
-        "members": [(m, RoleForm(initial={"role": m.role}, auto_id=f"role-{m.pk}")) for m in kept],
+        "members": [
+            (m, RoleForm(initial={"role": m.role}, auto_id=f"role-{m.pk}-%s")) for m in kept
+        ],
         "invitations": invitations,
         "add": MemberForm(auto_id="add-%s"),
         "invite": InviteForm(auto_id="invite-%s"),

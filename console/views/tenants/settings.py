@@ -85,7 +85,7 @@ def plan(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 def delete(request: HttpRequest, slug: str) -> HttpResponse:
     tenant = tenant_for(request.user, slug, "tenant.delete")
-    form = ConfirmForm(request.POST, name=slug)
+    form = ConfirmForm(request.POST, name=slug, auto_id="delete-%s")
     if form.is_valid():
         with form.refusals():
             life.delete(actor_of(request), tenant=tenant, confirm=slug)

@@ -174,3 +174,17 @@ def test_values_are_shown_in_words() -> None:
     assert away(now + timedelta(days=2, seconds=5)) == "in 2 days"
     assert away(now - timedelta(hours=1, seconds=5)) == "1 hour ago"
     assert away(None) == ""
+
+
+@pytest.mark.parametrize("name", ["alice", "olga"])
+def test_every_id_is_one_and_every_label_has_its_field(name: str, go: Go, hostile: Tenant) -> None:
+    hostile.credentials.create(name="other", role="writer")
+    pages = [*EVERYBODY, *(f"/tenants/{SLUG}/{page}" for page in OF_TENANT)]
+    for page in pages + (OPERATORS + AUDITORS if name == "olga" else []):
+        text = text_of(go(name, page))
+        ids = re.findall(r'\sid="([^"]*)"', text)
+        assert len(set(ids)) == len(ids), (
+            f"{page}: {sorted(one for one in ids if ids.count(one) > 1)}"
+        )
+        for wanted in re.findall(r'<label[^>]*\sfor="([^"]*)"', text):
+            assert wanted in ids, f"{page}: {wanted}"

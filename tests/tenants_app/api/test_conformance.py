@@ -84,6 +84,7 @@ def places(served: Node, tenant: Tenant, people: dict[str, User]) -> dict[str, A
         plan=tenant.plan,
     )
     token, _ = token_of(people["olga"], name="another")
+    tenant.ensemble.nodes.create(name="node1", client=served.address)
     return {
         "slug": "orders",
         "prefix": token.prefix,
@@ -104,10 +105,12 @@ def parameters(path: str, places: dict[str, Any]) -> dict[str, Any]:
         found["name"] = places[resource]
     if "{number}" in path:
         found["number"] = places["numbers"][resource]
+    if "{node}" in path:
+        found["node"] = "node1"
     return found
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(databases=["default", "observed"])
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
 @pytest.mark.parametrize(("method", "path"), operations(), ids=lambda part: part)
 def test_answers_are_as_the_document_says(

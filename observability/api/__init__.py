@@ -1,0 +1,1 @@
+"""What was collected, over the REST API: usage, series, the trail. The rest is in `tenants.api`."""
