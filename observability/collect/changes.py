@@ -134,7 +134,9 @@ async def follow(work: Work, target: Target, source: Source, reader: ChangeReade
                 now_s = time.monotonic()
                 if now_s > pruned_s + PRUNE_EVERY_S:
                     pruned_s = now_s
-                    left = await work.db.run(prune, work.term, target.ensemble, known.policies)
+                    left = await work.db.run(
+                        prune, work.term, target.ensemble, known.policies, dict(reader.stored)
+                    )
                     reader.stored.clear()
                     reader.stored.update(left)
 
