@@ -133,6 +133,8 @@ class Answers:
         """The znode at a path; a tenant's `/zookeeper` is one that the tree does not have."""
         node = self.tree.nodes.get(path)
         if node is None:
+            if len(path) == 0:
+                return self.tree.nodes.get(b"/")
             view = seat.view
             if view is not None and path == view.zookeeper:
                 return view.top
@@ -152,7 +154,7 @@ class Answers:
     ) -> int:
         path = reader.read_path()
         watch = reader.read_bool()
-        node = self.node_at(path or b"/", seat)
+        node = self.node_at(path, seat)
         if node is None:
             return codes.NO_NODE
         if not self.readable(node, ids):
@@ -174,7 +176,7 @@ class Answers:
         watch = reader.read_bool()
         if path.find(b"\0") >= 0:
             return codes.BAD_ARGUMENTS
-        node = self.node_at(path or b"/", seat)
+        node = self.node_at(path, seat)
         if node is not None and not self.readable(node, ids):
             return codes.NO_AUTH
         if watch:
@@ -194,7 +196,7 @@ class Answers:
     ) -> int:
         path = reader.read_path()
         watch = reader.read_bool()
-        node = self.node_at(path or b"/", seat)
+        node = self.node_at(path, seat)
         if node is None:
             return codes.NO_NODE
         if not self.readable(node, ids):
@@ -215,7 +217,7 @@ class Answers:
 
     def get_acl(self, conn: Connection, xid: i64, reader: Reader, ids: list[Id], seat: Seat) -> int:
         path = reader.read_path()
-        node = self.node_at(path or b"/", seat)
+        node = self.node_at(path, seat)
         if node is None:
             return codes.NO_NODE
         admin = self.schemes.check(node.acl, codes.PERM_ADMIN, ids)
@@ -330,7 +332,7 @@ class Answers:
     def multi_read_one(
         self, out: BytesWriter, op: int, path: bytes, ids: list[Id], seat: Seat
     ) -> None:
-        node = self.node_at(path or b"/", seat)
+        node = self.node_at(path, seat)
         err = 0
         if self.sight.blocks(seat, ids, path):
             err = codes.NO_AUTH

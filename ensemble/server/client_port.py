@@ -28,7 +28,7 @@ from ensemble.server.client_socket import (
     ClientSocket,
 )
 from ensemble.server.connection import CLOSED, DRAINING, NEW, Connection
-from ensemble.server.operations import is_write
+from ensemble.server.operations import is_exempt, is_write
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.port_limits import PortLimits
 from ensemble.server.port_turns import (
@@ -46,7 +46,6 @@ from ensemble.server.port_turns import (
     VISITS_QUIET,
     VISITS_UNTIMED,
     Turns,
-    is_exempt,
     is_heavy,
 )
 from ensemble.server.socket_table import RECV_BYTES, SocketTable

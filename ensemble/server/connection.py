@@ -3,6 +3,7 @@
 from typing import Final, final
 
 from librt.strings import BytesWriter
+from librt.vecs import vec
 from mypy_extensions import i64, mypyc_attr
 
 from ensemble.server.stats import ConnectionStats
@@ -21,7 +22,8 @@ OPEN: Final = 2
 DRAINING: Final = 3  # what is queued still goes out, then the connection closes; input is ignored
 CLOSED: Final = 4
 
-RECENT: Final = 8  # operations of a connection that are remembered
+RECENT: Final = 8  # operations of a connection that are remembered; a power of two
+TIME_MASK: Final = (1 << 39) - 1  # of milliseconds: 17 years, as they leave room in 64 bits
 
 # What a pending request waits for, where it is no zxid
 FORWARDED: Final = 1 << 62  # the leader's transaction for it
@@ -76,7 +78,10 @@ class Pending:
         self.seat: Final = seat
         self.arrived_us: Final = arrived_us
         self.taken_us: Final = taken_us
-        self.body_at: Final[i64] = 0 if reader is None else reader.at
+        at: i64 = 0
+        if reader is not None:  # in one expression it would be boxed
+            at = reader.at
+        self.body_at: Final = at
         self.next: Pending | None = None
         self.flow: Flow | None = None  # whose `ahead` it counts in, with `cost`
         self.cost: i64 = 0
@@ -200,7 +205,7 @@ class Connection:
         self.dirty = False
         self.unsent_bytes: i64 = 0  # what the kernel did not take yet
         self.close_reason = ""
-        self.recent: list[int] | None = None  # the last operations, packed; see `remember`
+        self.recent = vec[i64]()  # the last operations, packed; see `remember`
         self.recent_at: i64 = 0
         # Who asks, as the audit journal has it, and of whom that was made.
         self.actor = b""
@@ -210,21 +215,19 @@ class Connection:
 
     def remember(self, op: i64, error: i64, now_ms: i64) -> None:
         """Keep the last RECENT operations: the time, the opcode, the error."""
-        recent = self.recent
-        if recent is None:
-            recent = [0] * RECENT
-            self.recent = recent
-        recent[self.recent_at % RECENT] = int(now_ms << 24 | (op & 0xFF) << 16 | error & 0xFFFF)
+        if len(self.recent) == 0:
+            self.recent = vec[i64]([0] * RECENT)
+        self.recent[self.recent_at & (RECENT - 1)] = (
+            (now_ms & TIME_MASK) << 24 | (op & 0xFF) << 16 | error & 0xFFFF
+        )
         self.recent_at += 1
 
     def last_operations(self) -> list[tuple[int, int, int]]:
         """(time in ms, opcode, error), the last one first."""
         recent = self.recent
-        if recent is None:
-            return []
         found: list[tuple[int, int, int]] = []
         for back in range(1, min(int(self.recent_at), RECENT) + 1):
-            packed = recent[(int(self.recent_at) - back) % RECENT]
+            packed = int(recent[(self.recent_at - back) & (RECENT - 1)])
             op = (packed >> 16) & 0xFF
             error = packed & 0xFFFF
             found.append(

@@ -66,7 +66,7 @@ class TenantGate(Gate):
         return shown
 
     def on_applied(self, header: TxnHeader, applied: Applied) -> None:
-        self.pipeline.answers.namespaces.on_applied(self.pipeline.tree, applied)
+        self.pipeline.answers.namespaces.on_applied(applied)
         directory = self.directory
         if directory.on_applied(self.pipeline.tree, applied):
             self.apply_limits()

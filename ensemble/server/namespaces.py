@@ -9,7 +9,6 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from ensemble.tree.apply import Applied
-from ensemble.tree.datatree import DataTree
 from ensemble.wire import codes
 
 NAMESPACES_MAX: Final = 200
@@ -77,7 +76,7 @@ class Namespaces:
         self.written: Final = NamespaceSet()
         self.exceeded: Final = NamespaceSet()
 
-    def on_applied(self, tree: DataTree, applied: Applied) -> None:
+    def on_applied(self, applied: Applied) -> None:
         """A transaction: the path's length, and that of the data which it has put there."""
         for result in applied.results:
             op = result.op
@@ -91,5 +90,6 @@ class Namespaces:
                 or op == codes.OP_CREATE_CONTAINER
                 or op == codes.OP_CREATE_TTL
             ):
-                node = tree.nodes.get(path)  # of a multi: it may have been deleted again
-                self.written.add(path, len(path) + (0 if node is None else node.data_bytes()))
+                stat = result.stat
+                assert stat is not None
+                self.written.add(path, len(path) + stat.data_bytes)

@@ -50,18 +50,6 @@ SWEEP_HELD_MAX: Final = 256  # of one flow
 ADMITTED_AT_ONCE: Final = 8
 
 
-def is_exempt(op: i64) -> bool:
-    """What costs no tokens and never waits for any: it keeps sessions alive or ends them."""
-    return (
-        op == codes.OP_PING
-        or op == codes.OP_AUTH
-        or op == codes.OP_SASL
-        or op == codes.OP_CLOSE_SESSION
-        or op == codes.OP_SET_WATCHES
-        or op == codes.OP_SET_WATCHES2
-    )
-
-
 def is_heavy(op: i64, size: i64) -> bool:
     """What may take long, whatever its answer's size: the visit ends behind it."""
     return (

@@ -5,6 +5,7 @@ Names and meanings are those of ZooKeeper's own statistics (admin.md sections 1.
 
 from typing import Final, final
 
+from librt.vecs import vec
 from mypy_extensions import i64
 
 from ensemble.wire import codes
@@ -56,7 +57,7 @@ class Histogram:
     __slots__ = ("buckets", "count", "max", "min", "sum")
 
     def __init__(self) -> None:
-        self.buckets: Final[list[int]] = [0] * HISTOGRAM_SIZE
+        self.buckets: Final = vec[i64]([0] * HISTOGRAM_SIZE)
         self.count: i64 = 0
         self.sum: i64 = 0
         self.min: i64 = 0

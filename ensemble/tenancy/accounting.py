@@ -7,6 +7,7 @@ figures are cumulative, and readers take differences.
 
 from typing import Final, final
 
+from librt.vecs import append, vec
 from mypy_extensions import i64
 
 from ensemble.tenancy.histogram import Histogram
@@ -240,7 +241,7 @@ class Meter:
         self.outside: Final = Account()  # of requests that belong to no tenant
         self.touched: list[Account] = []
         self.late: list[Figures] = []
-        self.late_us: list[int] = []
+        self.late_us = vec[i64]()
         self.units: i64 = 0
         # Of the request before this one: mostly the next one is of the same kind.
         self.last_account = self.outside
@@ -278,7 +279,7 @@ class Meter:
             figures.now_count += 1
         else:
             self.late.append(figures)
-            self.late_us.append(int(arrived_us))
+            self.late_us = append(self.late_us, arrived_us)
 
     def on_event(self, account: Account, size: i64) -> None:
         """A watch event of `size` bytes stands in a connection's buffer."""
@@ -310,6 +311,6 @@ class Meter:
         self.units = 0
         if self.late:
             for at in range(len(self.late)):
-                self.late[at].latency.add(now_us - i64(self.late_us[at]), 1)
+                self.late[at].latency.add(now_us - self.late_us[at], 1)
             self.late.clear()
-            self.late_us.clear()
+            self.late_us = vec[i64]()

@@ -40,7 +40,7 @@ from ensemble.tenancy.shares import Split
 from ensemble.tenancy.spec import ENFORCE, Credential, TenantSpec
 from ensemble.tree.apply import Applied
 from ensemble.tree.datatree import DataTree
-from ensemble.tree.paths import parent_of
+from ensemble.tree.paths import may_be_system, parent_of
 from ensemble.wire import codes
 
 NO_TOP: Final = TopSpec(b"", {})
@@ -198,7 +198,8 @@ class Directory:
         for change in applied.changes:
             path = change.path
             if (
-                path.startswith(TENANTS)
+                may_be_system(path)
+                and path.startswith(TENANTS)
                 and change.event != codes.EVENT_NODE_CHILDREN_CHANGED
                 and self._on_change(tree, path)
             ):

@@ -2,6 +2,7 @@
 
 from typing import Final, final
 
+from librt.vecs import vec
 from mypy_extensions import i64
 
 PER_POWER: Final = 8  # buckets for each power of two: a value is known to an eighth
@@ -36,7 +37,7 @@ class Histogram:
     __slots__ = ("buckets", "count", "max", "sum")
 
     def __init__(self) -> None:
-        self.buckets: Final[list[int]] = [0] * SIZE
+        self.buckets: Final = vec[i64]([0] * SIZE)
         self.count: i64 = 0
         self.sum: i64 = 0
         self.max: i64 = 0
@@ -48,7 +49,7 @@ class Histogram:
             self.max = us
         self.count += times
         self.sum += us * times
-        self.buckets[bucket_of(us)] += int(times)
+        self.buckets[bucket_of(us)] += times
 
     def merge(self, other: "Histogram") -> None:
         """Add all that the other one holds."""
@@ -74,8 +75,8 @@ class Histogram:
     def below(self, us: i64) -> int:
         """How many did not exceed a bucket's top."""
         last = bucket_of(us)
-        return sum(self.buckets[: last + 1])
+        return int(sum(self.buckets[: last + 1]))
 
     def sparse(self) -> list[list[int]]:
         """[index, count] of the buckets that hold something, ascending."""
-        return [[index, n] for index, n in enumerate(self.buckets) if n]
+        return [[index, int(n)] for index, n in enumerate(self.buckets) if n]

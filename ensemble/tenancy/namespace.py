@@ -33,7 +33,7 @@ from ensemble.wire.requests import (
 
 SLASH: Final = 0x2F
 LETTER_Z: Final = 0x7A
-HEADS_MAX: Final = 256  # of one view
+HEADS_MAX: Final = 256  # of one view: for paths shorter than that
 ILLEGAL_NAME: Final = b"\x01"  # no znode's name contains it
 
 
@@ -58,18 +58,22 @@ class View:
         top.children = {self.zookeeper + b"/quota"}
         self.top: Final = top
         # What a body begins with, by the length of the path in it: its length here, and the root.
-        self.heads: Final[dict[int, bytes]] = {}
+        self.heads: Final[list[bytes | None]] = []
 
     def head(self, size: i64) -> bytes:
         """The begin of a body whose path has `size` bytes for the tenant."""
-        head = self.heads.get(int(size))
-        if head is None:
-            out = BytesWriter()
-            write_int(out, size + len(self.root))
-            out.write(self.root)
-            head = out.getvalue()
-            if len(self.heads) < HEADS_MAX:
-                self.heads[int(size)] = head
+        if size < len(self.heads):
+            known = self.heads[size]
+            if known is not None:
+                return known
+        out = BytesWriter()
+        write_int(out, size + len(self.root))
+        out.write(self.root)
+        head = out.getvalue()
+        if size < HEADS_MAX:
+            if not self.heads:
+                self.heads.extend([None] * HEADS_MAX)
+            self.heads[size] = head
         return head
 
     def inward(self, path: bytes) -> bytes:

@@ -89,12 +89,13 @@ class Bucket:
 class Rates:
     """A tenant's rates at one server. `is_limited` False: nothing is ever held."""
 
-    __slots__ = ("bytes", "is_limited", "requests", "writes")
+    __slots__ = ("bytes", "filled_us", "is_limited", "requests", "writes")
 
     def __init__(self) -> None:
         self.requests: Final = Bucket()
         self.writes: Final = Bucket()
         self.bytes: Final = Bucket()
+        self.filled_us: i64 = 0
         self.is_limited = False
 
     def use(self, requests_per_second: i64, writes_per_second: i64, bytes_per_second: i64) -> None:
@@ -104,6 +105,14 @@ class Rates:
         self.bytes.use(bytes_per_second)
         self.is_limited = self.requests.rate >= 0 or self.writes.rate >= 0 or self.bytes.rate >= 0
 
+    def fill(self, now_us: i64) -> None:
+        """Time has passed, as all requests of a turn see it: the second one has nothing to do."""
+        if now_us != self.filled_us:
+            self.filled_us = now_us
+            self.requests.fill(now_us)
+            self.writes.fill(now_us)
+            self.bytes.fill(now_us)
+
     def admits(self, now_us: i64, writes: i64, size: i64) -> bool:
         """Whether a request of `size` bytes with so many writes passes now.
 
@@ -111,9 +120,7 @@ class Rates:
         """
         if not self.is_limited:
             return True
-        self.requests.fill(now_us)
-        self.writes.fill(now_us)
-        self.bytes.fill(now_us)
+        self.fill(now_us)
         if not self.requests.has(TOKEN) or not self.bytes.has(1):
             return False
         if writes > 0 and not self.writes.has(TOKEN):
@@ -126,9 +133,7 @@ class Rates:
 
     def may_admit(self, now_us: i64, is_write: bool) -> bool:
         """Whether a request would pass now. Takes nothing."""
-        self.requests.fill(now_us)
-        self.writes.fill(now_us)
-        self.bytes.fill(now_us)
+        self.fill(now_us)
         return (
             self.requests.has(TOKEN)
             and self.bytes.has(1)

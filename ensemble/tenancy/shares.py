@@ -96,6 +96,7 @@ class Share:
         "limits",
         "refused",
         "told",
+        "told_short",
         "use",
     )
 
@@ -108,6 +109,7 @@ class Share:
         self.elsewhere: list[int] = [0] * KINDS
         self.use: list[int] = [0] * KINDS
         self.told: list[int] = [0] * KINDS  # the last `use` that was reported
+        self.told_short = False
 
     def settle(self, split: Split) -> bool:
         """Bring `allowed` up to date. Whether it has changed."""

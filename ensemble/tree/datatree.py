@@ -112,6 +112,8 @@ class DataTree:
 
     def visible_owner(self, owner: i64) -> i64:
         """`ephemeralOwner` as clients see it: containers and TTL nodes have none."""
+        if owner == 0:  # nearly always
+            return 0
         return owner if self.is_ephemeral(owner) else 0
 
     def is_ephemeral(self, owner: i64) -> bool:

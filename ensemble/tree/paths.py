@@ -14,6 +14,7 @@ ZOOKEEPER: Final = b"/zookeeper"
 QUOTA: Final = b"/zookeeper/quota"
 CONFIG: Final = b"/zookeeper/config"
 ZOOKEEPER_PREFIX: Final = b"/zookeeper/"
+LETTER_Z: Final = 0x7A
 
 
 def parent_of(path: bytes) -> bytes:
@@ -28,6 +29,11 @@ def is_within(path: bytes, ancestor: bytes) -> bool:
         return True
     size = len(ancestor)
     return len(path) > size and path[size] == 0x2F and path.startswith(ancestor)
+
+
+def may_be_system(path: bytes) -> bool:
+    """Whether a path may begin with `/zookeeper`: one byte says no for nearly all others."""
+    return len(path) > 1 and path[1] == LETTER_Z
 
 
 def first_component(path: bytes) -> bytes:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from ensemble.server.operations import is_exempt
 from ensemble.server.port_turns import (
     AHEAD_SHARED_LEAST,
     FRAMES_SHARED_MAX,
     SWEEP_HELD_US,
     WRITE_AHEAD,
     cost_ahead,
-    is_exempt,
 )
 from ensemble.tenancy.spec import Limits
 from ensemble.wire import codes

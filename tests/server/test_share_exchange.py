@@ -10,7 +10,13 @@ from collections import deque
 import pytest
 
 from ensemble.errors import ProtocolError
-from ensemble.server.share_exchange import KEEP_TICKS, REPORT_MS, WAIT_TICKS, ShareExchange
+from ensemble.server.share_exchange import (
+    KEEP_TICKS,
+    REPORT_MS,
+    WAIT_TICKS,
+    ShareExchange,
+    is_full,
+)
 from ensemble.tenancy.directory import Directory
 from ensemble.tenancy.seat import Tenant
 from ensemble.tenancy.shares import BYTES, CONNECTIONS, KINDS, REQUESTS, WATCHES, part_of
@@ -255,6 +261,26 @@ def test_the_last_one_knows_that_the_limit_is_reached() -> None:
     assert [share.elsewhere[CONNECTIONS] for share in shares] == [66, 67, 67]
 
 
+def test_a_place_that_comes_free_is_heard_of_by_who_asks_for_it_now() -> None:
+    """`full` is a final answer: it must not stand because another server asked earlier, too."""
+    world = three(Limits(connections=20))
+    while world.servers[2].tenant().connections < 20:
+        world.connect(2)
+        world.step()
+    for sid in (3, 1):
+        while not is_full(world.servers[sid].tenant()):
+            world.connect(sid)
+            world.step()
+    world.settle()
+    world.servers[2].tenant().connections -= 1
+    refused_ms = 0
+    while is_full(world.servers[3].tenant()) or not world.connect(3):
+        world.step()
+        refused_ms += 1
+        assert refused_ms < 2_000
+    assert world.total(CONNECTIONS) <= 20
+
+
 def test_rates_follow_demand_and_leave_something_for_who_begins() -> None:
     world = three()
     rates = world.servers[2].tenant().rates.requests
@@ -313,6 +339,53 @@ def test_a_server_that_comes_back_begins_with_nothing() -> None:
     world.servers[1].tenant().connections = 50
     world.step(1_000)
     assert world.connect(3)
+
+
+def test_a_role_that_served_nobody_prolongs_no_memory_i18() -> None:
+    """A server loses its leader, leads in vain and comes back: what it had is the others' by then.
+
+    Seed 45 of walled runs.
+    """
+    world = three()
+    world.lose(3, 1)
+    for _ in range(3_000):
+        world.connect(1)
+        world.step()
+    assert world.servers[1].tenant().connections == 100
+    world.servers[3].exchange.end(world.now_ms)
+    world.step()
+    world.follow(3)
+    assert world.servers[3].allowed(CONNECTIONS) == 0
+    for _ in range(1_000):
+        assert not world.connect(3)
+        world.step()
+
+
+@pytest.mark.parametrize("sid", [1, 3])
+def test_a_server_that_stood_still_remembers_nothing_of_its_role_i18(sid: int) -> None:
+    """Others may have been given what it had. Seed 995 of walled runs: a leader of the past."""
+    world = three()
+    exchange = world.servers[sid].exchange
+    late_ms = world.now_ms + TICK_MS * WAIT_TICKS
+    exchange.end_turn(late_ms)
+    exchange.end_turn(late_ms + 1)
+    exchange.end(late_ms + 2)
+    exchange.begin(2, [1, 2, 3], True, TICK_MS, late_ms + 3)
+    assert world.servers[sid].allowed(CONNECTIONS) == 0
+    exchange.end_turn(late_ms + 3)
+    exchange.end(late_ms + 4)
+    exchange.begin(2, [1, 2, 3], True, TICK_MS, late_ms + 5)
+    assert world.servers[sid].allowed(CONNECTIONS) == 0
+
+
+def test_a_server_that_was_only_busy_remembers() -> None:
+    world = three()
+    before = world.servers[3].allowed(CONNECTIONS)
+    exchange = world.servers[3].exchange
+    exchange.end_turn(world.now_ms + REPORT_MS)
+    exchange.end(world.now_ms + REPORT_MS + 1)
+    exchange.begin(2, [1, 2, 3], True, TICK_MS, world.now_ms + REPORT_MS + 2)
+    assert world.servers[3].allowed(CONNECTIONS) == before > 0
 
 
 def test_without_a_leader_of_ours_a_configured_part_is_this_servers() -> None:
