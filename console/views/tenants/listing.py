@@ -66,8 +66,7 @@ class Row:
 @require_GET
 def tenants(request: HttpRequest) -> HttpResponse:
     sees_all = access.standing_of(request.user) >= access.Standing.AUDITOR
-    mine = sees_all and "mine" in request.GET
-    found = filtered(request, access.visible_to(request.user), mine)
+    found = filtered(request, access.visible_to(request.user))
     costs = latest.costs(Ensemble.objects.values_list("name", flat=True)) if sees_all else {}
     if sees_all and request.GET.get("sort") == "cost":
         page = page_of(request, by_cost(found, costs))
@@ -96,7 +95,7 @@ def tenants(request: HttpRequest) -> HttpResponse:
     return render(request, f"console/pages/{template}", context)
 
 
-def filtered(request: HttpRequest, found: QuerySet[Tenant], mine: bool) -> QuerySet[Tenant]:
+def filtered(request: HttpRequest, found: QuerySet[Tenant]) -> QuerySet[Tenant]:
     """Those that the address's query names, in the order that it wants."""
     values = request.GET
     text = values.get("q", "").strip()[:QUERY_MAX]
@@ -108,8 +107,6 @@ def filtered(request: HttpRequest, found: QuerySet[Tenant], mine: bool) -> Query
         found = found.filter(plan__name=values["plan"])
     if values.get("state") in STATES:
         found = found.filter(STATES[values["state"]])
-    if mine:
-        found = found.filter(memberships__user=person_of(request))
     found = found.exclude(lifecycle=Tenant.Lifecycle.GONE)
     order = SORTS.get(values.get("sort", ""), SORTS["slug"])
     return found.select_related("plan", "ensemble", "publication").order_by(*order)
