@@ -91,8 +91,16 @@ def tenants(request: HttpRequest) -> HttpResponse:
         "has_costs": bool(costs),
         "asked": list(asked.select_related("plan")[:5]),
     }
-    template = "tenants/rows.html" if "HX-Request" in request.headers else "tenants/list.html"
-    return render(request, f"console/pages/{template}", context)
+    template = "tenants/rows.html" if is_part(request) else "tenants/list.html"
+    response = render(request, f"console/pages/{template}", context)
+    response["Cache-Control"] = "no-store"  # who goes back is not shown the part as the page
+    return response
+
+
+def is_part(request: HttpRequest) -> bool:
+    """Whether a script wants the lines alone; who goes back in time wants the page."""
+    headers = request.headers
+    return "HX-Request" in headers and "HX-History-Restore-Request" not in headers
 
 
 def filtered(request: HttpRequest, found: QuerySet[Tenant]) -> QuerySet[Tenant]:
