@@ -222,7 +222,10 @@ def test_of_two_requests_with_a_key_at_the_same_time_one_is_done(
 
 
 def test_a_list_costs_the_same_number_of_queries_whatever_its_length(
-    login: Login, tenant: Tenant, django_assert_num_queries: object
+    login: Login,
+    tenant: Tenant,
+    people: dict[str, User],
+    django_assert_num_queries: object,
 ) -> None:
     bob, ada = login("bob"), login("ada")
     for number in range(30):
@@ -230,9 +233,12 @@ def test_a_list_costs_the_same_number_of_queries_whatever_its_length(
             slug=f"t{number}", ensemble=tenant.ensemble, plan=tenant.plan, root=f"/t{number}"
         )
         Publication.objects.create(tenant=made)
+        made.memberships.create(user=people["bob"], role=MemberRole.VIEWER)
     for caller in (bob, ada):
         caller.get("me")  # the lease of its rate, and `last_used_at`
     with django_assert_num_queries(2):  # type: ignore[operator]  # token, rows
-        assert len(bob.get("tenants")["results"]) == 1
+        assert len(bob.get("tenants")["results"]) == 31
     with django_assert_num_queries(4):  # type: ignore[operator]  # token, groups twice, rows
         assert len(ada.get("tenants", limit=500)["results"]) == 31
+    with django_assert_num_queries(2):  # type: ignore[operator]  # token, memberships
+        assert len(bob.get("me")["memberships"]) == 31
