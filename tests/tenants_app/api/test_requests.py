@@ -71,6 +71,17 @@ def test_a_query_that_is_not_understood_is_a_400(login: Login, query: str) -> No
     assert answer.json()["errors"][0]["field"] == query.split("=")[0]
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "me"), ("POST", "tokens"), ("GET", "schema")])
+def test_a_query_where_none_is_taken_is_a_400(login: Login, method: str, path: str) -> None:
+    answer = login("carol")(method, f"{path}?dry_run=true", {} if method == "POST" else None)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0] == {
+        "field": "dry_run",
+        "code": "invalid",
+        "detail": "no parameter is taken here",
+    }
+
+
 def test_a_cursor_that_is_none_is_an_error_and_no_crash(login: Login) -> None:
     for cursor in ("x", "bz0tMQ==", "cD0lMDA=", "%00"):
         assert login("carol")("GET", f"tokens?cursor={cursor}").status_code in (400, 404)
