@@ -60,7 +60,7 @@ run: compile  ## start three nodes and the console; Ctrl-C stops everything
 	@exec $(PY) -m ensemble.server.main up --dir var $(ARGS)
 
 # What Debian brings comes first: without its compiler there would be nothing compiled to test.
-test:  ## everything: style, types, all tests interpreted and compiled, the simulation
+test:  ## style, types, the tests interpreted and compiled, the simulation; `make long` is the rest
 	@PYTHON=$(PYTHON) sh tests/needs.sh test
 	@$(MAKE) --no-print-directory compile lint types unit integration plane-postgres sim
 
@@ -83,7 +83,10 @@ unit: $(STAMPS)/dev  ## the tests of wire, tree, storage, client and zab, interp
 
 # Everything, with the compiled modules where they were built.
 integration: $(STAMPS)/dev compile  ## all tests, on the compiled modules
-	$(PYTEST) -n $(WORKERS) --dist worksteal
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not long"
+
+long: $(STAMPS)/dev compile  ## the tests that `make test` leaves out, for their time
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m long
 
 # `tests.postgres` starts Debian's server in a folder of its own, and ends and removes it.
 plane-postgres: $(STAMPS)/dev compile  ## the admin plane's tests on PostgreSQL: make plane-postgres ALL=1
