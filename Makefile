@@ -11,6 +11,8 @@ PY := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
 WORKERS ?= 2
 PYTEST := $(PY) -m pytest -q
+# Where it is forbidden to keep what was compiled, each start of a server compiles all of it anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install run test format lint types compile unit integration bench failover scale neighbour chaos \
         fuzz sim sim-long sim-bugs kazoo check clean lock
@@ -95,7 +97,7 @@ fuzz: $(STAMPS)/dev compile  ## mutated frames at a server: make fuzz SECONDS=30
 sim: $(STAMPS)/dev compile  ## ensembles in simulation: make sim SEEDS=500, or SEED=n for the story of one
 	$(PY) -m tests.sim.runner --workers $(WORKERS) \
 	  $(if $(SEED),--seed $(SEED),--compiled --seeds $(or $(SEEDS),500)) $(ARGS)
-	$(if $(SEED),,set -e; for runs in core:200 reconfig:60 local:60 wire:40 groups:20 core-groups:40; do \
+	$(if $(SEED),,set -e; for runs in core:200 reconfig:60 local:60 wire:40 groups:20 core-groups:40 decay:24 walled:20; do \
 	  echo "$${runs%:*}:"; $(PY) -m tests.sim.runner --workers $(WORKERS) --compiled \
 	    --kind $${runs%:*} --seeds $(or $(SEEDS),$${runs#*:}); done)
 

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,6 +8,10 @@ import pytest
 
 from tests.harness import Node
 from tests.java import java_classpath
+
+# Servers are started a thousand times: without kept bytecode each start compiles its sources anew,
+# which takes twice as long as all the rest of it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ other software on what it left. Nothing here judges what the servers do: that is
 
 import contextlib
 import os
-import random
+import re
 import signal
 import socket
 import subprocess
@@ -18,15 +18,12 @@ from pathlib import Path
 from typing import Final
 
 from tests.harness import ROOT
+from tests.ports import free_ports
 
 READY_TIMEOUT_S: Final = 60.0  # three JVMs on a busy machine
 WORD_TIMEOUT_S: Final = 2.0
 STOP_TIMEOUT_S: Final = 20.0
 POLL_S: Final = 0.02
-# Below the ports that the kernel gives to outgoing connections: while a member is down, nobody may
-# take its ports.
-PORTS: Final = range(12_000, 20_000)
-PORT_TRIES_MAX: Final = 1_000
 APACHE_MAIN: Final = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 SETTINGS: Final[Mapping[str, object]] = {
     "tickTime": 2000,
@@ -59,22 +56,6 @@ def ours(*flags: str, python: str = sys.executable) -> Software:
 def apache(classpath: str, *flags: str) -> Software:
     """Apache's server from the jars in `classpath`."""
     return Software("apache", ("java", *(flags or ("-Xmx512m",)), "-cp", classpath, APACHE_MAIN))
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, all different."""
-    found: list[int] = []
-    chance = random.Random()
-    for _ in range(PORT_TRIES_MAX):
-        port = chance.choice(PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            if port not in found:
-                found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError(f"no {count} free ports in {PORTS}")
 
 
 @dataclass
@@ -168,6 +149,11 @@ class Member:
                 if line.startswith("Mode: "):
                     return line.removeprefix("Mode: ")
         return ""
+
+    def zxid(self) -> int:
+        """The last transaction that it has applied; -1 where it serves nobody."""
+        found = re.search(rb"Zxid: 0x([0-9a-f]+)", self.word("srvr"))
+        return int(found[1], 16) if found else -1
 
     def log(self) -> str:
         if not self.log_path.exists():
@@ -315,6 +301,17 @@ class Ensemble:
                 return self.members[leaders[0]]
             time.sleep(POLL_S)
         raise AssertionError(f"within {within_s} s only {modes}\n{self.logs()}")
+
+    def wait_equal(self, within_s: float = READY_TIMEOUT_S) -> None:
+        """Until all running members have applied the same transactions."""
+        deadline = time.monotonic() + within_s
+        zxids: list[int] = []
+        while True:
+            zxids = [member.zxid() for member in self.running]
+            if len(set(zxids)) == 1 and zxids[0] >= 0:
+                return
+            assert time.monotonic() < deadline, f"they have applied up to {zxids}"
+            time.sleep(0.01)
 
     def swap(self, sid: int, software: Software) -> None:
         """Stop a member and start it as `software` on the same folder."""

@@ -1,6 +1,6 @@
 """Real server processes for tests: start, wait until ready, stop, kill, restart.
 
-Loopback only, on ports that the kernel chose, ended by process id.
+Loopback only, on ports of this test process, ended by process id.
 """
 
 import contextlib
@@ -13,14 +13,10 @@ import sys
 import time
 from pathlib import Path
 
+from tests.ports import free_port
+
 READY_TIMEOUT_S = 20.0
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class Node:

@@ -13,7 +13,7 @@ from ensemble.up.folder import NodeFiles
 from ensemble.up.ports import Ports
 from ensemble.up.process import PAUSE_FIRST_S, PAUSE_MAX_S, Process
 from ensemble.up.status import NodeStatus, summarize
-from tests.harness import free_port
+from tests.ports import free_port
 
 SECRET = bytes(32)
 

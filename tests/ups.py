@@ -13,33 +13,13 @@ from pathlib import Path
 
 from ensemble.up.control import NodeReport, list_nodes
 from ensemble.up.folder import NodeFiles, load
-from ensemble.up.ports import why_not
 from tests.harness import ROOT
+from tests.ports import free_ports
 
 READY = "Ctrl-C stops everything"
 WITHIN_S = 60.0
 KINDS = ("client", "admin", "quorum", "election")
 PORTS_EACH = 10  # of a kind: five nodes and observers
-# Below the ports that the kernel gives to outgoing connections; each worker has a range.
-FIRST_PORT = 12_000
-RANGE = 2_400
-BLOCK = 50
-
-
-def free_block() -> int:
-    """The first of so many free ports in a row."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = FIRST_PORT + worker % 8 * RANGE
-    for turn in range(RANGE // BLOCK):
-        base = first + (os.getpid() * 7 + turn + free_block_calls()) % (RANGE // BLOCK) * BLOCK
-        if not any(why_not(port) for port in range(base, base + BLOCK)):
-            return base
-    raise AssertionError(f"no {BLOCK} ports are free in a row from {first} on")
-
-
-def free_block_calls(count: list[int] = [0]) -> int:  # noqa: B006 kept between calls on purpose
-    count[0] += 1
-    return count[0]
 
 
 class Up:
@@ -48,8 +28,8 @@ class Up:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder.parent / "up.log"
-        self.base = free_block()
-        self.console_port = self.base + len(KINDS) * PORTS_EACH
+        ports = free_ports(len(KINDS) * PORTS_EACH + 1, in_a_row=True)
+        self.base, self.console_port = ports[0], ports[-1]
         self.process: subprocess.Popen[bytes] | None = None
 
     def port(self, kind: str, sid: int = 1) -> int:

@@ -26,6 +26,11 @@ class AuditDesk:
     """See above. Made early, while the node is small; `attach` once there is a pipeline."""
 
     def __init__(self, config: Config) -> None:
+        """Begin the process.
+
+        Raises:
+            ConfigError: its folder cannot be used.
+        """
         self.options: Final = config.audit
         self.server_id: Final = config.server_id
         self.tap: Final = AuditTap()
@@ -80,12 +85,3 @@ class AuditDesk:
             time.sleep(0.005)
             self.process.hand_over(self.tap)
         self.process.stop()
-
-
-def open_audit(config: Config) -> AuditDesk | None:
-    """The journal, where the configuration wants one.
-
-    Raises:
-        ConfigError: its folder cannot be used.
-    """
-    return AuditDesk(config) if config.audit.enabled else None

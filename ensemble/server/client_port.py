@@ -71,7 +71,8 @@ class ClientPort(SocketTable):
 
     Callbacks: `answer_word` gives the reply to a four-letter word or None where the bytes are none,
     `identify` the ids that a new connection holds, `on_refused` is told of what was closed and why.
-    `wake` is asked for another turn after so many seconds, where requests wait for time to pass.
+    `wake` is asked for another turn after so many seconds, where requests wait for time to pass;
+    `woken` is to be called ahead of it.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class ClientPort(SocketTable):
         self.visits: i64 = 0
         self.until_us: i64 = 0
         self.is_over = False
-        self.wakes_us: i64 = 0  # when the next turn was asked for
+        self.wakes = False  # a turn was asked for and has not come yet
 
     def close(self) -> None:
         """Cut every connection and close all descriptors."""
@@ -157,11 +158,18 @@ class ClientPort(SocketTable):
         )
 
     def wake_later(self) -> None:
-        """Somebody waits for tokens: have a turn when some have come."""
-        now_us = self.pipeline.now_us
-        if now_us >= self.wakes_us:
-            self.wakes_us = now_us + SWEEP_HELD_US
+        """Somebody waits for tokens: have a turn when some have come.
+
+        Timers come a little early as well as late, by another clock: `woken` alone says that one
+        has come.
+        """
+        if not self.wakes:
+            self.wakes = True
             self.wake(SWEEP_HELD_US / 1e6)
+
+    def woken(self) -> None:
+        """The turn that was asked for is about to come."""
+        self.wakes = False
 
     def on_input(self, client: ClientSocket, event: i64) -> None:
         """Bytes have come, or the end: looked at now, or in a turn of its flow."""

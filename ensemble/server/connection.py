@@ -23,6 +23,7 @@ DRAINING: Final = 3  # what is queued still goes out, then the connection closes
 CLOSED: Final = 4
 
 RECENT: Final = 8  # operations of a connection that are remembered; a power of two
+TIME_MASK: Final = (1 << 39) - 1  # of milliseconds: 17 years, as they leave room in 64 bits
 
 # What a pending request waits for, where it is no zxid
 FORWARDED: Final = 1 << 62  # the leader's transaction for it
@@ -217,7 +218,7 @@ class Connection:
         if len(self.recent) == 0:
             self.recent = vec[i64]([0] * RECENT)
         self.recent[self.recent_at & (RECENT - 1)] = (
-            now_ms << 24 | (op & 0xFF) << 16 | error & 0xFFFF
+            (now_ms & TIME_MASK) << 24 | (op & 0xFF) << 16 | error & 0xFFFF
         )
         self.recent_at += 1
 

@@ -5,7 +5,6 @@ Source: admin.md section 1. Answers are complete texts; the connection closes be
 """
 
 import os
-import platform
 import socket
 import sys
 import time
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from ensemble import __version__
 from ensemble.server import member_words, metrics
 from ensemble.server.connection import OPEN, Connection
-from ensemble.server.journal import user_of_process
 from ensemble.tree.sessions import SessionTracker
 
 if TYPE_CHECKING:
@@ -274,6 +272,10 @@ def dump(node: "Node") -> str:
 
 def environment() -> dict[str, str]:
     """The keys that `envi` has, with what they come closest to here."""
+    import platform
+
+    from ensemble.server.journal import user_of_process
+
     memory = memory_mb()
     return {
         "zookeeper.version": VERSION,

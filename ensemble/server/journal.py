@@ -34,7 +34,6 @@ from ensemble.wire.txns import SetAclTxn, Txn, TxnHeader
 
 SUCCESS: Final = "success"
 FAILURE: Final = "failure"
-INVOKED: Final = "invoked"
 CREATES: Final = (
     codes.OP_CREATE,
     codes.OP_CREATE2,

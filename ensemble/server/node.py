@@ -11,13 +11,11 @@ import logging
 import ssl
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, Literal, final
 
 from ensemble.errors import ConfigError, StorageError
-from ensemble.server import four_letter, journal
 from ensemble.server.admin_open import open_admin_port
 from ensemble.server.answers import Answers
-from ensemble.server.audit import AuditDesk, open_audit
 from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords, Passwords, SecretPasswords, load_secret
 from ensemble.server.client_port import ClientPort
@@ -27,12 +25,10 @@ from ensemble.server.connection import Connection
 from ensemble.server.contracts import SessionRules
 from ensemble.server.folder_lock import lock_folder
 from ensemble.server.gate import TenantGate
-from ensemble.server.journal import Journal
 from ensemble.server.local_sessions import LocalTable
 from ensemble.server.log_writer import LogWriter
 from ensemble.server.membership import Membership, absolute
 from ensemble.server.peer_dial import printed
-from ensemble.server.peering import Peering
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.port_limits import port_limits
 from ensemble.server.quorum_config import QuorumOptions
@@ -42,7 +38,6 @@ from ensemble.server.shell import ReplicaOptions
 from ensemble.server.slow import SlowLog
 from ensemble.server.standalone import StandaloneAuthority
 from ensemble.server.stats import ServerStats
-from ensemble.server.telemetry import Telemetry, open_telemetry
 from ensemble.server.throttle import ConnectionThrottle, throttle_of
 from ensemble.server.tls import StoreWatch, server_context, subject_of
 from ensemble.server.upkeep import Upkeep
@@ -59,8 +54,13 @@ from ensemble.wire import peers
 from ensemble.wire.records import Id
 from ensemble.zab.configuration import Configuration
 
+# What only some servers need is imported where it is needed: a start is half as long without it.
 if TYPE_CHECKING:
     from ensemble.server.admin_port import AdminPort
+    from ensemble.server.audit import AuditDesk
+    from ensemble.server.journal import Journal
+    from ensemble.server.peering import Peering
+    from ensemble.server.telemetry import Telemetry
 
 log = logging.getLogger("ensemble.node")
 
@@ -136,7 +136,10 @@ class Node:
             self.stats,
             storage.fsync_warning_ms,
         )
-        self.audit = open_audit(config)
+        if config.audit.enabled:
+            from ensemble.server.audit import AuditDesk
+
+            self.audit = AuditDesk(config)
         gc.disable()  # nothing that is loaded is garbage
         passwords: Passwords = ApachePasswords()
         if config.auth.session_password == "secret":
@@ -243,6 +246,8 @@ class Node:
         self, options: QuorumOptions, prepare: PrepareOptions, recovery: RecoveryOptions
     ) -> Replica:
         """The replica of an ensemble's member, with its tree; see `recover`."""
+        from ensemble.server.peering import Peering
+
         self.peering = Peering(self, options)
         membership = Membership(
             self.disk,
@@ -304,14 +309,21 @@ class Node:
         self.loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         if self.config.admin.audit:
+            from ensemble.server.journal import Journal
+
             self.journal = Journal(self.config.admin.audit_file, self.config.admin.log_format)
         try:
             await self.serve()
         except BaseException:
-            self.tell_journal("serverStart", journal.FAILURE, not self._started)
+            self.tell_journal("serverStart", "failure", not self._started)
             raise
 
-    def tell_journal(self, operation: str, result: str, due: bool = True) -> None:
+    def tell_journal(
+        self,
+        operation: str,
+        result: Literal["success", "failure", "invoked"],
+        due: bool = True,
+    ) -> None:
         if self.journal is not None and due:
             self.journal.on_server(operation, result)
 
@@ -340,14 +352,17 @@ class Node:
             if self.replica is None:
                 self.begin_sessions()
             self.admin_port = await open_admin_port(self)
-            self.telemetry = open_telemetry(self)
+            if self.config.telemetry.endpoint:
+                from ensemble.server.telemetry import open_telemetry
+
+                self.telemetry = open_telemetry(self)
             self._started = True
             if self.peering is None:
                 self.serving = True
             else:
                 self.set_clocks()
                 self.peering.start()
-            self.tell_journal("serverStart", journal.SUCCESS)
+            self.tell_journal("serverStart", "success")
             self.loop.add_reader(self.port.epoll.fileno(), self.turn)
             self.tick()
             await self._stopped.wait()
@@ -372,7 +387,7 @@ class Node:
 
     async def shut_down(self) -> None:
         """Sync what was taken in, close the ports. Sessions stay: their clients come back."""
-        self.tell_journal("serverStop", journal.INVOKED, self._started)
+        self.tell_journal("serverStop", "invoked", self._started)
         self.serving = False
         for timer in (self._timer, self._wake):
             if timer is not None:
@@ -535,7 +550,11 @@ class Node:
 
     def wake(self, after_s: float) -> None:
         """Have a turn then, whether something comes or not."""
-        self._wake = self.loop.call_later(after_s, self.turn)
+        self._wake = self.loop.call_later(after_s, self.on_wake)
+
+    def on_wake(self) -> None:
+        self.port.woken()
+        self.turn()
 
     def renew_certificates(self, stores: StoreWatch) -> None:
         """Take new certificates for new connections; bad ones are told, and the old ones stay."""
@@ -552,6 +571,8 @@ class Node:
 
     def answer_word(self, first: bytes, conn: Connection) -> bytes | None:
         """A four-letter word's answer, or None where the bytes are none."""
+        from ensemble.server import four_letter
+
         return four_letter.answer(self, first)
 
     def identify(self, host: str, sock: ssl.SSLSocket | None) -> list[Id]:

@@ -9,11 +9,14 @@ import re
 import ssl
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from ensemble.errors import ProtocolError
 from ensemble.server.peer_socket import CLOSED_BY_PEER, PeerHandler, PeerSocket
-from ensemble.server.quorum_sasl import SaslAcceptor, SaslInitiator, SaslStage
+
+# SASL comes with the client's half of it: where it is not configured, a start does without both.
+if TYPE_CHECKING:
+    from ensemble.server.quorum_sasl import SaslAcceptor, SaslInitiator, SaslStage
 
 SID_USER: Final = re.compile(r"server[.-](\d{1,18})$")
 
@@ -42,11 +45,19 @@ class PeerSecurity:
         self.users: Final = users  # that may connect; None: SASL is not spoken
         self.sasl_required: Final = sasl_required
 
-    def initiator(self) -> SaslInitiator | None:
-        return SaslInitiator(self.user, self.password) if self.user else None
+    def initiator(self) -> "SaslInitiator | None":
+        if not self.user:
+            return None
+        from ensemble.server.quorum_sasl import SaslInitiator
 
-    def acceptor(self) -> SaslAcceptor | None:
-        return None if self.users is None else SaslAcceptor(self.users, self.sasl_required)
+        return SaslInitiator(self.user, self.password)
+
+    def acceptor(self) -> "SaslAcceptor | None":
+        if self.users is None:
+            return None
+        from ensemble.server.quorum_sasl import SaslAcceptor
+
+        return SaslAcceptor(self.users, self.sasl_required)
 
     def check(self, sock: PeerSocket, sid: int, hosts: Iterable[str]) -> None:
         """May the other end be server `sid`, whose configured hosts are these?
@@ -133,8 +144,8 @@ class CalledSide(PeerHandler):
         try:
             self.take(sock, data)
         except ProtocolError as error:
-            if self.is_proving():
-                sock.out.write(SaslAcceptor.refusal)
+            if self.sasl is not None and self.is_proving():
+                sock.out.write(self.sasl.refusal)
                 sock.flush()
             sock.close()
             self.on_refused(sock.name, str(error))

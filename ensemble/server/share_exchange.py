@@ -65,8 +65,10 @@ class ShareExchange:
         "outgoing",
         "percent",
         "sid",
+        "stood_still",
         "takings",
         "told_first",
+        "turned_ms",
     )
 
     def __init__(self, sid: i64, directory: Directory, percent: i64) -> None:
@@ -84,6 +86,8 @@ class ShareExchange:
         self.leader: i64 = -1
         self.book: Book | None = None
         self.next_ms: i64 = NEVER
+        self.turned_ms: i64 = 0  # the last turn
+        self.stood_still = False  # in this role, for so long that it may have been given up
         self.measured_ms: i64 = 0
         self.outgoing: list[tuple[int, bytes]] = []
         self.takings: Final[dict[str, list[int]]] = {}  # tenants' counters at the last measurement
@@ -119,6 +123,8 @@ class ShareExchange:
         self.told_first = False
         self.answered = False
         self.applied = 0
+        self.turned_ms = now_ms
+        self.stood_still = False
         self.measured_ms = now_ms
         self.takings.clear()
         split = self.directory.split
@@ -139,9 +145,12 @@ class ShareExchange:
     def end(self, now_ms: i64) -> None:
         """The role is over, and clients are cut. What was allowed is kept for a while."""
         if self.answered:
-            # A tenth of an even part is no memory: whoever had it asks anew.
-            whole = self.directory.split.percent == WHOLE
-            self.kept_until_ms = now_ms + self.keep_ms if whole else 0
+            self.answered = False  # a role that ends before it has served prolongs nothing
+            # A tenth of an even part is no memory: whoever had it asks anew. Nor is what others
+            # may have been given since, while this server stood still.
+            self.note_turn(now_ms)
+            keeps = self.directory.split.percent == WHOLE and not self.stood_still
+            self.kept_until_ms = now_ms + self.keep_ms if keeps else 0
         self.is_exchanging = False
         self.book = None
         self.next_ms = NEVER
@@ -157,6 +166,7 @@ class ShareExchange:
         """Report if it is time, or if somebody runs short."""
         if not self.is_exchanging:
             return
+        self.note_turn(now_ms)
         split = self.directory.split
         if now_ms < self.next_ms and not (
             split.urgent and now_ms >= self.next_ms - REPORT_MS + URGENT_MS
@@ -173,6 +183,12 @@ class ShareExchange:
         if book is not None:
             book.look(now_ms)
             self.answer(now_ms)
+
+    def note_turn(self, now_ms: i64) -> None:
+        """There is a turn at least with every report, unless the whole process stands still."""
+        if now_ms > self.turned_ms + REPORT_MS + self.keep_ms:
+            self.stood_still = True
+        self.turned_ms = now_ms
 
     def fall_back(self) -> None:
         """The leader is silent though its link lives: no more than an even part, and no more than

@@ -13,7 +13,7 @@ from ensemble.server.committing import commit_prepared
 from ensemble.server.connection import Connection
 from ensemble.server.contracts import Authority
 from ensemble.server.log_batch import LogBatch, LogFileSize
-from ensemble.server.log_writer import LogWriter
+from ensemble.server.log_port import LogPort
 from ensemble.server.pipeline import Pipeline
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.prepare import Prepared, Preparer, WriteRequest
@@ -45,7 +45,7 @@ class StandaloneAuthority(Authority):
         "wall_ms",
     )
 
-    def __init__(self, tree: DataTree, preparer: Preparer, log: LogWriter) -> None:
+    def __init__(self, tree: DataTree, preparer: Preparer, log: LogPort) -> None:
         self.tree: DataTree = tree
         self.preparer: Preparer = preparer
         self.log: Final = log

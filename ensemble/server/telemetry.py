@@ -215,15 +215,13 @@ class Telemetry:
         await asyncio.to_thread(self.exporter.stop, STOP_TIMEOUT_S)
 
 
-def open_telemetry(node: "Node") -> Telemetry | None:
-    """Begin to tell, where it is configured.
+def open_telemetry(node: "Node") -> Telemetry:
+    """Begin to tell the configured endpoint.
 
     Raises:
         ConfigError: the library for it is not installed.
     """
     options = node.config.telemetry
-    if not options.endpoint:
-        return None
     try:
         from ensemble.server.telemetry_export import Exporter
     except ImportError as error:

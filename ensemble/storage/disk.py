@@ -69,6 +69,10 @@ class Disk(Protocol):
         """Shorten a file to `size` bytes; durable when this returns."""
         ...
 
+    def rewrite(self, path: str, begin: int, end: int) -> None:
+        """Write a part of a file again, as it is; durable when this returns."""
+        ...
+
     def names(self, folder: str) -> list[str]:
         """Names in a folder, sorted; empty where there is no such folder."""
         ...
@@ -229,6 +233,23 @@ class OsDisk:
             os.fsync(fd)
         except OSError as error:
             raise failed(f"cannot cut to {size} bytes", path, error) from error
+        finally:
+            os.close(fd)
+
+    def rewrite(self, path: str, begin: int, end: int) -> None:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise failed("cannot open", path, error) from error
+        try:
+            while begin < end:
+                count = os.pwrite(fd, os.pread(fd, end - begin, begin), begin)
+                if count == 0:
+                    raise StorageError(f"{path} became shorter while it was read")
+                begin += count
+            os.fsync(fd)
+        except OSError as error:
+            raise failed("cannot write", path, error) from error
         finally:
             os.close(fd)
 

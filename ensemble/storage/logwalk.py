@@ -28,17 +28,21 @@ class LogWalk:
 
     `last` is the zxid of the record that was given last, at first `after`. `unclean` are (path,
     offset) of files that end otherwise than they should, harmlessly; the last of them is `torn` if
-    it is the newest file.
+    it is the newest file. Of the file that was read last, in the end the newest: its `path`, where
+    its last record begins, and where that one ends.
     """
 
     __slots__ = (
         "after",
         "at",
+        "begin",
         "disk",
+        "end",
         "files",
         "last",
         "named",
         "notes",
+        "path",
         "previous",
         "reader",
         "torn",
@@ -58,6 +62,9 @@ class LogWalk:
         self.notes: Final[list[str]] = []
         self.unclean: Final[list[tuple[str, int]]] = []
         self.torn = False
+        self.path = ""
+        self.begin: i64 = 0
+        self.end: i64 = 0
 
     def next_record(self) -> LogRecord | None:
         """The next record after `last`, or None at the end of the newest file.
@@ -85,6 +92,7 @@ class LogWalk:
             if record.zxid <= self.previous:
                 check_order(self.previous, record)
             self.previous = record.zxid
+            self.begin = record.offset
             if record.zxid > self.after:
                 check_order(self.last, record)
                 self.last = record.zxid
@@ -95,6 +103,8 @@ class LogWalk:
         reader = LogReader(self.disk, path)
         self.at += 1
         self.reader = reader
+        self.path = path
+        self.begin = 0
         self.named = zxid
         self.previous = -1
         return reader
@@ -107,6 +117,7 @@ class LogWalk:
 
     def end_file(self, reader: LogReader) -> None:
         """The open file has ended. Not cleanly: is what it lost needed by nobody?"""
+        self.end = reader.end_offset
         if reader.end != CLEAN:
             newest = self.at == len(self.files)
             if newest and reader.end == DAMAGED:

@@ -13,6 +13,7 @@ from ensemble.storage import redo, snapfile
 from ensemble.storage.disk import Disk
 from ensemble.storage.layout import Layout
 from ensemble.storage.logwalk import LogWalk
+from ensemble.storage.renewal import renew_end, renew_names
 from ensemble.storage.replay import RECENT_TXNS_MAX, Replay
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.snapshot_reader import Snapshot
@@ -71,13 +72,15 @@ def recover(disk: Disk, layout: Layout, options: RecoveryOptions) -> Recovered:
     """Load this server's database.
 
     A change of history that an earlier run had decided is completed first. A torn tail is cut off
-    the newest log, unfinished snapshots are removed, and so is the flag file `initialize`.
+    the newest log, unfinished snapshots are removed, and so is the flag file `initialize`. What is
+    returned is durable, whatever became of the process that wrote it.
 
     Raises:
         StorageError: there is no snapshot but a log, all snapshots are damaged, a log is damaged
             anywhere but in its torn tail, or transactions are missing. The files are as they were.
     """
     layout.make_folders(disk)
+    renew_names(disk, layout)
     notes = redo.resume(disk, layout)
     initialize = disk.exists(layout.initialize_path())
     snapshots = layout.snapshots(disk)
@@ -94,6 +97,7 @@ def recover(disk: Disk, layout: Layout, options: RecoveryOptions) -> Recovered:
     notes += replay.walk.notes + replay.check.notes()
     if replay.walk.torn:
         cut_torn_tail(disk, layout, replay.walk)
+    renew_end(disk, replay.walk)
     for path in layout.unfinished_snapshots(disk):
         disk.remove(path)
         notes.append(f"removed {path}, which was never finished")

@@ -1,17 +1,21 @@
 """`ensemble tenant` and `ensemble operator-key` as an operator types them, and the tutorial."""
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 from ensemble.admin.keys import load_key, make_key, save_key
-from tests.harness import ROOT, Node, RawClient, free_port
+from ensemble.server.main import main
+from tests.harness import ROOT, Node, RawClient
+from tests.ports import free_port
 from tests.tenants import AUTH_FAILED, present
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -19,13 +23,12 @@ TUTORIAL = ROOT / "docs" / "tutorial-tenants.md"
 
 
 def ensemble(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ensemble.server.main", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    """One command, in this process: starting one for each takes most of the time. The tutorial's
+    commands are processes."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        status = main(list(arguments))
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.ensembles import Ensemble, free_ports
+from tests.ensembles import Ensemble
+from tests.ports import free_ports
 
 PIPE_BYTES_MAX: Final = 256 * 1024
 TURN_S: Final = 0.5

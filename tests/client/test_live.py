@@ -19,7 +19,8 @@ from ensemble.client import (
     WatchEvent,
 )
 from tests.client.waiting import until
-from tests.harness import ROOT, Node, free_port
+from tests.harness import ROOT, Node
+from tests.ports import free_port
 
 
 async def test_ten_thousand_requests_ahead_are_answered_in_order(node: Node) -> None:
@@ -34,7 +35,8 @@ async def test_a_restart_is_survived_with_session_watches_and_no_silent_repeats(
     node: Node,
 ) -> None:
     events: list[WatchEvent] = []
-    async with Client(node.address, timeout=20) as client:
+    # A request without a connection waits for a session timeout.
+    async with Client(node.address, timeout=4) as client:
         await client.create("/r", b"0")
         await client.create("/r/e", mode=CreateMode.EPHEMERAL)
         once: list[WatchEvent] = []

@@ -11,7 +11,8 @@ from django.test import Client as Browser
 from ensemble.up import control
 from ensemble.up.control import NodeReport
 from ensemble.up.errors import NotRunningError, RefusedError
-from tests.harness import Node, free_port
+from tests.harness import Node
+from tests.ports import free_port
 
 VAR = "/some/folder"
 

@@ -9,7 +9,8 @@ from django.test import Client as Browser
 from console import health, zk
 from ensemble.client import ConnectionLossError
 from tests.console.conftest import Do
-from tests.harness import Node, free_port
+from tests.harness import Node
+from tests.ports import free_port
 
 SRVR = """Zookeeper version: 3.9.3-c26634f34490bb0ea7a09cc51e05ede3b4e320ee, built on 2024-10-17
 Latency min/avg/max: 0/1.25/18

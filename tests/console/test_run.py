@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import ROOT, free_port
+from tests.harness import ROOT
+from tests.ports import free_port
 from tests.ups import is_open
 
 READY_TIMEOUT_S = 60.0

@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.harness import free_port
+from tests.ports import free_port
 
 READY_TIMEOUT_S = 40.0
 

@@ -62,8 +62,15 @@ class Wire:
 class Replay:
     """The state of one conversation: which of our sessions stands for which captured one."""
 
-    def __init__(self, connect: Callable[[str], socket.socket]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[str], socket.socket],
+        before_another: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`before_another` is called before another connection than the last one is used."""
         self.connect = connect
+        self.before_another = before_another
+        self.label = ""
         self.wires: dict[str, Wire] = {}
         self.sessions: dict[int, tuple[int, bytes]] = {}
         self.names: dict[int, int] = {}  # our session id -> the captured one
@@ -71,6 +78,9 @@ class Replay:
     def send(self, item: dict[str, Any]) -> None:
         raw = bytes.fromhex(item["hex"])
         label = item["conn"]
+        if label != self.label:
+            self.label = label
+            self.before_another()
         wire = self.wires.get(label)
         if not raw:
             if wire is not None:

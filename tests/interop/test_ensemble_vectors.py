@@ -63,10 +63,14 @@ def test_sessions_go_the_way_of_the_capture(
     name: str, settings: dict[str, object], tmp_path: Path
 ) -> None:
     """A session that moves from server to server, and what its old connections still get. Local
-    sessions: refusals, the upgrade and its zxids, no move but of an upgraded one (zab.md 6)."""
+    sessions: refusals, the upgrade and its zxids, no move but of an upgraded one (zab.md 6).
+
+    A read's zxid is the last one that its server has applied, and servers apply each in their own
+    time: so everybody is let come up to the others before another server is asked.
+    """
     items = load(name)
     with Ensemble(tmp_path, [subject()] * 3, {**LIMITS, **settings}).start() as ensemble:
-        replay = Replay(by_role(ensemble))
+        replay = Replay(by_role(ensemble), ensemble.wait_equal)
         differing = differences(replay, items)
         for wire in replay.wires.values():
             wire.sock.close()

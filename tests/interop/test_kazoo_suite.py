@@ -19,6 +19,7 @@ from ensemble.admin.keys import make_key, save_key
 from tests.harness import ROOT
 from tests.java import java_classpath
 from tests.needs import need
+from tests.ports import free_ports
 from tests.subject import IS_OURS
 
 SUITE = Path(__file__).parent / "kazoo_suite"
@@ -26,6 +27,7 @@ VENV = ROOT / ".venv-kazoo"
 PASSED_MIN = {"1": 483, "3": 490, "3-tenant": 485}  # by the number of servers
 # The suite takes minutes each time: `make kazoo` runs it in all ways, `make test` leaves it out.
 RUNS = os.environ.get("KAZOO_RUNS", "").split(",")
+PORTS = 50  # ten for each server and observer
 INSTALL_TIMEOUT_S = 300.0
 SUITE_TIMEOUT_S = 900.0
 
@@ -84,8 +86,7 @@ def test_kazoos_own_suite_passes_as_with_apaches_server(run: str, tmp_path: Path
             "ENSEMBLE_PYTHON": sys.executable,
             "ZOOKEEPER_CLASSPATH": str(SUITE) if IS_OURS else java_classpath(),
             "ZOOKEEPER_CLUSTER_SIZE": servers,
-            # Below the ports that the kernel gives out, and not those of another run beside this.
-            "ZOOKEEPER_PORT_OFFSET": str(20_000 + os.getpid() % 200 * 50),
+            "ZOOKEEPER_PORT_OFFSET": str(free_ports(PORTS, in_a_row=True)[0]),
             "ZOOKEEPER_VERSION": "3.9.3",
             **more,
         },

@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.harness import Node, RawClient, create_body, free_port, text
+from tests.harness import Node, RawClient, create_body, text
 from tests.interop.replay import Replay, kind_of
+from tests.ports import free_port
 from tests.server.authority import Authority, tls_settings
 
 VECTORS = Path(__file__).parent / "vectors"

@@ -11,13 +11,18 @@ from ensemble.server.peer_security import PeerSecurity
 from ensemble.server.peer_socket import PeerHandler, PeerSocket
 from ensemble.server.poll import Poll
 from ensemble.zab.members import Member, Members
+from tests.ports import free_port
 
 PATIENCE_S = 10.0
 HOST = "127.0.0.1"
 
 
+FIRST_MS = 1_000_000
+STEP_MS = 50
+
+
 class World:
-    """Turns for every net in it. The clock is real and can be put forward."""
+    """Turns for every net in it. The clock stands still until a test puts it forward."""
 
     def __init__(self) -> None:
         self.poll = Poll()
@@ -26,7 +31,7 @@ class World:
         self.keep: list[socket.socket] = []
 
     def now_ms(self) -> int:
-        return int(time.monotonic() * 1_000) + self.ahead_ms
+        return FIRST_MS + self.ahead_ms
 
     def net(self, resolver: Resolve = resolve) -> PeerNet:
         net = PeerNet(self.poll, self.now_ms(), resolver)
@@ -44,6 +49,13 @@ class World:
         while not condition():
             assert time.monotonic() < deadline, f"{what} did not come about"
             self.turn()
+
+    def pass_until(self, condition: Callable[[], bool], limit_ms: int) -> None:
+        """Time goes by until it holds, so much at most."""
+        end_ms = self.now_ms() + limit_ms
+        while not condition():
+            assert self.now_ms() < end_ms, f"not within {limit_ms} ms"
+            self.pass_ms(STEP_MS)
 
     def pass_ms(self, ms: int) -> None:
         """Time goes by, for deadlines; what has come in is served first."""
@@ -189,12 +201,6 @@ def members_at(addresses: dict[int, Address]) -> Members:
         0,
         {sid: Member(sid, [(host, 1)], [(host, port)]) for sid, (host, port) in addresses.items()},
     )
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        return int(sock.getsockname()[1])
 
 
 def start_servers(

@@ -23,7 +23,8 @@ from ensemble.server.admin_access import (
 from ensemble.server.admin_commands import ALIASES, COMMANDS
 from ensemble.server.admin_protocol import Need
 from ensemble.server.observe_config import AccessOptions
-from tests.harness import Node, free_port
+from tests.harness import Node
+from tests.ports import free_port
 from tests.server.authority import Authority
 from tests.server.test_admin_port import ask
 from tests.server.test_tls import ask as ask_https

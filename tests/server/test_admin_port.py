@@ -116,7 +116,7 @@ def test_prometheus_reads_metrics(served: Node) -> None:
 def test_metrics_stand_on_a_port_of_their_own_where_configured(
     start_node: Callable[..., Node],
 ) -> None:
-    from tests.harness import free_port
+    from tests.ports import free_port
 
     port = free_port()
     provider = "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"

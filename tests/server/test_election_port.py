@@ -12,15 +12,8 @@ from ensemble.server.election_port import CALL_AGAIN_MS, UNKNOWN_PEERS_MAX, YOUN
 from ensemble.server.peer_listener import STRANGERS_PER_HOST_MAX
 from ensemble.server.peer_security import PeerSecurity
 from ensemble.wire.peers import NOTIFICATION_BYTES_MAX, Hello, encode_hello
-from tests.server.peer_world import (
-    HOST,
-    ElectionServer,
-    World,
-    frame,
-    free_port,
-    members_at,
-    start_servers,
-)
+from tests.ports import free_port
+from tests.server.peer_world import HOST, ElectionServer, World, frame, members_at, start_servers
 
 
 @pytest.fixture

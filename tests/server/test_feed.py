@@ -8,7 +8,8 @@ import pytest
 
 from ensemble.server.feed import RING_BYTES_MAX
 from tests.ensembles import Ensemble, ours
-from tests.harness import OPEN_ACL, Node, RawClient, create_body, free_port, set_body, text
+from tests.harness import OPEN_ACL, Node, RawClient, create_body, set_body, text
+from tests.ports import free_port
 from tests.server.feeds import CONTROL, Entry, Stream, access, ask
 from tests.tenants import make_tenants, present, tenant_client, trusting
 

@@ -20,8 +20,9 @@ from ensemble.client import (
     NoAuthError,
     digest_id,
 )
-from tests.harness import Node, RawClient, free_port, text
+from tests.harness import Node, RawClient, text
 from tests.needs import need
+from tests.ports import free_port
 from tests.server.authority import Authority, tls_settings
 from tests.server.starting import counter, until
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.ensembles import Ensemble, Member, free_ports, ours
+from tests.ensembles import Ensemble, Member, ours
 from tests.harness import create_body
+from tests.ports import free_ports
 from tests.server.member_steps import (
     EPHEMERAL,
     OP_CREATE,

@@ -10,7 +10,8 @@ from ensemble.server.peer_security import PeerSecurity
 from ensemble.server.peer_socket import PeerHandler, PeerSocket
 from ensemble.server.quorum_port import CONNECT_PAUSES_MS, LINKS_PER_HOST_MAX, QuorumPort
 from ensemble.zab.members import Member, Members
-from tests.server.peer_world import HOST, Recorder, World, free_port
+from tests.ports import free_port
+from tests.server.peer_world import HOST, Recorder, World
 
 SASL = PeerSecurity(user="quser", password="qpass", users={"quser": "qpass"}, sasl_required=True)
 
@@ -99,15 +100,15 @@ def test_a_leader_that_opens_its_port_a_moment_late_is_reached(world: World) -> 
     learner.port.connect(1, 5_000)
     attempt = learner.port.attempt
     assert attempt is not None
-    world.until(lambda: attempt.tries >= 2)
+    world.pass_until(lambda: attempt.tries >= 2, 5_000)
     leader.port.listen()
-    world.until(lambda: len(learner.connected) == 1)
+    world.pass_until(lambda: len(learner.connected) == 1, 5_000)
 
 
 def test_a_leader_that_never_opens_it_is_given_up(world: World) -> None:
     leader, learner = start(world)
     learner.port.connect(1, 5_000)
-    world.until(lambda: len(learner.failed) == 1)
+    world.pass_until(lambda: len(learner.failed) == 1, 5_000)
     sid, reason = learner.failed[0]
     assert sid == 1
     assert reason.startswith(f"{len(CONNECT_PAUSES_MS) + 1} attempts: ")
@@ -131,7 +132,7 @@ def test_A15_connecting_ends_within_its_limit_however_the_leader_hangs(world: Wo
 def test_a_leader_in_no_configuration_fails_at_once(world: World) -> None:
     _, learner = start(world)
     learner.port.connect(9, 30_000)
-    world.until(lambda: len(learner.failed) == 1)
+    world.pass_until(lambda: len(learner.failed) == 1, 30_000)
     assert "no address" in learner.failed[0][1]
 
 
@@ -151,7 +152,7 @@ def test_E3_a_learner_with_a_wrong_password_never_becomes_a_link(world: World) -
     leader, learner = start(world, SASL, wrong)
     leader.port.listen()
     learner.port.connect(1, 5_000)
-    world.until(lambda: len(learner.failed) == 1)
+    world.pass_until(lambda: len(learner.failed) == 1, 5_000)
     assert "does not accept this server's SASL user" in learner.failed[0][1]
     assert "unknown user or wrong password" in leader.refused[0]
     assert leader.accepted == []

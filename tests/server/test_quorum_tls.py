@@ -16,16 +16,9 @@ from ensemble.server.peer_socket import PeerSocket
 from ensemble.server.quorum_config import QuorumOptions, Timing
 from ensemble.server.quorum_tls import Renewal, load_contexts
 from ensemble.zab.members import Members
+from tests.ports import free_port
 from tests.server.authority import Authority
-from tests.server.peer_world import (
-    HOST,
-    ElectionServer,
-    Recorder,
-    World,
-    frame,
-    free_port,
-    members_at,
-)
+from tests.server.peer_world import HOST, ElectionServer, Recorder, World, frame, members_at
 
 HOSTS = {1: "127.0.0.1", 2: "127.0.0.2", 3: "127.0.0.3"}
 

@@ -15,8 +15,9 @@ import pytest
 
 from ensemble.client import Client, NotReadOnlyError, State
 from tests.client.waiting import until as async_until
-from tests.ensembles import Ensemble, Member, free_ports
+from tests.ensembles import Ensemble, Member
 from tests.harness import create_body, text
+from tests.ports import free_ports
 from tests.server.member_steps import (
     EPHEMERAL,
     OP_CREATE,

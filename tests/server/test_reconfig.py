@@ -20,7 +20,8 @@ from ensemble.client import (
     WatchEvent,
 )
 from ensemble.client.errors import MarshallingFailedError, NewConfigNoQuorumError
-from tests.ensembles import Member, free_ports
+from tests.ensembles import Member
+from tests.ports import free_ports
 from tests.server.reconfig_steps import (
     CONFIG,
     ROUNDS_MAX,

@@ -341,6 +341,53 @@ def test_a_server_that_comes_back_begins_with_nothing() -> None:
     assert world.connect(3)
 
 
+def test_a_role_that_served_nobody_prolongs_no_memory_i18() -> None:
+    """A server loses its leader, leads in vain and comes back: what it had is the others' by then.
+
+    Seed 45 of walled runs.
+    """
+    world = three()
+    world.lose(3, 1)
+    for _ in range(3_000):
+        world.connect(1)
+        world.step()
+    assert world.servers[1].tenant().connections == 100
+    world.servers[3].exchange.end(world.now_ms)
+    world.step()
+    world.follow(3)
+    assert world.servers[3].allowed(CONNECTIONS) == 0
+    for _ in range(1_000):
+        assert not world.connect(3)
+        world.step()
+
+
+@pytest.mark.parametrize("sid", [1, 3])
+def test_a_server_that_stood_still_remembers_nothing_of_its_role_i18(sid: int) -> None:
+    """Others may have been given what it had. Seed 995 of walled runs: a leader of the past."""
+    world = three()
+    exchange = world.servers[sid].exchange
+    late_ms = world.now_ms + TICK_MS * WAIT_TICKS
+    exchange.end_turn(late_ms)
+    exchange.end_turn(late_ms + 1)
+    exchange.end(late_ms + 2)
+    exchange.begin(2, [1, 2, 3], True, TICK_MS, late_ms + 3)
+    assert world.servers[sid].allowed(CONNECTIONS) == 0
+    exchange.end_turn(late_ms + 3)
+    exchange.end(late_ms + 4)
+    exchange.begin(2, [1, 2, 3], True, TICK_MS, late_ms + 5)
+    assert world.servers[sid].allowed(CONNECTIONS) == 0
+
+
+def test_a_server_that_was_only_busy_remembers() -> None:
+    world = three()
+    before = world.servers[3].allowed(CONNECTIONS)
+    exchange = world.servers[3].exchange
+    exchange.end_turn(world.now_ms + REPORT_MS)
+    exchange.end(world.now_ms + REPORT_MS + 1)
+    exchange.begin(2, [1, 2, 3], True, TICK_MS, world.now_ms + REPORT_MS + 2)
+    assert world.servers[3].allowed(CONNECTIONS) == before > 0
+
+
 def test_without_a_leader_of_ours_a_configured_part_is_this_servers() -> None:
     """Apache's leader: nothing is said; `ensemble.tenancy.share` percent of each limit."""
     server = Server(3, [spec(LIMITS)])

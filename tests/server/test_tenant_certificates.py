@@ -9,7 +9,8 @@ import pytest
 from ensemble.admin import provision
 from ensemble.admin.draft import Draft, DraftCredential
 from ensemble.client import Client, ClientError, NoNodeError
-from tests.harness import Node, RawClient, free_port
+from tests.harness import Node, RawClient
+from tests.ports import free_port
 from tests.server.authority import Authority, tls_settings
 from tests.server.starting import until
 from tests.tenants import AUTH_FAILED, make_tenants, operator, present, trusting

@@ -5,7 +5,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from tests.ensembles import Ensemble, Member, free_ports, ours
+from tests.ensembles import Ensemble, Member, ours
+from tests.ports import free_ports
 from tests.server import tenant_steps as steps
 
 

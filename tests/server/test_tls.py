@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from ensemble.client import Client, ConnectionLossError, Id
 from ensemble.server.tls import openssl_name
-from tests.harness import Node, RawClient, free_port
+from tests.harness import Node, RawClient
+from tests.ports import free_port
 from tests.server.authority import Authority, tls_settings
 from tests.server.starting import Start, counter, refused, until
 

@@ -5,18 +5,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tests.sim.faults import Change, as_it_is
+
 Patches = list[tuple[Any, str, Any]]
 
 
 @dataclass(frozen=True)
 class Bug:
-    """A mistake: where it was made, and the attributes that make it again."""
+    """A mistake: where it was made, the attributes that make it again, and how runs are planned
+    that show it. Those have nothing that other seeds do not have, too."""
 
     name: str
     source: str
     story: str
     patches: Callable[[], Patches]
     kind: str = ""  # of the runs that show it
+    provoke: Change = as_it_is  # what makes them show it soon
 
 
 @contextmanager

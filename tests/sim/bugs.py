@@ -11,7 +11,7 @@ from ensemble.tree import budget, budgets
 from ensemble.wire import peers, requests
 from ensemble.wire.peers import write_packet
 from ensemble.zab import broadcast, configuration, leader, learner, learner_link, peer
-from tests.sim import bugs_around, core
+from tests.sim import bugs_around, core, provoked
 from tests.sim.bug import Bug, Patches
 
 
@@ -379,6 +379,7 @@ CLIENT_BUGS = [
         "trust.md C6",
         "a session that is closed goes on at another server",
         sessions_not_revalidated,
+        provoke=provoked.sessions_that_expire,
     ),
     Bug(
         "the leader's disk is enough",

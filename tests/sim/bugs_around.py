@@ -7,11 +7,20 @@ server, without the guard.
 from typing import Any
 
 from ensemble.errors import StorageError
-from ensemble.server import replica
-from ensemble.storage import epochs, loghistory, redo, replacement, snapfile, truncation
+from ensemble.server import replica, share_exchange
+from ensemble.storage import (
+    epochs,
+    loghistory,
+    recovery,
+    redo,
+    replacement,
+    snapfile,
+    truncation,
+)
 from ensemble.storage.layout import TEMPORARY_SUFFIX
 from ensemble.storage.logreader import CLEAN, LogReader
 from ensemble.storage.txnlog import TxnLog
+from ensemble.tenancy import shares
 from ensemble.wire import peers
 from ensemble.wire.jute import MarshallingError
 from ensemble.zab import (
@@ -24,7 +33,7 @@ from ensemble.zab import (
     members,
     peer,
 )
-from tests.sim import core, machine
+from tests.sim import core, machine, provoked
 from tests.sim.bug import Bug, Patches
 from tests.storage.simdisk import PowerCut
 
@@ -174,6 +183,37 @@ def log_ends_where_it_is_damaged() -> Patches:
     return [(LogReader, "stop_at_damage", stop_at_damage)]
 
 
+def page_cache_counts() -> Patches:
+    """A start goes by what it reads, whether the platter has it or only the page cache."""
+    return [
+        (recovery, "renew_names", lambda disk, layout: None),
+        (recovery, "renew_end", lambda disk, walk: None),
+    ]
+
+
+def memory_without_end() -> Patches:
+    """What was allowed is remembered anew at the end of every role, of those in vain, too."""
+
+    def end(self: Any, now_ms: int) -> None:
+        answered = self.answered
+        self.turned_ms = now_ms  # else it would pass for having stood still meanwhile
+        right(self, now_ms)
+        self.answered = answered
+
+    right = share_exchange.ShareExchange.end
+    return [(share_exchange.ShareExchange, "end", end)]
+
+
+def raised_beyond_what_is_left() -> Patches:
+    """A leader allows what a server wants, whatever the others still go by."""
+
+    def raise_(self: Any, entry: Any, targets: list[int]) -> list[int]:
+        entry.held[:] = [max(a, b) for a, b in zip(entry.held, targets, strict=True)]
+        return targets
+
+    return [(shares.Ledger, "_raise", raise_)]
+
+
 def groups_left_out() -> Patches:
     """A majority of all voters commits, whatever their groups and weights."""
 
@@ -214,6 +254,7 @@ BUGS = [
         "what is proposed before NEWLEADER and committed behind it",
         commit_behind_newleader_lost,
         "core",
+        provoked.broken_synchronizations,
     ),
     Bug(
         "old logs under a snapshot",
@@ -271,6 +312,28 @@ BUGS = [
         "history becomes shorter without a word",
         log_ends_where_it_is_damaged,
         "decay",
+    ),
+    Bug(
+        "the page cache counts",
+        "trust.md F1, F5",
+        "what a killed process or a failed sync left is voted with, and then the power goes",
+        page_cache_counts,
+        "ensemble",
+        provoked.kills_before_power_cuts,
+    ),
+    Bug(
+        "more than is left",
+        "trust.md I18",
+        "a share is raised before another server has said that it goes by less",
+        raised_beyond_what_is_left,
+        "walled",
+    ),
+    Bug(
+        "memory of shares without end",
+        "trust.md I18",
+        "a server comes back with a share that is others' by then",
+        memory_without_end,
+        "walled",
     ),
     Bug(
         "groups left out",

@@ -7,7 +7,7 @@ from ensemble.zab.peer import Peer
 from ensemble.zab.timing import Timing
 from tests.sim.core import Book, CoreNode, Durable, digest_of
 from tests.sim.ensemble import members_text
-from tests.sim.faults import Faults, Plan, plan_of_core, with_groups
+from tests.sim.faults import Change, Faults, Plan, as_it_is, plan_of_core, with_groups
 from tests.sim.machine import Clock, Habits, Machine
 from tests.sim.network import Network, Pace
 from tests.sim.run import Outcome
@@ -154,11 +154,11 @@ class CoreRun:
         )
 
 
-def run_core_groups(seed: int, verbose: bool = False) -> Outcome:
+def run_core_groups(seed: int, verbose: bool = False, change: Change = as_it_is) -> Outcome:
     """One seed of Zab alone, with a quorum of quorums."""
-    return CoreRun(with_groups(plan_of_core(seed)), verbose).go()
+    return CoreRun(change(with_groups(plan_of_core(seed))), verbose).go()
 
 
-def run_core(seed: int, verbose: bool = False) -> Outcome:
+def run_core(seed: int, verbose: bool = False, change: Change = as_it_is) -> Outcome:
     """One seed of Zab alone."""
-    return CoreRun(plan_of_core(seed), verbose).go()
+    return CoreRun(change(plan_of_core(seed)), verbose).go()

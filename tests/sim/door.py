@@ -10,7 +10,6 @@ from ensemble.errors import ProtocolError
 from ensemble.server.connection import CLOSED, DRAINING, Connection
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.stats import ConnectionStats
-from ensemble.tenancy.seat import Seat
 from ensemble.wire.records import Id
 from tests.sim.machine import Machine
 from tests.sim.network import End
@@ -39,7 +38,8 @@ class ClientDoor:
         self.callers: dict[int, Caller] = {}
         self.next_id = 1
         self.life = machine.life
-        self.seat_of: Callable[[str], Seat] | None = None
+        # Whether there is room for a client's connection, which has its seat then
+        self.admits: Callable[[Connection, str], bool] = lambda conn, client: True
 
     def open(self) -> None:
         self.machine.network.listen(self.machine.sid, "client", self.accept)
@@ -67,11 +67,12 @@ class ClientDoor:
             ConnectionStats(0),
             pipeline.now_ms,
         )
-        if self.seat_of is not None:
-            conn.seat = self.seat_of(str(end.there))
         self.next_id += 1
-        self.callers[int(conn.id)] = Caller(end, conn)
+        caller = self.callers[int(conn.id)] = Caller(end, conn)
         pipeline.add(conn)
+        if not self.admits(conn, str(end.there)):
+            self.close(caller, "no room for one more connection")
+            return
         end.on_bytes = lambda data: self.machine.put(self.receive, end, data)
         end.on_closed = lambda reason: self.machine.put(self.gone, end)
 

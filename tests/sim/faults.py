@@ -12,6 +12,7 @@ from tests.sim.budgeted import Allowance, allowances_of
 from tests.sim.client import Client
 from tests.sim.machine import Machine
 from tests.sim.network import Network, Pace
+from tests.sim.walled import COUNT, Room, rooms_of
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Plan:
     disk_diff_odds: float = 1.0  # how often the log files can prove a DIFF
     tenants: int = 0  # whose clients these are, all but the first one
     walled: bool = False  # whether two tenants' clients see nothing but their own
+    rooms: list[Room] = field(default_factory=list)  # of the walled tenants
     window: int = 256  # proposals under way before tenants take turns
     allowances: tuple[Allowance, ...] = ()  # what subtrees may hold
 
@@ -53,6 +55,14 @@ class Plan:
     @property
     def servers(self) -> range:
         return range(1, self.voters + self.observers + 1)
+
+
+Change = Callable[[Plan], Plan]
+
+
+def as_it_is(plan: Plan) -> Plan:
+    """The plan that the seed stands for."""
+    return plan
 
 
 KINDS = (
@@ -201,6 +211,19 @@ def plan_of_local(seed: int) -> Plan:
     plan.local_sessions = True
     plan.first_counter = 0
     plan.kinds["client_cut"] = rng.randint(1, 5)
+    return plan
+
+
+def plan_of_walled(seed: int) -> Plan:
+    """Two tenants behind the wall; in half of the seeds with limits that all servers share."""
+    plan = plan_of(seed)
+    plan.walled = True
+    plan.tenants = COUNT
+    plan.clients = max(4, plan.clients)
+    plan.rooms = rooms_of(seed, plan.clients - 1)
+    if any(room != Room() for room in plan.rooms):
+        plan.cumulative = True  # Apache's servers know of no shares
+    plan.allowances = ()  # of paths that nobody has here
     return plan
 
 

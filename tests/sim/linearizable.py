@@ -171,6 +171,8 @@ def calls_of(history: History, prefix: bytes) -> dict[bytes, list[Call]]:
                 continue  # no parent yet: not a matter of this znode
             found.setdefault(op.path, []).append(Call(op, op.sent_us, end))
         elif op.kind in ("get", "exists") and before is not None and op.is_done:
+            if op.error == codes.QUOTA_EXCEEDED:
+                continue  # it would have watched
             if before.is_done and before.server == op.server and before.session == op.session:
                 found.setdefault(op.path, []).append(Call(op, before.sent_us, end))
     return found

@@ -86,6 +86,7 @@ class Machine:
         self.program: Program | None = None
         self.life = 0
         self.paused = False
+        self.paused_us = self.woke_us = 0
         self.inbox: deque[tuple[Callable[..., None], tuple[object, ...]]] = deque()
         self.turn_is_due = False
         self.timer_ms = NEVER_MS
@@ -119,7 +120,7 @@ class Machine:
         self.end(silent=False)
         if self.disk.lies:
             self.disk.write_back()
-        self.disk = self.disk.after_cut("all kept")
+        self.disk = self.disk.after_kill()
 
     def cut_power(self) -> None:
         """The machine is gone, with everything that is not on the platter."""
@@ -216,15 +217,24 @@ class Machine:
 
     def pause(self) -> None:
         self.paused = True
+        self.paused_us = self.world.now_us
         self.world.note(f"server {self.sid} is paused")
 
     def resume(self) -> None:
         if self.paused:
             self.paused = False
+            self.woke_us = self.world.now_us
             self.turn_is_due = False
             self.world.note(f"server {self.sid} goes on")
             if self.program is not None:
                 self.due()
+
+    def stood_still_us(self, lately_us: int) -> int:
+        """For how long it has stood still until now, or until some moment lately."""
+        if self.paused:
+            return self.world.now_us - self.paused_us
+        woke_lately = self.world.now_us < self.woke_us + lately_us
+        return self.woke_us - self.paused_us if woke_lately else 0
 
 
 class SimLog(LogPort):

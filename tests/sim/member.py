@@ -13,6 +13,7 @@ from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords
 from ensemble.server.clock import ServingClock
 from ensemble.server.config import AuthOptions
+from ensemble.server.connection import Connection
 from ensemble.server.contracts import SessionRules
 from ensemble.server.local_sessions import LocalTable
 from ensemble.server.membership import Membership
@@ -45,7 +46,7 @@ from tests.sim.faults import Plan
 from tests.sim.machine import LAYOUT, Machine, SimLog
 from tests.sim.peered import Peered
 from tests.sim.tap import Tap, Violation
-from tests.sim.walled import wall_off
+from tests.sim.walled import Gatehouse
 from tests.storage.simdisk import PowerCut
 
 BYTES_MAX = 0xFFFFF
@@ -90,6 +91,8 @@ class Member(Peered, Shell):
         self.next_tick_ms = 0
         self.checked_zxid = 0
         self.durable_zxids: Callable[[], dict[int, int]] = dict
+        self.gatehouse: Gatehouse | None = None
+        self.on_turn: Callable[[str], None] = lambda slug: None
         self.rng = machine.rng
 
     @property
@@ -130,8 +133,10 @@ class Member(Peered, Shell):
         )
         self.replica.recover()
         tree = self.replica.tree
-        if not machine.forgetful:  # what it had acknowledged was there once
-            machine.durable_zxid = int(tree.last_zxid)
+        found = int(tree.last_zxid)
+        # Of a disk that forgets counts what was there once. More is there where a sync had failed
+        # and what it should have kept is found after all.
+        machine.durable_zxid = max(found, machine.durable_zxid) if machine.forgetful else found
         self.tracker = SessionTracker(plan.tick_ms)
         watches = WatchTable()
         # As `node.first_session_id`: the clock makes ids of two lives of a server differ.
@@ -152,7 +157,7 @@ class Member(Peered, Shell):
         self.replica.pipeline = self.pipeline
         turns = self.replica.turns
         directory = Directory()
-        for number in range(plan.tenants):
+        for number in range(0 if plan.walled else plan.tenants):
             directory.put(tenant_spec(number))
         self.replica.use_tenants(directory, 100, True)
         turns.window = turns.window_alone = plan.window
@@ -166,7 +171,8 @@ class Member(Peered, Shell):
             snapfile.save(machine.disk, LAYOUT, tree)
         self.door = ClientDoor(machine, lambda: self.pipeline, plan.tenants)
         if plan.walled:
-            self.door.seat_of = wall_off(self.pipeline).seat_of
+            self.gatehouse = Gatehouse(self.pipeline, directory)
+            self.door.admits = self.admits
         self.door.open()
         self.set_clocks()
         machine.network.elections.start(machine.sid, self)
@@ -225,9 +231,23 @@ class Member(Peered, Shell):
                 self.check_durable()
         self.flush_links()
         self.door.flush()
+        if self.gatehouse is not None:
+            self.end_gate_turn(self.gatehouse)
         self.deadline_ms = min(int(self.replica.deadline_ms()), self.next_tick_ms)
         if self.deadline_ms <= self.clock.monotonic_ms():
             self.deadline_ms = self.clock.monotonic_ms() + 1
+
+    def admits(self, conn: Connection, client: str) -> bool:
+        assert self.gatehouse is not None
+        has_room = self.gatehouse.admit(conn, client)
+        if not has_room:
+            self.count("no room for a connection")
+        return has_room
+
+    def end_gate_turn(self, gatehouse: Gatehouse) -> None:
+        gatehouse.gate.end_turn(self.pipeline.now_us)
+        for slug in gatehouse.directory.by_slug:
+            self.on_turn(slug)
 
     def count_waited(self) -> None:
         waited = int(self.replica.turns.waited)

@@ -9,7 +9,7 @@ from ensemble.wire import peers
 from ensemble.zab.members import Members
 from tests.sim.client import Client
 from tests.sim.ensemble import EnsembleRun
-from tests.sim.faults import Plan, plan_of_reconfig
+from tests.sim.faults import Change, Plan, as_it_is, plan_of_reconfig
 from tests.sim.run import Outcome
 
 OUTSTANDING_MAX = 3
@@ -91,6 +91,6 @@ class ReconfiguredRun(EnsembleRun):
             self.wrong.append(f"F20: in peace the servers go by different members: {texts}")
 
 
-def run_reconfigured(seed: int, verbose: bool = False) -> Outcome:
+def run_reconfigured(seed: int, verbose: bool = False, change: Change = as_it_is) -> Outcome:
     """One seed with an operator, from its beginning to its verdict."""
-    return ReconfiguredRun(plan_of_reconfig(seed), verbose).go()
+    return ReconfiguredRun(change(plan_of_reconfig(seed)), verbose).go()

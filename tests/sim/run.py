@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ensemble.tree.datatree import DataTree
+from ensemble.wire import codes
 from tests.sim import witness
 from tests.sim.budgeted import check_allowances, check_usage
 from tests.sim.client import Client
@@ -103,6 +104,9 @@ class Run:
         outcome.answered = sum(op.is_done for op in self.history.ops)
         outcome.txns = len(self.tap.records)
         outcome.epochs = len(self.tap.histories)
+        self.tap.counts["no room for a watch"] = sum(
+            op.error == codes.QUOTA_EXCEEDED and op.watch for op in self.history.ops
+        )
         outcome.counts = self.tap.counts
         outcome.lines = self.world.lines
         return outcome
@@ -205,7 +209,8 @@ class Run:
         ]
         wrong += witness.check_writes(model, logged)
         wrong += witness.check_real_time(logged)
-        wrong += witness.check_reads(model, history.ops)
+        may_watch = all(room.watches < 0 for room in self.plan.rooms)
+        wrong += witness.check_reads(model, history.ops, may_watch)
         wrong += witness.check_sessions(history)
         wrong += witness.check_closed(model, history.ops)
         wrong += witness.check_replies(history)

@@ -75,7 +75,7 @@ def run_one(kind: str, seed: int, verbose: bool = False) -> dict[str, object]:
         return asdict(run(seed, verbose))
     [bug] = [bug for bug in BUGS if bug.name == name]
     with put_back(bug):
-        return asdict(run(seed, verbose))
+        return asdict(run(seed, verbose, bug.provoke))
 
 
 def work() -> None:

@@ -20,7 +20,7 @@ from ensemble.tree.sessions import SessionTracker
 from ensemble.tree.watches import WatchTable
 from tests.sim.budgeted import Allowance, allow
 from tests.sim.door import ClientDoor
-from tests.sim.faults import Plan, plan_of
+from tests.sim.faults import Change, Plan, as_it_is, plan_of
 from tests.sim.machine import LAYOUT, Machine, Program, SimLog
 from tests.sim.run import Outcome, Run, run_seed
 from tests.sim.tap import Tap
@@ -127,6 +127,6 @@ def make(machine: Machine, run: Run) -> Program:
     return Solo(machine, run.tap, plan.tick_ms, plan.snap_count, plan.allowances)
 
 
-def run_solo(seed: int, verbose: bool = False) -> Outcome:
+def run_solo(seed: int, verbose: bool = False, change: Change = as_it_is) -> Outcome:
     """One seed of a server alone."""
-    return run_seed(plan_alone(seed), make, verbose)
+    return run_seed(change(plan_alone(seed)), make, verbose)

@@ -20,17 +20,29 @@ QUICK = [
     ("ensemble", "ephemerals do not leave"),
     ("reconfig", "the old members are enough"),
     ("core", "the log outlives the role"),
+    ("core", "a commit behind NEWLEADER is lost"),
+    ("ensemble", "a failed write passed over"),
+    ("walled", "more than is left"),
     ("core-groups", "groups left out"),
     ("wire", "a message ends the process"),
     ("wire", "sums left out"),
 ]
+# Where to begin, for bugs that the seeds before do not find: searching those again tells nothing.
+FIRST = {
+    "DIFF with a hole": 20,
+    "NEWLEADER acknowledged too early": 15,
+    "NEWLEADER before the history": 15,
+    "leader with a shorter history": 20,
+    "sessions not revalidated": 110,
+    "the log outlives the role": 20,
+}
 SEEDS_MAX = 200
 
 
 @pytest.mark.parametrize(("kind", "name"), QUICK)
 @pytest.mark.timeout(600)
 def test_a_known_bug_is_found(kind: str, name: str) -> None:
-    for outcome in outcomes(f"{kind}:{name}", 0, SEEDS_MAX, 1):
+    for outcome in outcomes(f"{kind}:{name}", FIRST.get(name, 0), SEEDS_MAX, 1):
         if outcome["wrong"]:
             return
     pytest.fail(f"{name!r} is not found within {SEEDS_MAX} seeds")

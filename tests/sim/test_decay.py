@@ -35,10 +35,6 @@ def disk_with_a_log(seed: int = 0) -> tuple[SimDisk, History]:
     return disk, history
 
 
-@pytest.mark.skip(
-    reason="F4: since servers tell each other of shares one of these 40 seeds of disks that "
-    "lie breaks I9 (docs/testing.md): the cause is not found yet"
-)
 @pytest.mark.timeout(600)
 def test_disks_forget_and_the_ensemble_does_not_f4_f6_f7_f8() -> None:
     found = list(outcomes("decay", 0, 40, 1))

@@ -4,21 +4,51 @@ A tenant's client asks for its own paths and hears its own paths; its trail keep
 tenant's root in front, so that every checker judges what it saw against the log as it is. A path,
 a child, a stat or an event of the other tenant would be one that nothing in the log explains. The
 first client is an operator, who makes both trees and sees all of it.
+
+The tenants' documents are on every disk before the run begins. In half of the seeds they limit
+connections and watches over all servers: see `shared.py`.
 """
 
-from ensemble.server.connection import Connection, Pending
-from ensemble.server.contracts import Gate
-from ensemble.server.pipeline import Pipeline
-from ensemble.server.wall import Wall
-from ensemble.tenancy.directory import Directory
-from ensemble.tenancy.seat import Seat
-from ensemble.tenancy.spec import ACTIVE, ADMIN, ENFORCE, WRITER, Limits, TenantSpec
-from ensemble.tree.apply import Applied
-from ensemble.wire.jute import Reader
-from ensemble.wire.txns import TxnHeader
+import json
+import random
+from dataclasses import dataclass
 
-TENANTS = 2
+from ensemble.server.connection import Connection
+from ensemble.server.gate import TenantGate
+from ensemble.server.pipeline import Pipeline
+from ensemble.server.slow import SlowLog
+from ensemble.tenancy.directory import Directory
+from ensemble.tenancy.registry import TENANTS, document_path
+from ensemble.tenancy.seat import Seat, Tenant
+from ensemble.tenancy.spec import ADMIN, WRITER
+from ensemble.tree.apply import apply
+from ensemble.tree.datatree import DataTree
+from ensemble.wire import codes
+from ensemble.wire.txns import CreateTxn, TxnHeader
+
+COUNT = 2
 OPERATOR = Seat(None, None, ADMIN, "keeper", True)
+NEVER_US = 1 << 62
+
+
+@dataclass(frozen=True)
+class Room:
+    """What each tenant may have over all servers; -1: as much as it likes."""
+
+    connections: int = -1
+    watches: int = -1
+
+
+def rooms_of(seed: int, clients: int) -> list[Room]:
+    """One for each tenant, so small that it is met, and never too small for its clients."""
+    rng = random.Random(f"{seed}/rooms")
+    if rng.random() < 0.5:
+        return [Room()] * COUNT
+    most = -(-clients // COUNT)
+    return [
+        Room(rng.choice((most, most + 1, 2 * most)), rng.choice((-1, 2, 5, 12)))
+        for _ in range(COUNT)
+    ]
 
 
 def number_of(client: str) -> int:
@@ -27,64 +57,52 @@ def number_of(client: str) -> int:
 
 def root_of(number: int) -> bytes:
     """What stands in front of a client's paths."""
-    return b"/t%d" % (number % TENANTS) if number > 0 else b""
+    return b"/t%d" % (number % COUNT) if number > 0 else b""
 
 
-class Seats:
-    """Who the clients are: that is known by their names."""
+def register(tree: DataTree, rooms: list[Room]) -> None:
+    """The tenants' documents into a tree of which no server has written anything yet."""
+    documents = [(TENANTS, b"")]
+    for number, room in enumerate(rooms):
+        limits = {"connections": room.connections, "watches": room.watches}
+        document = {
+            "schema": 1,
+            "slug": f"t{number}",
+            "root": f"/t{number}",
+            "mode": "enforce",
+            "limits": {name: limit for name, limit in limits.items() if limit >= 0},
+        }
+        documents.append((document_path(f"t{number}"), json.dumps(document).encode()))
+    for path, data in documents:
+        zxid = tree.last_zxid + 1
+        header = TxnHeader(0, 0, zxid, 0, codes.OP_CREATE)
+        apply(tree, header, CreateTxn(path, data, [], False, -1, 0))
 
-    def __init__(self) -> None:
-        self.directory = Directory()
-        for number in range(TENANTS):
-            root = root_of(number or TENANTS)
-            self.directory.put(
-                TenantSpec(f"t{number}", root, ACTIVE, ENFORCE, 100, Limits(), [], {}, False, 0)
-            )
 
-    def seat_of(self, client: str) -> Seat:
+class Gatehouse:
+    """One server's gate, and who its clients are: that is known by their names."""
+
+    def __init__(self, pipeline: Pipeline, directory: Directory) -> None:
+        self.pipeline = pipeline
+        self.directory = directory
+        directory.load(pipeline.tree)
+        self.gate = TenantGate(pipeline, directory, SlowLog(NEVER_US, 0))
+        pipeline.gate = self.gate
+
+    def tenant_of(self, client: str) -> Tenant | None:
         number = number_of(client)
-        if number == 0:
-            return OPERATOR
-        tenant = self.directory.by_slug[f"t{number % TENANTS}"]
-        return tenant.seat_of(f"app@{tenant.spec.slug}", WRITER)
+        return self.directory.by_slug[f"t{number % COUNT}"] if number > 0 else None
 
-
-def wall_off(pipeline: Pipeline) -> Seats:
-    """Give a server the wall, and nothing else of a gate. Not where its modules are compiled."""
-    seats = Seats()
-
-    # In here, since a compiled trait has no interpreted subclasses: importing must not fail.
-    class WallGate(Gate):
-        def __init__(self) -> None:
-            self.wall = Wall(pipeline, seats.directory)
-
-        def enter(self, conn: Connection, xid: int, op: int, reader: Reader) -> bool:
-            return self.wall.enter(conn, xid, op, reader)
-
-        def event_frame(
-            self, conn: Connection, event: int, path: bytes, zxid: int, encoded: bytes
-        ) -> bytes | None:
-            return self.wall.event_frame(conn, event, path, zxid, encoded)
-
-        def on_applied(self, header: TxnHeader, applied: Applied) -> None:
-            pass
-
-        def on_sent(
-            self, conn: Connection, pending: Pending | None, op: int, error: int, size: int
-        ) -> None:
-            pass
-
-        def on_opened(self, conn: Connection) -> None:
-            pass
-
-        def on_removed(self, conn: Connection) -> None:
-            pass
-
-        def on_serving(self) -> None:
-            pass
-
-        def end_turn(self, now_us: int) -> None:
-            pass
-
-    pipeline.gate = WallGate()
-    return seats
+    def admit(self, conn: Connection, client: str) -> bool:
+        """Seat a connection, as if it had proved its credential; False: there is no room."""
+        tenant = self.tenant_of(client)
+        if tenant is None:
+            conn.seat = OPERATOR
+        elif not self.pipeline.serving:
+            return False  # nobody has proved a credential before a session is open
+        elif not tenant.may_connect():
+            return False
+        else:
+            seat = tenant.seat_of(f"app@{tenant.spec.slug}", WRITER)
+            self.gate.bindings.move(conn, seat)
+        return True

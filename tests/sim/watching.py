@@ -6,6 +6,7 @@ connection puts them to sleep, setWatches wakes them and gives what was missed (
 
 from dataclasses import dataclass, field
 
+from ensemble.wire import codes
 from tests.sim.history import Connected, Event, Expired, History, Lost, Op, Pong, Trail
 from tests.sim.model import CHANGED, CHILDREN, CREATED, DELETED, Change, Model
 
@@ -71,7 +72,7 @@ class Watcher:
         if op.watch:
             if op.kind == "children" and op.error == 0:
                 self.arm("child", op.path, op.zxid)
-            elif op.kind in ("get", "exists") and (op.error == 0 or op.kind == "exists"):
+            elif op.error == 0 or (op.kind == "exists" and op.error == codes.NO_NODE):
                 self.arm("data", op.path, op.zxid)
 
     def on_set_watches(self, op: Op) -> None:

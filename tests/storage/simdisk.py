@@ -4,6 +4,8 @@ F9).
 Each file has a page cache and a platter. What is written reaches the platter for certain with a
 sync; before that, any of its 512-byte sectors may, or none. The same holds for the entries of
 folders. Every change is an *effect* with a number, and the power can be cut before any of them.
+A process that is killed leaves the page cache to the next one. A sync that fails leaves what it
+should have written in the cache as if it were on the platter, as kernels do.
 """
 
 import posixpath
@@ -39,7 +41,11 @@ class Inode:
         self.pending.append((-1, size.to_bytes(8, "big")))
 
     def sync(self) -> None:
-        self.stable = bytes(self.live)
+        self.stable = self.after_cut("all kept", random.Random(0))
+        self.pending.clear()
+
+    def drop_dirty(self) -> None:
+        """A sync has failed: the pages stay in the cache, and are not written by a later one."""
         self.pending.clear()
 
     def after_cut(self, fate: Fate, rng: random.Random) -> bytes:
@@ -101,7 +107,7 @@ class SimFile:
         self.inode.resize(size)
 
     def sync(self) -> None:
-        self.disk.effect(f"sync {self.path}")
+        self.disk.effect(f"sync {self.path}", self.inode.drop_dirty)
         self.disk.sync(self.inode)
 
     def close(self) -> None:
@@ -172,6 +178,16 @@ class SimDisk:
                 half()
             raise
 
+    def after_kill(self) -> "SimDisk":
+        """The disk that the next process finds: as it was, with the page cache."""
+        found = SimDisk()
+        found.files = self.files
+        found.folders = self.folders
+        found.stable_files = self.stable_files
+        found.stable_folders = self.stable_folders
+        found.pending = self.pending
+        return found
+
     def after_cut(self, fate: Fate, seed: int = 0) -> "SimDisk":
         """The disk that the machine finds when the power is back."""
         rng = random.Random(seed)
@@ -231,7 +247,14 @@ class SimDisk:
         inode = self.found(path)
         self.effect(f"cut {path} to {size}")
         inode.resize(size)
-        self.effect(f"sync {path}")
+        self.effect(f"sync {path}", inode.drop_dirty)
+        self.sync(inode)
+
+    def rewrite(self, path: str, begin: int, end: int) -> None:
+        inode = self.found(path)
+        self.effect(f"rewrite {path}")
+        inode.write(begin, bytes(inode.live[begin:end]))
+        self.effect(f"sync {path}", inode.drop_dirty)
         self.sync(inode)
 
     def sync(self, inode: Inode) -> None:

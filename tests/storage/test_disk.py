@@ -100,6 +100,20 @@ def test_a_cut_leaves_the_beginning(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == b"0123"
 
 
+def test_a_part_that_is_written_again_is_as_it_was_f5(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    OsDisk().rewrite(str(path), 3, 7)
+    OsDisk().rewrite(str(path), 0, 10)
+    OsDisk().rewrite(str(path), 7, 7)
+    assert path.read_bytes() == b"0123456789"
+    with pytest.raises(StorageError, match="became shorter"):
+        OsDisk().rewrite(str(path), 7, 11)
+    with pytest.raises(StorageError, match=r"cannot open .*/gone: No such file"):
+        OsDisk().rewrite(str(tmp_path / "gone"), 0, 1)
+    assert path.read_bytes() == b"0123456789"
+
+
 def test_rename_replaces_and_remove_removes(tmp_path: Path) -> None:
     disk = OsDisk()
     (tmp_path / "old").write_bytes(b"1")

@@ -63,6 +63,28 @@ def test_a_failing_call_costs_no_acknowledged_write(full: bool) -> None:
     assert tidied > 10
 
 
+def test_what_a_failed_sync_has_left_in_the_cache_is_written_before_it_counts_f5() -> None:
+    """I9: the next start reads it, though the kernel will not write it any more. Then the power
+    goes: what that start has shown must be there."""
+    disk = SimDisk()
+    live(disk, Life(7))
+    found_more = 0
+    for fail_at in range(disk.calls):
+        life = Life(7)
+        failing = SimDisk()
+        failing.fail_at = fail_at
+        live(failing, life)
+        acknowledged = life.acknowledged
+        restarted = failing.after_kill()
+        try:
+            life.start(restarted)
+        except StorageError:
+            continue
+        found_more += life.acknowledged > acknowledged
+        life.start(restarted.after_cut("all lost"))
+    assert found_more > 3
+
+
 def test_a_failed_snapshot_leaves_no_file_behind() -> None:
     """B6: its temporary file is removed at once, the older snapshots stay."""
     life = Life(3)

@@ -58,6 +58,21 @@ def test_nothing_acknowledged_is_lost_whenever_the_power_fails(seed: int, fate: 
         life.start(disk.after_cut(fate, seed=cut))
 
 
+@pytest.mark.parametrize("fate", FATES)
+def test_what_a_start_has_found_survives_the_power_f1_f2(fate: Fate) -> None:
+    """I9: a process is killed before each effect; what the next one finds in the page cache it
+    shows and votes with, so no loss of power may take it away."""
+    total = effects_of(3, 12)
+    for kill in range(total + 1):
+        life = Life(3)
+        disk = SimDisk()
+        disk.cut_at = kill
+        live(disk, life, 12)
+        disk = disk.after_kill()
+        life.start(disk)
+        life.start(disk.after_cut(fate, seed=kill))
+
+
 def test_any_subset_of_the_sectors_of_a_batch_may_survive() -> None:
     """F3: a batch of several records, cut before its sync: whole ones may lie behind a torn one."""
     whole_behind = 0

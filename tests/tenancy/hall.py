@@ -1,30 +1,30 @@
-"""A server in memory for tests of the wall: the real pipeline, gate and preparer, and no sockets.
+"""A server in memory for tests of the wall: the real pipeline, gate and authority, no sockets.
 
 What is written is committed when a test says so. `Guest` is a client: it gives requests as bytes
 and gets replies and events as bytes.
 """
 
-import pytest
 from librt.strings import BytesWriter
 
-from ensemble.server import contracts
 from ensemble.server.answers import Answers
 from ensemble.server.auth.door import Door
 from ensemble.server.auth.passwords import ApachePasswords
-from ensemble.server.committing import commit_prepared
 from ensemble.server.config import AuthOptions
 from ensemble.server.connection import CLOSED, DRAINING, OPEN, Connection
-from ensemble.server.contracts import Authority, SessionRules
+from ensemble.server.contracts import SessionRules
 from ensemble.server.gate import TenantGate
+from ensemble.server.log_batch import LogBatch
+from ensemble.server.log_port import LogPort
 from ensemble.server.pipeline import Pipeline
 from ensemble.server.slow import SlowLog
+from ensemble.server.standalone import StandaloneAuthority
 from ensemble.server.stats import ConnectionStats, ServerStats
 from ensemble.tenancy.directory import Directory
 from ensemble.tenancy.seat import Seat, Tenant
 from ensemble.tenancy.spec import ACTIVE, ADMIN, ENFORCE, WRITER, Limits, TenantSpec
 from ensemble.tree.acl import AclSchemes
 from ensemble.tree.datatree import DataTree
-from ensemble.tree.prepare import Prepared, PrepareOptions, Preparer, WriteRequest
+from ensemble.tree.prepare import PrepareOptions, Preparer
 from ensemble.tree.sessions import SessionTracker
 from ensemble.tree.watches import WatchTable
 from ensemble.wire import codes
@@ -36,45 +36,24 @@ from ensemble.wire.requests import (
 )
 from tests.tenancy.bodies import create_body, number, path_body
 
-if not contracts.__file__.endswith(".py"):
-    pytest.skip("a compiled trait has no interpreted subclasses", allow_module_level=True)
-
 SUPER = Id("super", "")
 FIRST_SESSION = 0x100000000000000
 FRAME_MAX = 1 << 20
+WALL_MS = 1_700_000_000_000
 
 
-class Instant(Authority):
-    """Orders writes; they are committed together when `commit` is called."""
+class Memory(LogPort):
+    """A log that keeps nothing: what it is given counts as synced."""
 
-    def __init__(self, hall: "Hall") -> None:
-        self.hall = hall
-        self.proposed = 0
-        self.waiting: list[Prepared] = []
-        self.wall_ms = 1_700_000_000_000
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_zxid = 0
 
-    def submit(self, request: WriteRequest) -> int:
-        prepared = self.hall.preparer.prepare(request, self.proposed + 1, self.wall_ms)
-        self.proposed += 1
-        self.waiting.append(prepared)
-        return self.proposed
+    def submit(self, batch: LogBatch) -> None:
+        self.last_zxid = batch.last_zxid
 
-    def last_proposed(self) -> int:
-        return self.proposed
-
-    def is_leading(self) -> bool:
-        return True
-
-    def sync(self, conn: Connection, xid: int, reader: Reader) -> bool:
-        return True
-
-    def revalidate(self, conn: Connection, session_id: int, timeout_ms: int) -> bool:
-        return True
-
-    def commit(self) -> None:
-        while self.waiting:
-            prepared = self.waiting.pop(0)
-            commit_prepared(self.hall.pipeline, self.hall.tree, self.hall.preparer, prepared)
+    def take_synced(self) -> int:
+        return self.last_zxid
 
 
 class Reply:
@@ -134,7 +113,7 @@ class Guest:
     def ask(self, op: int, body: bytes = b"") -> Reply:
         """One request, and what comes of it."""
         self.send(op, body)
-        self.hall.authority.commit()
+        self.hall.commit()
         replies = self.replies()
         assert len(replies) == 1, f"{codes.name_of_op(op)}: {len(replies)} replies"
         return replies[0]
@@ -172,7 +151,8 @@ class Hall:
             extended_types=extended_types, enforce_quota=True, reconfig_enabled=True
         )
         self.preparer = Preparer(self.tree, self.schemes, options)
-        self.authority = Instant(self)
+        self.authority = StandaloneAuthority(self.tree, self.preparer, Memory())
+        self.authority.wall_ms = WALL_MS
         watches = WatchTable()
         self.pipeline = Pipeline(
             self.tree,
@@ -186,6 +166,7 @@ class Hall:
             SessionRules(FIRST_SESSION, 4_000, 40_000),
             stats,
         )
+        self.authority.pipeline = self.pipeline
         self.gate: TenantGate | None = None
         if walled:
             self.gate = TenantGate(self.pipeline, self.directory, SlowLog(0, 0))
@@ -207,7 +188,7 @@ class Hall:
         write_connect_request(out, ConnectRequest(0, 0, 10_000, 0, bytes(16), False))
         raw = out.getvalue()
         self.pipeline.on_frame(conn, raw, 0, len(raw))
-        self.authority.commit()
+        self.commit()
         assert conn.state == OPEN
         conn.out.truncate(0)
         guest = Guest(self, conn)
@@ -215,6 +196,12 @@ class Hall:
         if seat is not None:
             self.seat(guest, seat)
         return guest
+
+    def commit(self) -> None:
+        """Log and apply everything that was asked for, and what comes of it."""
+        while not self.authority.is_idle():
+            self.authority.end_turn()
+            self.authority.on_log_synced()
 
     def seat(self, guest: Guest, seat: Seat) -> None:
         """What proving a credential does to a connection (`server.bindings`)."""

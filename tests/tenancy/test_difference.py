@@ -56,7 +56,7 @@ class World:
     def settle(self, step: Step) -> None:
         """What each client has heard; whoever has closed its session comes back with a new one."""
         if step.commits:
-            self.hall.authority.commit()
+            self.hall.commit()
         for index, guest in enumerate(self.clients):
             guest.replies()
             for heard in guest.heard:
@@ -111,7 +111,7 @@ class Bustle:
     def renew(self) -> None:
         """Whoever has gone comes back. A new session commits what waits: it must be nothing."""
         for index, guest in enumerate(self.guests):
-            if not guest.is_open() and not self.hall.authority.waiting:
+            if not guest.is_open() and self.hall.authority.is_idle():
                 self.hall.pipeline.remove(guest.conn)
                 self.guests[index] = self.hall.connect(self.other.seat_of("app@other", WRITER))
 

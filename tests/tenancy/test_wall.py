@@ -359,6 +359,6 @@ def test_refusals_keep_their_place_among_the_answers() -> None:
     writer.send(codes.OP_SET_DATA, path_body(b"/zookeeper/x", number(0), number(-1)))
     writer.send(codes.OP_EXISTS, path_body(b"/first", b"\0"))
     assert writer.replies() == []
-    hall.authority.commit()
+    hall.commit()
     assert [(r.xid, r.error) for r in writer.replies()] == [(1, 0), (2, codes.NO_AUTH), (3, 0)]
     assert guest.error(codes.OP_SYNC, path_body(b"/")) == 0

@@ -3,7 +3,10 @@ package ensemble;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** Named checks: `java ensemble.ClientChecks <name> <host:port>` runs one and prints `ok <name>`. */
+/**
+ * Named checks: `java ensemble.ClientChecks <name>[,<name>...] <host:port>` runs them and prints
+ * `ok <name>` behind each.
+ */
 final class Checks {
   interface Check {
     void run(String servers) throws Exception;
@@ -20,8 +23,10 @@ final class Checks {
       checks.keySet().forEach(System.out::println);
       return;
     }
-    checks.get(arguments[0]).run(arguments[1]);
-    System.out.println("ok " + arguments[0]);
+    for (String name : arguments[0].split(",")) {
+      checks.get(name).run(arguments[1]);
+      System.out.println("ok " + name);
+    }
     System.exit(0);
   }
 

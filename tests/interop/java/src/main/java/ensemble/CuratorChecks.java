@@ -35,8 +35,17 @@ import org.apache.zookeeper.CreateMode;
 /** Curator's recipes: locks, elections, caches, queues, barriers, and what a restart does to them. */
 public final class CuratorChecks {
   static CuratorFramework connect(String servers) throws Exception {
-    CuratorFramework client =
-        CuratorFrameworkFactory.newClient(servers, 20_000, 10_000, new RetryForever(100));
+    var builder =
+        CuratorFrameworkFactory.builder()
+            .connectString(servers)
+            .sessionTimeoutMs(20_000)
+            .connectionTimeoutMs(10_000)
+            .retryPolicy(new RetryForever(100));
+    String tenant = System.getProperty("tenant"); // all that a tenant adds
+    if (tenant != null) {
+      builder.authorization("tenant", bytes(tenant));
+    }
+    CuratorFramework client = builder.build();
     client.start();
     that(client.blockUntilConnected(10, TimeUnit.SECONDS), "not connected");
     return client;
