@@ -1,4 +1,4 @@
-"""The comparison batch by batch runs its servers and fills its table; its figures are not judged."""
+"""The comparison batch by batch runs its servers and fills its table; figures are not judged."""
 
 import json
 import subprocess
