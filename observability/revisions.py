@@ -4,7 +4,7 @@ import time
 from typing import Final, cast
 
 from django.db import connections, transaction
-from django.db.models import Sum
+from django.db.models import Exists, OuterRef
 
 from observability.changes import NOBODYS, Policy, Stretch
 from observability.models import Revision, Source, Value
@@ -24,9 +24,12 @@ KEEP: Final = (
     "INSERT INTO observability_value (ensemble, tenant, digest, size, stored, data) "
     "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (ensemble, tenant, digest) DO NOTHING"
 )
-PRUNE_ROWS: Final = 500  # removed at once where a tenant's history is too large
+ROW_BYTES: Final = 200  # that a revision counts besides its value: about what it takes
+PRUNE_ROWS: Final = 500  # removed at once
+HIDE_ROWS: Final = 5_000  # looked at at once
 PRUNE_ROUNDS: Final = 40
 DAY_MS: Final = 86_400_000
+NEVER_MS: Final = (1 << 63) - 1
 
 
 def write(term: int, source: Source, stretch: Stretch, stored: dict[str, int]) -> None:
@@ -45,6 +48,7 @@ def write(term: int, source: Source, stretch: Stretch, stored: dict[str, int]) -
         with connections[ALIAS].cursor() as cursor:
             rows: list[Row] = []
             for one in stretch.changes:
+                added[one.tenant] = added.get(one.tenant, 0) + ROW_BYTES
                 value_id = None
                 if one.data is not None:
                     keep = (source.ensemble, one.tenant, one.digest, one.size, len(one.data))
@@ -70,71 +74,79 @@ def write(term: int, source: Source, stretch: Stretch, stored: dict[str, int]) -
 
 
 def stored_by_tenant(ensemble: str) -> dict[str, int]:
-    """Bytes that the values of each tenant take."""
-    found = Value.objects.filter(ensemble=ensemble).values_list("tenant")
-    return {str(tenant): int(size) for tenant, size in found.annotate(Sum("stored"))}
+    """Bytes that each tenant's history takes: its values, and so much for each of its rows."""
+    with connections[ALIAS].cursor() as cursor:
+        found: dict[str, int] = {}
+        for sql in (
+            "SELECT tenant, sum(stored) FROM observability_value "
+            "WHERE ensemble = %s GROUP BY tenant",
+            f"SELECT tenant, {ROW_BYTES} * count(*) FROM observability_revision "
+            "WHERE ensemble = %s GROUP BY tenant",
+        ):
+            cursor.execute(sql, (ensemble,))
+            for tenant, size in cursor.fetchall():
+                found[tenant] = found.get(tenant, 0) + int(size)
+    return found
 
 
-def prune(term: int, ensemble: str, policies: dict[str, Policy]) -> dict[str, int]:
-    """Hold every tenant's history within its days and bytes; the bytes that are left."""
+def prune(
+    term: int, ensemble: str, policies: dict[str, Policy], stored: dict[str, int]
+) -> dict[str, int]:
+    """Hold every tenant's history within its days and bytes; the bytes that are left.
+
+    `stored` is what there was; counting it anew each time would take longer than the rest.
+    """
     now_ms = time.time_ns() // 1_000_000
-    known = Revision.objects.filter(ensemble=ensemble).values_list("tenant", flat=True).distinct()
-    for tenant in list(known):
+    left = dict(stored)
+    for tenant in stored:
         policy = policies.get(tenant, NOBODYS)
-        with transaction.atomic(using=ALIAS):
-            fence(term)
-            mine = Revision.objects.filter(ensemble=ensemble, tenant=tenant)
-            gone = mine.filter(at__lt=now_ms - policy.days * DAY_MS).delete()[0]
-            gone += hide(ensemble, tenant, policy)
-            if gone:
-                drop_orphans(ensemble, tenant)
-        for _ in range(PRUNE_ROUNDS):
-            if size_of(ensemble, tenant) <= policy.bytes_max:
-                break
+        if policy.secret_paths:
             with transaction.atomic(using=ALIAS):
                 fence(term)
-                if not drop_oldest(ensemble, tenant):
-                    break
-    return stored_by_tenant(ensemble)
-
-
-def size_of(ensemble: str, tenant: str) -> int:
-    found = Value.objects.filter(ensemble=ensemble, tenant=tenant).aggregate(size=Sum("stored"))
-    return int(found["size"] or 0)
+                left[tenant] -= hide(ensemble, tenant, policy)
+        for _ in range(PRUNE_ROUNDS):
+            until_ms = now_ms - policy.days * DAY_MS
+            if left[tenant] > policy.bytes_max:
+                until_ms = NEVER_MS
+            with transaction.atomic(using=ALIAS):
+                fence(term)
+                freed = drop_oldest(ensemble, tenant, until_ms)
+            left[tenant] -= freed
+            if not freed:
+                break
+    return left
 
 
 def hide(ensemble: str, tenant: str, policy: Policy) -> int:
-    """Values below what has become a secret path since; how many."""
-    hidden = 0
+    """Take away values below what has become a secret path since; the bytes that this frees."""
+    values: set[int] = set()
     for secret in policy.secret_paths:
         path = secret.rstrip("/")
-        names = {path, outward(policy.root, path or "/") if policy.root else path}
-        for name in names:
+        for name in {path, outward(policy.root, path or "/") if policy.root else path}:
             below = Revision.objects.filter(ensemble=ensemble, tenant=tenant, value__isnull=False)
             if name:
                 # A range, as in the trail: from /a up to /a0 lies all of /a/...
                 below = below.filter(path__gte=name, path__lt=f"{name}0")
-            hidden += sum(
-                Revision.objects.filter(pk=pk).update(value=None, why=Revision.Why.SECRET)
-                for pk, its in list(below.values_list("pk", "path"))
-                if policy.is_secret(its)
-            )
-    return hidden
+            for pk, its, value in list(below.values_list("pk", "path", "value_id")[:HIDE_ROWS]):
+                if policy.is_secret(its):
+                    values.add(value)
+                    Revision.objects.filter(pk=pk).update(value=None, why=Revision.Why.SECRET)
+    return drop_unused(values)
 
 
-def drop_oldest(ensemble: str, tenant: str) -> int:
-    """The oldest revisions of a tenant, and the values that nobody has any more."""
-    mine = Revision.objects.filter(ensemble=ensemble, tenant=tenant).order_by("at", "pk")
-    oldest = list(mine.values_list("pk", flat=True)[:PRUNE_ROWS])
-    Revision.objects.filter(pk__in=oldest).delete()
-    drop_orphans(ensemble, tenant)
-    return len(oldest)
+def drop_oldest(ensemble: str, tenant: str, until_ms: int) -> int:
+    """Some of the oldest revisions before a time, with the values that nobody has then; bytes."""
+    mine = Revision.objects.filter(ensemble=ensemble, tenant=tenant, at__lt=until_ms)
+    oldest = list(mine.order_by("at", "pk").values_list("pk", "value_id")[:PRUNE_ROWS])
+    Revision.objects.filter(pk__in=[pk for pk, _ in oldest]).delete()
+    values = {value for _, value in oldest if value is not None}
+    return ROW_BYTES * len(oldest) + drop_unused(values)
 
 
-def drop_orphans(ensemble: str, tenant: str) -> None:
-    with connections[ALIAS].cursor() as cursor:
-        cursor.execute(
-            "DELETE FROM observability_value WHERE ensemble = %s AND tenant = %s AND NOT EXISTS "
-            "(SELECT 1 FROM observability_revision r WHERE r.value_id = observability_value.id)",
-            (ensemble, tenant),
-        )
+def drop_unused(values: set[int]) -> int:
+    """Those of the values that no revision has any more; their bytes."""
+    used = Revision.objects.filter(value_id=OuterRef("pk"))
+    unused = Value.objects.filter(~Exists(used), pk__in=values)
+    found = dict(unused.values_list("pk", "stored"))
+    Value.objects.filter(pk__in=found).delete()
+    return sum(found.values())

@@ -7,7 +7,7 @@ journal is kept.
 
 import os
 import re
-from typing import Final, final
+from typing import BinaryIO, Final, final
 
 from ensemble.errors import StorageError
 from ensemble.server.audit_chain import quoted, segment_name, segments
@@ -15,6 +15,7 @@ from ensemble.tenancy.journal_line import LINE_BYTES_MAX
 
 LINES_MAX: Final = 10_000  # of one page
 PAGE_BYTES_MAX: Final = 4 << 20  # that a page holds
+NEAR_BYTES: Final = 64 << 10  # that are read over in search of a line
 SCAN_BYTES_MAX: Final = 16 << 20  # that are looked at for one page, if nearly none is wanted
 CURSOR: Final = re.compile(r"(\d{1,12}):(\d{1,18})")
 SEQ: Final = re.compile(rb'\{"seq":(\d{1,18}),')
@@ -50,6 +51,26 @@ def read_cursor(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def seek_behind(file: BinaryIO, seq: int) -> None:
+    """Stand at a line at or before the first one behind `seq`, some NEAR_BYTES before at most.
+
+    Numbers rise within a segment. Who follows a journal asks for its end every half second: that
+    must not read the whole segment.
+    """
+    low, high = 0, file.seek(0, os.SEEK_END)
+    while high - low > NEAR_BYTES:
+        middle = (low + high) // 2
+        file.seek(middle)
+        file.readline(LINE_BYTES_MAX)  # the rest of a line
+        at = file.tell()
+        found = SEQ.match(file.readline(LINE_BYTES_MAX))
+        if at < high and found is not None and int(found[1]) <= seq:
+            low = at
+        else:
+            high = middle
+    file.seek(low)
+
+
 def read_page(folder: str, segment: int, seq: int, limit: int, tenant: str) -> Page:
     """The lines behind a cursor; only what has been written to its end.
 
@@ -73,6 +94,8 @@ def read_page(folder: str, segment: int, seq: int, limit: int, tenant: str) -> P
         path = os.path.join(folder, segment_name(number))
         try:
             with open(path, "rb") as file:
+                if number == segment:
+                    seek_behind(file, seq)
                 while raw := file.readline(LINE_BYTES_MAX):
                     if not raw.endswith(b"\n"):
                         break

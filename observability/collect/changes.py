@@ -16,11 +16,12 @@ import aiohttp
 from django.db import DatabaseError
 
 from observability.changes import ChangeReader, Stretch
-from observability.collect.admin import CONNECT_TIMEOUT_S, AskError, Target, refusal
+from observability.collect.admin import CONNECT_TIMEOUT_S, AskError, Target, fetch_json, refusal
 from observability.collect.targets import NOTHING, Wanted
 from observability.collect.work import RETRY_MAX_S, RETRY_S, Work
 from observability.models import Source
 from observability.revisions import prune, stored_by_tenant, write
+from observability.rows import zxid_of
 from observability.store import MovedError, answered, source_of
 
 log = logging.getLogger("observability.collect")
@@ -31,6 +32,7 @@ STRETCH_BYTES: Final = 4 << 20
 LINE_BYTES_MAX: Final = 32 << 20
 SILENCE_S: Final = 20.0  # the feed says something every five seconds
 PRUNE_EVERY_S: Final = 30.0
+BEHIND_S: Final = 10.0  # so long no node may be as far as the cursor before it is another tree
 
 
 async def follow_changes(work: Work, wanted: Wanted) -> None:
@@ -38,6 +40,7 @@ async def follow_changes(work: Work, wanted: Wanted) -> None:
     nodes = [node for node in wanted.nodes if node.url]
     turn = 0
     retry_s = RETRY_S
+    behind: dict[str, float] = {}  # since when each node has not been as far as the cursor
     while True:
         target = nodes[turn % len(nodes)]
         source: Source | None = None
@@ -46,8 +49,19 @@ async def follow_changes(work: Work, wanted: Wanted) -> None:
             source = await work.db.run(source_of, Source.Kind.CHANGES, wanted.name, "")
             reader = ChangeReader(await work.db.run(stored_by_tenant, wanted.name))
             reader.has_values = bool(target.control_token)
+            await check_reach(work, target, source.cursor)
+            behind.clear()
             await follow(work, target, source, reader)
+        except BehindError as error:
+            now_s = time.monotonic()
+            since_s = max([behind.setdefault(target.node, now_s), *behind.values()])
+            await work.tell(source, str(error))
+            if len(behind) == len(nodes) and now_s > since_s + BEHIND_S and source is not None:
+                await begin_anew(work, source, str(error))
+                behind.clear()
+            retry_s = RETRY_S
         except AskError as error:
+            behind.pop(target.node, None)
             await work.tell(source, str(error))
         except (DatabaseError, MovedError) as error:
             log.warning("the changes of %s: %s", wanted.name, error)
@@ -56,6 +70,40 @@ async def follow_changes(work: Work, wanted: Wanted) -> None:
             retry_s = RETRY_S
         await asyncio.sleep(retry_s)
         retry_s = min(RETRY_MAX_S, 2 * retry_s)
+
+
+class BehindError(Exception):
+    """The node has not got as far as the cursor. The text is for people."""
+
+
+async def check_reach(work: Work, target: Target, cursor: str) -> None:
+    """The feed behind a zxid that is not there yet says nothing, perhaps for ever: so ask before.
+
+    Raises:
+        BehindError: the node's last transaction comes before the cursor.
+        AskError: it does not say.
+    """
+    answer = await fetch_json(work.session, target, "/commands/server_stats")
+    stats = answer.get("server_stats")
+    last = stats.get("last_processed_zxid") if isinstance(stats, dict) else None
+    if not isinstance(last, int):
+        raise AskError(f"{target.url}: server_stats has no last_processed_zxid")
+    if last < (zxid_of(cursor) or 0):
+        raise BehindError(
+            f"{target.node} ends with {last:#x}, {cursor} was collected: it is behind, or the "
+            "ensemble was restored or made anew"
+        )
+
+
+async def begin_anew(work: Work, source: Source, why: str) -> None:
+    """No node has what was collected last, for long enough: it is another tree. A row says so."""
+    said = f"the changes are collected from the beginning once more: {why}"
+    log.warning("%s: %s", source.ensemble, said)
+    stretch = Stretch(gaps=[said], restart_at="0x0")
+    try:
+        await work.db.run(write, work.term, source, stretch, {})
+    except DatabaseError as error:
+        log.warning("%s: %s", source.ensemble, error)
 
 
 async def follow(work: Work, target: Target, source: Source, reader: ChangeReader) -> None:
@@ -86,7 +134,9 @@ async def follow(work: Work, target: Target, source: Source, reader: ChangeReade
                 now_s = time.monotonic()
                 if now_s > pruned_s + PRUNE_EVERY_S:
                     pruned_s = now_s
-                    left = await work.db.run(prune, work.term, target.ensemble, known.policies)
+                    left = await work.db.run(
+                        prune, work.term, target.ensemble, known.policies, dict(reader.stored)
+                    )
                     reader.stored.clear()
                     reader.stored.update(left)
 

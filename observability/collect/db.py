@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
-from django.db import OperationalError, close_old_connections, connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,6 +27,9 @@ class Db:
         except OperationalError:
             close_old_connections()
             raise
+        except InterfaceError as error:  # the server has closed it: no DatabaseError, but the same
+            connections.close_all()
+            raise OperationalError(str(error)) from error
 
     def close(self) -> None:
         self._thread.submit(connections.close_all).result()

@@ -21,7 +21,7 @@ CHECKPOINT_S: Final = 10
 SERIES_MAX: Final = 20_000  # of an ensemble; further tenants have none
 WHOLE_EVERY_S: Final = 60  # then everybody has a row, also who does nothing
 OWN_BYTES_MAX: Final = 8_000
-PRUNE_EVERY_S: Final = 60
+PRUNE_EVERY_S: Final = 600
 
 
 class EnsembleFigures:
@@ -35,6 +35,8 @@ class EnsembleFigures:
         self.usage: dict[str, dict[str, int]] = {}  # as it was written last, by tenant
         self.written_at = 0
         self.checked_at = 0  # of the last checkpoint
+        self.touched: set[int] | None = None  # have rows since the last checkpoint; None: unknown
+        self.encoded: dict[str, dict[str, tuple[Totals, bytes]]] = {}  # the last baselines
         self.restarts = 0
 
     # In the SQL thread
@@ -68,11 +70,15 @@ class EnsembleFigures:
         usage = self.usage_now()
         with transaction.atomic(using=ALIAS):
             fence(term)
-            table.write(1, self.rows(at, usage))
+            rows = self.rows(at, usage)
+            table.write(1, rows)
             if at // CHECKPOINT_S != self.checked_at // CHECKPOINT_S:
                 self.checkpoint(at)
         if at // CHECKPOINT_S != self.checked_at // CHECKPOINT_S:
             self.checked_at = at
+            self.touched = {int(row[0]) for row in rows}
+        elif self.touched is not None:
+            self.touched.update(int(row[0]) for row in rows)
         self.pending.clear()
         self.usage = usage
         self.written_at = at
@@ -128,17 +134,30 @@ class EnsembleFigures:
         """Roll up what has ended, and keep what the next collector goes on from."""
         every = list(self.series.values())
         since = self.checked_at + 1 if self.checked_at else at
-        table.roll_up(10, every, since, at)
+        touched = every if self.touched is None else self.touched
+        table.roll_up(10, touched, since, at)
         if self.checked_at // 60 != at // 60:
             table.roll_up(60, every, since, at)
         if self.checked_at // PRUNE_EVERY_S != at // PRUNE_EVERY_S:
             table.prune(every, at)
         rows = [
-            (self.ensemble, name, at, figures.uptime_ms, table.encode_accounts(figures.before))
+            (self.ensemble, name, at, figures.uptime_ms, self.encode(name, figures.before))
             for name, figures in self.nodes.items()
             if figures.uptime_ms >= 0
         ]
         table.keep_baselines(rows)
+
+    def encode(self, node: str, accounts: dict[str, Totals]) -> bytes:
+        """A node's baseline; of who did nothing since the last one it is at hand."""
+        last = self.encoded.get(node, {})
+        made: dict[str, tuple[Totals, bytes]] = {}
+        for name, totals in accounts.items():
+            kept = last.get(name)
+            if kept is None or kept[0] is not totals:
+                kept = (totals, table.encode_account(name, totals))
+            made[name] = kept
+        self.encoded[node] = made
+        return b"".join([encoded for _, encoded in made.values()])
 
     # In the loop
 

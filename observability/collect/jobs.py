@@ -93,7 +93,8 @@ async def count_seconds(
     while True:
         await asyncio.sleep(LOOK_EVERY_S - time.time() % LOOK_EVERY_S)
         for poll in polls:
-            poll.begin(work.session)
+            known = figures.nodes.get(poll.target.node)
+            poll.begin(work.session, known.before if known is not None else {})
         waiting = [poll.task for poll in polls if poll.task is not None]
         if waiting:
             await asyncio.wait(waiting, timeout=LOOKS_WAIT_S)

@@ -28,8 +28,8 @@ OWN: Final[tuple[str, ...]] = (
 )
 
 
-async def look(session: aiohttp.ClientSession, target: Target) -> Look:
-    """Everything that a node says at once.
+async def look(session: aiohttp.ClientSession, target: Target, before: dict[str, Totals]) -> Look:
+    """Everything that a node says at once. `before`: its accounts of the look before.
 
     Raises:
         AskError, FigureError: it does not, or says something else.
@@ -45,7 +45,7 @@ async def look(session: aiohttp.ClientSession, target: Target) -> Look:
         if not after:
             break
     own = await fetch_json(session, target, "/commands/monitor")
-    uptime_ms, accounts, usage = read_pages(pages)
+    uptime_ms, accounts, usage = read_pages(pages, before)
     kept: dict[str, Any] = {name: own[name] for name in OWN if name in own}
     return Look(asked_s, time.monotonic(), uptime_ms, accounts, usage, kept)
 
@@ -99,9 +99,9 @@ class NodePoll:
         self.task: asyncio.Task[Look] | None = None
         self.problem = ""
 
-    def begin(self, session: aiohttp.ClientSession) -> None:
+    def begin(self, session: aiohttp.ClientSession, before: dict[str, Totals]) -> None:
         if self.task is None:
-            asked = look(session, self.target) if self.is_ours else look_plain(self.target)
+            asked = look(session, self.target, before) if self.is_ours else look_plain(self.target)
             self.task = asyncio.create_task(asked)
 
     def taken(self) -> Look | None:

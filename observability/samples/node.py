@@ -72,8 +72,12 @@ class NodeFigures:
         return passed_ms < (look.asked_s - self.answered_s) * 1_000 - SLACK_MS
 
 
-def read_pages(pages: list[dict[str, Any]]) -> tuple[int, dict[str, Totals], dict[str, Any]]:
+def read_pages(
+    pages: list[dict[str, Any]], before: dict[str, Totals]
+) -> tuple[int, dict[str, Totals], dict[str, dict[str, int]]]:
     """Uptime, accounts and usage by tenant of the pages of `/commands/tenants`.
+
+    `before`: the accounts of the look before; who has done nothing since has the same object.
 
     Raises:
         FigureError: they are not what is expected.
@@ -85,9 +89,9 @@ def read_pages(pages: list[dict[str, Any]]) -> tuple[int, dict[str, Totals], dic
         for page in pages:
             for entry in page["tenants"]:
                 name = str(entry["tenant"])
-                accounts[name] = of_account(entry["account"])
+                accounts[name] = of_account(entry["account"], before.get(name))
                 usage[name] = {what: int(entry["usage"].get(what, 0)) for what in USAGE}
-        accounts[OUTSIDE] = of_account(pages[-1]["outside"])
+        accounts[OUTSIDE] = of_account(pages[-1]["outside"], before.get(OUTSIDE))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise FigureError(f"/commands/tenants answers something else: {error!r}") from None
     return uptime_ms, accounts, usage
@@ -95,7 +99,11 @@ def read_pages(pages: list[dict[str, Any]]) -> tuple[int, dict[str, Totals], dic
 
 def together(usages: list[dict[str, int]]) -> dict[str, int]:
     """What a tenant has in the ensemble, of what each node says."""
-    return {
-        what: (sum if what in ADDED else max)(usage.get(what, 0) for usage in usages)
-        for what in USAGE
-    }
+    found = dict(usages[0])
+    for usage in usages[1:]:
+        for what, amount in usage.items():
+            if what in ADDED:
+                found[what] += amount
+            elif amount > found[what]:
+                found[what] = amount
+    return found

@@ -180,14 +180,16 @@ def ask(sql: str, params: tuple[Any, ...] = ()) -> list[Row]:
 # Baselines
 
 
+def encode_account(name: str, totals: Totals) -> bytes:
+    """One tenant's figures since a node's start."""
+    shape = totals.encode()
+    head = json.dumps([name, totals.counts, len(shape)], separators=(",", ":")).encode()
+    return head + b"\n" + shape
+
+
 def encode_accounts(accounts: dict[str, Totals]) -> bytes:
-    """Figures since a node's start, by tenant."""
-    parts = []
-    for name, totals in accounts.items():
-        shape = totals.encode()
-        head = json.dumps([name, totals.counts, len(shape)], separators=(",", ":")).encode()
-        parts.append(head + b"\n" + shape)
-    return b"".join(parts)
+    """All of a node."""
+    return b"".join([encode_account(name, totals) for name, totals in accounts.items()])
 
 
 def decode_accounts(raw: bytes) -> dict[str, Totals]:

@@ -1,5 +1,6 @@
 """The change feed of real nodes, collected by a real process: every change once, with its value."""
 
+import shutil
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -93,3 +94,21 @@ def test_history_that_was_purged_is_a_gap(
     found = values(plane)
     assert found[:5] == list(range(5))
     assert found[5:] == list(range(done - len(found) + 5, done)), "no hole behind the gap"
+
+
+def test_a_tree_that_was_made_anew_is_a_gap_and_is_collected(node: Node, plane: Plane) -> None:
+    plane.add([node])
+    change(node, 0, 40)
+    plane.collect()
+    plane.wait(lambda: len(values(plane)) == 40, "the first tree")
+    node.stop()
+    shutil.rmtree(node.folder / "data")
+    node.start()
+    change(node, 0, 3)
+    plane.wait(lambda: len(values(plane)) == 43, "the second tree")
+    assert values(plane)[40:] == [0, 1, 2]
+    gaps = plane.rows(
+        "SELECT detail FROM observability_trail WHERE operation = 'gap' AND node = ''"
+    )
+    assert len(gaps) == 1
+    assert "restored or made anew" in str(gaps[0][0])

@@ -172,7 +172,7 @@ def test_a_path_that_becomes_secret_is_neither_answered_nor_kept(feed: Feed) -> 
     ):
         assert [(c.value, c.why, c.has_value) for c in found.changes] == [(None, "secret", False)]
     policy = Policy(("/keys",), 36_500, 10_000, ROOT)
-    prune(1, "main", {"payments": policy})
+    prune(1, "main", {"payments": policy}, stored_by_tenant("main"))
     assert [bytes(v.data) != b"" for v in Value.objects.all()] == [True]
     assert Revision.objects.get(zxid=1).why == "secret"
 
@@ -188,14 +188,16 @@ def test_the_registry_and_its_hashes_are_not_kept(feed: Feed) -> None:
 
 
 def test_a_history_stays_within_its_bytes_and_days(feed: Feed) -> None:
-    payments = Policy(days=36_500, bytes_max=3_000, root=ROOT)
+    payments = Policy(days=36_500, bytes_max=100_000, root=ROOT)
     reader = feed(*(line(at, "setData", f"{ROOT}/a", noise(at)) for at in range(1, 1_201)))
     assert reader.stored["payments"] > 100_000
-    left = prune(1, "main", {"payments": payments})
-    assert 0 <= left.get("payments", 0) <= 3_000
+    assert reader.stored == stored_by_tenant("main")
+    left = prune(1, "main", {"payments": payments}, reader.stored)
+    assert 0 < left["payments"] <= 100_000
+    assert left == stored_by_tenant("main"), "what is counted on the way is what there is"
     kept = list(Revision.objects.order_by("zxid").values_list("zxid", flat=True))
     assert kept == list(range(1_201 - len(kept), 1_201)), "the newest stay"
-    prune(1, "main", {"payments": Policy(days=0, root=ROOT)})
+    assert prune(1, "main", {"payments": Policy(days=0, root=ROOT)}, left) == {"payments": 0}
     assert Value.objects.count() == 0
     assert Revision.objects.count() == 0
 

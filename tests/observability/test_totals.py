@@ -110,3 +110,15 @@ def test_what_is_no_figure_is_named(wrong: object) -> None:
     fields["requests"] = wrong  # type: ignore[assignment]
     with pytest.raises(FigureError, match="is no count"):
         of_account(fields)
+
+
+def test_who_has_done_nothing_since_is_not_looked_at_again() -> None:
+    made = account([5, 6], 1)
+    first = totals(made)
+    assert of_account(account_fields(made, buckets=True), first) is first
+    assert first.since(first).is_nothing
+    made.requests += 1
+    made.figures(READ).latency.add(7, 1)
+    again = of_account(account_fields(made, buckets=True), first)
+    assert again is not first
+    assert again.since(first)["requests"] == 1

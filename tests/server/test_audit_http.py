@@ -11,7 +11,7 @@ import pytest
 
 from ensemble.server.audit_chain import segment_name, segments
 from ensemble.server.audit_cli import main
-from ensemble.server.audit_pages import read_cursor, read_page
+from ensemble.server.audit_pages import NEAR_BYTES, read_cursor, read_page
 from tests.harness import Node, RawClient, create_body
 from tests.server.audits import JOURNAL, entries, folder_of, make_journal, told, wait_for
 from tests.server.feeds import CONTROL, access, ask
@@ -215,3 +215,16 @@ def test_show_prints_what_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFix
         code = main(["show", str(tmp_path), "--since", since])
         assert code == (2 if since else 0)
         capsys.readouterr()
+
+
+def test_a_page_begins_behind_its_cursor_wherever_that_is_in_a_long_segment(tmp_path: Path) -> None:
+    make_journal(tmp_path, 3_000, segment_bytes=1 << 24)
+    (path,) = tmp_path.glob("audit-*.jsonl")
+    assert path.stat().st_size > 8 * NEAR_BYTES, "else nothing is searched"
+    raw = path.read_bytes().splitlines(keepends=True)
+    for seq in [*range(0, 3_000, 61), 2_999, 3_000, 3_001]:
+        page = read_page(str(tmp_path), 1, seq, 2, "")
+        assert page.lines == raw[seq : seq + 2]
+    with path.open("ab") as file:
+        file.write(b'{"seq":3004,"torn')
+    assert read_page(str(tmp_path), 1, 2_990, 100, "").lines == raw[2_990:]
