@@ -14,9 +14,15 @@ PYTEST := $(PY) -m pytest -q
 # Where it is forbidden to keep what was compiled, each start of a server compiles all of it anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-PLANE_TESTS := tests/tenants_app $(wildcard tests/observability) tests/console
-# Of the console, those that are about servers, browsers and processes: they ran on SQLite.
-NOT_ON_POSTGRES := browser formats live members members_live overview run znodes
+# What the two databases could do differently: locks, chains, exactly-once, SQL of our own. With ALL=1
+# everything of the plane but what is about browsers and servers.
+ON_POSTGRES := $(if $(ALL),tests/tenants_app tests/observability tests/console/plane $(filter-out \
+  $(patsubst %,tests/console/test_%.py,browser formats live members members_live overview run znodes), \
+  $(wildcard tests/console/test_*.py)), \
+  $(patsubst %,tests/tenants_app/test_%.py,actions audit_chain backup people publication reconcile) \
+  $(patsubst %,tests/tenants_app/api/test_%.py,policy requests tokens) \
+  $(patsubst %,tests/observability/test_%.py,history journal_collected retention samples trail) \
+  $(patsubst %,tests/console/test_%.py,health people second_factor sign_on))
 
 .PHONY: help install run test format lint types compile unit integration plane-postgres bench failover scale neighbour chaos \
         fuzz sim sim-long sim-bugs kazoo check clean lock
@@ -80,10 +86,9 @@ integration: $(STAMPS)/dev compile  ## all tests, on the compiled modules
 	$(PYTEST) -n $(WORKERS) --dist worksteal
 
 # `tests.postgres` starts Debian's server in a folder of its own, and ends and removes it.
-plane-postgres: $(STAMPS)/dev compile  ## the admin plane's tests on PostgreSQL
+plane-postgres: $(STAMPS)/dev compile  ## the admin plane's tests on PostgreSQL: make plane-postgres ALL=1
 	@if ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then \
-	  $(PY) -m tests.postgres $(PYTEST) -n $(WORKERS) --reuse-db $(PLANE_TESTS) \
-	    $(NOT_ON_POSTGRES:%=--ignore tests/console/test_%.py); \
+	  $(PY) -m tests.postgres $(PYTEST) -n $(WORKERS) --reuse-db $(ON_POSTGRES); \
 	else echo "no PostgreSQL here: sh tests/needs.sh test"; [ -z "$$CI" ]; fi
 
 bench: $(STAMPS)/dev compile  ## ours beside Apache's server, as a table with ratios

@@ -32,6 +32,7 @@ PLANE_ROUTES: Final[dict[str, Standing | str]] = {
     "tenant-delete": "tenant.delete",
     "tenant-restore": "tenant.restore",
     "tenant-audit": "tenant.audit",
+    "tenant-history": "tenant.history",
     "tenant-steer": "tenant.state",
     "tenant-limits": "tenant.limits",
     "tenant-suspend": "tenant.state",

@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 
 from console.access import standing_in, wants_json
 from tenants.access import Standing, User, standing_of
+from tenants.api import problems
 
 NOBODY: Final = "nobody"
 WHO: Final = {"operators": Standing.OPERATOR, "everybody": Standing.PERSON}
@@ -65,6 +66,8 @@ class SecondFactorMiddleware:
             return None
         if not lacks_factor(request.user, request.session, standing_in(request)):
             return None
-        if wants_json(request) or request.path.startswith("/api/"):
+        if request.path.startswith("/api/"):
+            return problems.plain(403, "second-factor", TEXT)
+        if wants_json(request):
             return JsonResponse({"error": TEXT, "detail": TEXT}, status=403)
         return redirect("mfa_activate_totp")

@@ -7,6 +7,7 @@ from console.views.plane import ensembles, plans, requests, tokens
 from console.views.tenants import (
     creation,
     credentials,
+    history,
     listing,
     members,
     overview,
@@ -66,6 +67,7 @@ urlpatterns = [
     path(f"{TENANT}/delete", settings.delete, name="tenant-delete"),
     path(f"{TENANT}/restore", settings.restore, name="tenant-restore"),
     path(f"{TENANT}/audit", trail.of_tenant, name="tenant-audit"),
+    path(f"{TENANT}/history", history.of_tenant, name="tenant-history"),
     path(f"{TENANT}/steer", steering.steer, name="tenant-steer"),
     path(f"{TENANT}/limits", steering.limits, name="tenant-limits"),
     path(f"{TENANT}/suspend", steering.suspend, name="tenant-suspend"),

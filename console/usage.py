@@ -6,11 +6,12 @@ Connections and watches are each node's own and are added up, the rest is the en
 
 import json
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
@@ -26,6 +27,11 @@ OF_EACH_NODE: Final = ("connections", "watches")
 NEARLY: Final = 80  # percent
 FULL: Final = 100
 RATES: Final = frozenset(name for name in LIMIT_WORDS if name.endswith("_per_second"))
+
+SILENT_S: Final = 10.0  # a node that does not answer is left alone for so long
+SILENT_MAX: Final = 1_000  # that are remembered
+# Pages ask every few seconds: a node that hangs must not hold all threads of the console.
+_silent_until: Final[dict[str, float]] = {}
 
 log = logging.getLogger("console.usage")
 
@@ -101,13 +107,22 @@ def added(usages: Iterable[Any]) -> dict[str, int]:
 
 def ask(node: Node, path: str, token: str) -> dict[str, Any]:
     """A command's answer; empty where the node does not give any."""
+    if time.monotonic() < _silent_until.get(node.admin_url, 0.0):
+        return {}
     request = Request(node.admin_url.rstrip("/") + path)  # noqa: S310 an operator registered it
     if token:
         request.add_header("Authorization", f"Bearer {token}")
     try:
         with urlopen(request, timeout=ASK_TIMEOUT_S) as answer:  # noqa: S310
             found = json.loads(answer.read(ANSWER_BYTES_MAX))
+    except HTTPError as error:
+        log.info("%s does not tell what tenants use: %s", node.admin_url, error)
+        error.close()
+        return {}
     except (URLError, OSError, ValueError) as error:
+        if len(_silent_until) >= SILENT_MAX:
+            _silent_until.clear()
+        _silent_until[node.admin_url] = time.monotonic() + SILENT_S
         log.info("%s does not tell what tenants use: %s", node.admin_url, error)
         return {}
     return found if isinstance(found, dict) else {}

@@ -2,19 +2,27 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from datetime import datetime
+from operator import attrgetter
 
 from ensemble.admin.draft import Draft, DraftCredential, DraftSecret
 from tenants.models import Credential, Tenant
 
 
-def draft_of(tenant: Tenant) -> Draft:
+def draft_of(tenant: Tenant, credentials: Iterable[Credential] | None = None) -> Draft:
     """What the ensemble has to enforce.
 
     A tenant that is deleted, but not yet purged, is suspended and has no credentials: nobody comes
     in, nothing is lost.
+
+    Args:
+        tenant: as it is wished.
+        credentials: all of its own with their secrets, where they were read before.
     """
     is_alive = tenant.lifecycle == Tenant.Lifecycle.ALIVE
+    if credentials is None:
+        credentials = Credential.objects.filter(tenant=tenant).prefetch_related("secrets")
     return Draft(
         slug=tenant.slug,
         root=tenant.root,
@@ -22,17 +30,13 @@ def draft_of(tenant: Tenant) -> Draft:
         mode=tenant.mode,
         weight=tenant.weight_in_force,
         limits=tenant.limits,
-        credentials=credentials_of(tenant) if is_alive else [],
+        credentials=drafts_of(credentials) if is_alive else [],
         audit_reads=tenant.audit_reads,
     )
 
 
-def credentials_of(tenant: Tenant) -> list[DraftCredential]:
-    found = (
-        Credential.objects.filter(tenant=tenant, revoked_at__isnull=True)
-        .order_by("name")
-        .prefetch_related("secrets")
-    )
+def drafts_of(credentials: Iterable[Credential]) -> list[DraftCredential]:
+    """Those that are not revoked, by name."""
     return [
         DraftCredential(
             name=credential.name,
@@ -47,7 +51,8 @@ def credentials_of(tenant: Tenant) -> list[DraftCredential]:
                 for secret in credential.secrets.all()
             ],
         )
-        for credential in found
+        for credential in sorted(credentials, key=attrgetter("name"))
+        if credential.revoked_at is None
     ]
 
 

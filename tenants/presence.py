@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from django.conf import settings
-from django.db import connections
+from django.db import DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 LOCK: Final = "plane.lock"
 LEASE_TABLE: Final = "observability_lease"
@@ -71,15 +72,9 @@ def check_others() -> None:
         RunningError: somebody is there.
     """
     connection = connections[settings.OBSERVED_DATABASE]
-    if LEASE_TABLE in connection.introspection.table_names():
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT holder FROM {LEASE_TABLE} WHERE until > %s",  # noqa: S608 a constant
-                [time.time_ns() // 1_000_000],
-            )
-            found = cursor.fetchone()
-        if found:
-            raise RunningError(f"the collector {found[0]} is at work: stop it first")
+    holder = collector(connection)
+    if holder:
+        raise RunningError(f"the collector {holder} is at work: stop it first")
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(
@@ -89,3 +84,21 @@ def check_others() -> None:
             others = cursor.fetchone()[0]
         if others:
             raise RunningError(f"{others} others are connected to the database: stop them first")
+
+
+def collector(connection: BaseDatabaseWrapper) -> str:
+    """Who holds the lease; nobody where SQLite's file is too damaged to say."""
+    try:
+        if LEASE_TABLE not in connection.introspection.table_names():
+            return ""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT holder FROM {LEASE_TABLE} WHERE until > %s",  # noqa: S608 a constant
+                [time.time_ns() // 1_000_000],
+            )
+            found = cursor.fetchone()
+    except DatabaseError:
+        if connection.vendor != "sqlite":
+            raise
+        return ""
+    return str(found[0]) if found else ""

@@ -56,6 +56,7 @@ def drift(ensemble: Ensemble) -> list[Drift]:
     rows = Publication.objects.filter(tenant__ensemble=ensemble).select_related(
         "tenant", "tenant__plan", "tenant__ensemble"
     )
+    rows = rows.prefetch_related("tenant__credentials__secrets")
     known: set[str] = set()
     for row in rows.order_by("tenant__slug", "pk"):
         slug = row.tenant.slug
@@ -83,7 +84,7 @@ def compare(row: Publication, stands: Standing | None) -> Drift | None:
     """What differs of one tenant; None where it agrees, or is as this plane left it."""
     tenant = row.tenant
     is_gone = tenant.lifecycle == Tenant.Lifecycle.GONE
-    draft = draft_of(tenant)
+    draft = draft_of(tenant, tenant.credentials.all())
     if stands is not None and not is_gone and stands.digest == digest_of(draft):
         return None
     text = publication.drift_of(row, stands)

@@ -12,10 +12,11 @@ from ensemble.admin import provision
 from ensemble.admin.draft import Draft
 from ensemble.admin.errors import UnknownTenantError
 from ensemble.client import Client, NoNodeError, NotEmptyError
+from ensemble.tenancy.registry import is_slug
 from tenants.documents import digest_of
 
 REMOVAL_SLICE_S: Final = 2.0  # deleting of one call; others are published in between
-AT_ONCE_MAX: Final = 256  # deletes in flight
+AT_ONCE_MAX: Final = 256  # requests in flight
 DRAIN_WITHIN_S: Final = 2.0  # for the sessions of a tenant that is being removed; then again later
 
 
@@ -57,7 +58,20 @@ async def look(client: Client, slug: str) -> Standing | None:
 async def look_at_all(client: Client) -> dict[str, Standing]:
     """Every document, by slug."""
     await client.sync(provision.TENANTS_PATH)
-    return {kept.slug: standing_of(kept) for kept in await provision.read_all(client)}
+    await provision.read_registry(client)
+    slugs = [name for name in await client.children(provision.TENANTS_PATH) if is_slug(name)]
+    found: dict[str, Standing] = {}
+    for start in range(0, len(slugs), AT_ONCE_MAX):
+        part = slugs[start : start + AT_ONCE_MAX]
+        results = await asyncio.gather(
+            *(provision.read(client, slug) for slug in part), return_exceptions=True
+        )
+        for slug, result in zip(part, results, strict=True):
+            if isinstance(result, provision.Registered):
+                found[slug] = standing_of(result)
+            elif not isinstance(result, UnknownTenantError):  # else it has gone meanwhile
+                raise result
+    return found
 
 
 async def add(client: Client, draft: Draft, *, adopts: bool, was_there: bool) -> None:

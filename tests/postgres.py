@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 BINARIES = Path("/usr/lib/postgresql")
 START_S = 60
-COMMAND_S = 600
+COMMAND_S = 1_800
 FAST = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=64MB"]
 
 

@@ -37,9 +37,21 @@ def plain(text: object) -> str:
 
 
 @register.filter
+def plain_lines(text: object) -> str:
+    """The same of a text of several lines, which they stay."""
+    return "\n".join(plain(line) for line in str(text).splitlines())
+
+
+@register.filter
 def amount(number: object) -> str:
     """12,345; a dash where there is none."""
     return f"{number:,}" if isinstance(number, int) else "–"
+
+
+@register.filter
+def hexadecimal(number: int) -> str:
+    """A zxid as ZooKeeper's tools print it."""
+    return f"{number:#x}"
 
 
 @register.filter

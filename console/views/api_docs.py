@@ -145,7 +145,7 @@ def type_of(schema: dict[str, Any]) -> str:
 def text_of(description: str, schema: dict[str, Any]) -> str:
     """What is said of a field, with its choices and bounds."""
     schema = resolved(schema)
-    parts = [description] if description else []
+    parts = [description.rstrip(".")] if description else []
     if "enum" in schema:
         parts.append("one of " + ", ".join(str(value) for value in schema["enum"]))
     for key, word in (

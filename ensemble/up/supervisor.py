@@ -131,16 +131,11 @@ class Supervisor:
         files.put_file(self.folder / files.NODES_FILE, text.encode())
 
     def collector_process(self) -> Process:
-        """Brings what the nodes measure and audit to the console; starts when its database is made.
-
-        It needs all that the console is told, and where its folder is.
-        """
+        """Brings what nodes measure and audit to the console; starts when its database is made."""
         command = [sys.executable, "-m", "django", "collect"]
         environment = {
-            **self.console_process().environment,
+            **self.plane_environment(),
             "DJANGO_SETTINGS_MODULE": "console.settings",
-            "ENSEMBLE_VAR": str(self.folder.resolve()),
-            "ENSEMBLE_ZOOKEEPER": self.hosts(),
         }
         return Process("collector", command, self.folder / "collector.log", environment)
 

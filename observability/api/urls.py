@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from observability.api import views
+from observability.api import history, views
 
 TENANT = "tenants/<slug:slug>"
 ENSEMBLE = "ensembles/<slug:name>"
@@ -17,6 +17,20 @@ urlpatterns = [
         f"{ENSEMBLE}/nodes/<str:node>/metrics", views.NodeMetrics.as_view(), name="ensemble-metrics"
     ),
     path(f"{ENSEMBLE}/top", views.Top.as_view(), name="ensemble-top"),
+    path(f"{TENANT}/history", history.History.as_view(), name="tenant-history"),
+    path(f"{TENANT}/history/at", history.HistoryAt.as_view(), name="tenant-history-at"),
+    path(
+        f"{TENANT}/history/changed", history.HistoryChanged.as_view(), name="tenant-history-changed"
+    ),
+    path(f"{ENSEMBLE}/history", history.History.as_view(), name="ensemble-history"),
+    path(f"{ENSEMBLE}/history/at", history.HistoryAt.as_view(), name="ensemble-history-at"),
+    path(
+        f"{ENSEMBLE}/history/changed",
+        history.HistoryChanged.as_view(),
+        name="ensemble-history-changed",
+    ),
+    path(f"{ENSEMBLE}/collected", history.Collected.as_view(), name="ensemble-collected"),
+    path("audit/verdicts", history.Verdicts.as_view(), name="audit-verdicts"),
     path("audit", views.Trail.as_view(), name="audit"),
     path("audit/facets", views.TrailFacets.as_view(), name="audit-facets"),
     path("audit/export", views.TrailExport.as_view(), name="audit-export"),

@@ -10,7 +10,7 @@ from observability.anchors import check, read_anchors
 from observability.models import Source
 from observability.retention import prune_trail
 from observability.store import LeaseLostError, state_of
-from tenants.actions import life
+from tenants.actions import ensembles, life
 from tenants.keys import NoKeyError
 from tenants.models import Ensemble
 from tenants.publication import publish_due
@@ -38,6 +38,7 @@ class Chores:
         Raises:
             LeaseLostError: another collector does it now.
         """
+        self.attempt(ensembles.follow_main)
         self.attempt(life.expire_due)
         self.attempt(publish_due)
         now_s = time.monotonic()

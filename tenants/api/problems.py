@@ -31,6 +31,7 @@ TITLES: Final[dict[str, str]] = {
     "authentication_failed": "The sign-in is not valid",
     "permission_denied": "Not allowed",
     "csrf": "The CSRF token is missing or wrong",
+    "second-factor": "A second factor is needed first",
     "not_found": "Not found",
     "method_not_allowed": "The method is not allowed",
     "not_acceptable": "No such representation",

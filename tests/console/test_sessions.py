@@ -52,6 +52,7 @@ def test_what_a_page_does_by_itself_keeps_nobody_signed_in(auditor: Browser) -> 
 
 def settings_with(var: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     names = "TLS", "SESSION_COOKIE_NAME", "SESSION_COOKIE_SECURE", "SESSION_IDLE_S"
+    names += ("CONTENT_SECURITY_POLICY",)
     script = f"""
 import json, django
 django.setup()
@@ -75,7 +76,8 @@ def test_djangos_own_check_of_a_deployment_finds_nothing(tmp_path: Path) -> None
     done = settings_with(tmp_path, ENSEMBLE_CONSOLE_TLS="1", ENSEMBLE_CONSOLE_IDLE_MINUTES="5")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found == [True, "__Host-ensemble_session", True, 300]
+    assert found[:4] == [True, "__Host-ensemble_session", True, 300]
+    assert found[4]["DIRECTIVES"]["form-action"] == ["'self'"]
     key = tmp_path / "console.key"
     assert key.stat().st_mode & 0o777 == 0o600
     assert len(key.read_text()) > 50
@@ -122,6 +124,10 @@ def test_single_sign_on_is_read_from_the_environment_and_its_mistakes_are_named(
         assert words in settings_with(tmp_path, **{**given, name: value}).stderr
     done = settings_with(tmp_path, **given)
     assert done.returncode == 0, done.stderr
+    policy = json.loads(done.stdout.splitlines()[-1])[4]["DIRECTIVES"]
+    leads_to = policy.pop("form-action")
+    assert leads_to == ["'self'", "https://id.example.org"], "or the browser stops the sign-on"
+    assert "id.example.org" not in str(policy)
 
 
 def test_the_key_is_made_once(tmp_path: Path) -> None:

@@ -86,6 +86,8 @@ def test_any_change_is_found_and_its_segment_is_named(
     at %= len(raw)
     named = {segment}
     if what == "flip":
+        if line == len(touch.lines) - 1:
+            named.add(segment + 1)  # which begins with the hash of this line
         touch.lines[line] = raw[:at] + bytes([raw[at] ^ 1 << bit]) + raw[at + 1 :]
     elif what == "drop":
         del touch.lines[line]

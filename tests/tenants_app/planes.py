@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.harness import ROOT
@@ -34,8 +35,9 @@ def tell(**what):
 class Plane:
     """The plane's folder; `run` is a process that imports it, does something, and ends."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self.environment = environment or {}
 
     def start(self, code: str) -> "subprocess.Popen[bytes]":
         environment = {
@@ -43,6 +45,7 @@ class Plane:
             "ENSEMBLE_VAR": str(self.folder),
             "DJANGO_SETTINGS_MODULE": "console.settings",
             "PYTHONPATH": str(ROOT),
+            **self.environment,
         }
         environment.pop("DATABASE_URL", None)
         return subprocess.Popen(

@@ -1,18 +1,22 @@
 """From a commit in SQL to every node, whatever goes wrong on the way."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import TypeVar
 
 import pytest
+from django.db import transaction
+from django.utils import timezone
 
 from ensemble.admin import provision
 from ensemble.admin.draft import Draft
-from ensemble.client import AuthFailedError, Client, NoAuthError
+from ensemble.client import AuthFailedError, Client, ClientError, CreateMode, NoAuthError
 from tenants import publication, registry
 from tenants.actions import credentials, tenants
-from tenants.models import Credential, Ensemble, Plan, Publication, Tenant
+from tenants.actions.base import changed
+from tenants.models import Credential, CredentialSecret, Ensemble, Plan, Publication, Tenant
+from tenants.zk import Loop
 from tests.harness import Node
 from tests.tenants import operator, tenant_client
 from tests.tenants_app.conftest import Cast, acts
@@ -187,3 +191,65 @@ def test_a_large_tree_is_removed_in_slices_and_the_wall_stands_meanwhile(
     assert publication.publish_due() == 1
     assert row(tenant).status == "applied", row(tenant).error
     assert admin_does(registry_node, lambda client: client.exists("/tenants/large")) is None
+
+
+def test_a_secret_is_exchanged_under_a_running_client(
+    cast: Cast, small: Plan, one: Ensemble, registry_node: Node
+) -> None:
+    """Who presents the new one within the overlap keeps connection, session and ephemerals."""
+    tenant = make(cast, small, one, "running")
+    first = credentials.create(acts(cast.alice), tenant=tenant, name="app", role="writer")
+    credential = Credential.objects.get(tenant=tenant)
+
+    clients = Loop()  # beside this thread, which has the database
+
+    def do(work: Coroutine[None, None, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, clients.loop).result(30)
+
+    async def connected() -> Client:
+        client = tenant_client(registry_node.address, first.token.encode())
+        await client.connect()
+        return client
+
+    async def create(client: Client) -> None:
+        await client.create("/mine", b"", mode=CreateMode.EPHEMERAL)
+
+    async def present(client: Client, token: str) -> None:
+        await client.add_auth("tenant", token.encode())
+        await client.set("/mine", b"during the overlap")
+
+    async def until_cut(client: Client) -> None:
+        with pytest.raises(ClientError):
+            while True:  # until the node's next tick
+                await client.get("/mine")
+        await client.close()
+
+    async def owner(client: Client) -> int:
+        _, stat = await client.get("/mine")
+        return stat.ephemeral_owner
+
+    try:
+        moving, staying = do(connected()), do(connected())
+        do(create(moving))
+        second = credentials.rotate(
+            acts(cast.alice), credential=credential, overlap=timedelta(minutes=5)
+        )
+        do(present(moving, second.token))
+        assert do(owner(staying)) == moving.session_id
+        end_overlap(tenant)
+        do(until_cut(staying))
+        assert do(owner(moving)) == moving.session_id
+        do(moving.close())
+    finally:
+        clients.stop()
+
+
+def end_overlap(tenant: Tenant) -> None:
+    """The time of all secrets but the youngest is over."""
+    over = timezone.now() - timedelta(seconds=1)
+    CredentialSecret.objects.filter(credential__tenant=tenant, until__isnull=False).update(
+        until=over
+    )
+    tenant.refresh_from_db()
+    with transaction.atomic():
+        changed(tenant)

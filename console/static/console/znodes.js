@@ -149,6 +149,8 @@ async function go(to, push = true) {
   hush();
   byId("path").textContent = to;
   byId("path").title = to;
+  const past = byId("history");
+  if (past) past.href = `${past.dataset.at}?${new URLSearchParams({ path: to })}`;
   page.classList.remove("tree-open");
   if (push) history.pushState({ path: to }, "", address(to));
   live.watch(to);

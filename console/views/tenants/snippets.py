@@ -1,6 +1,7 @@
 """A credential, shown once: programs that use it, and a try from here whether it works."""
 
 import asyncio
+import threading
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
@@ -16,6 +17,8 @@ from tenants.access import tenant_for
 from tenants.models import Tenant
 
 CONNECT_WITHIN_S: Final = 5.0
+TRIES_MAX: Final = 2  # at a time, in one process
+_tries: Final = threading.BoundedSemaphore(TRIES_MAX)
 
 KAZOO: Final = """\
 from kazoo.client import KazooClient
@@ -99,11 +102,21 @@ def try_it(request: HttpRequest, slug: str) -> HttpResponse:
         outcome: dict[str, Any] = {"problem": "This is no credential of this tenant."}
         return render(request, "console/parts/tried.html", outcome, status=422)
     token = form.cleaned_data["token"]
-    outcome = asyncio.run(connect(tenant.ensemble.hosts, token))
+    outcome = tried(tenant.ensemble.hosts, token)
     if "HX-Request" in request.headers:
         return render(request, "console/parts/tried.html", outcome)
     context = {**shown(tenant, form.cleaned_data["name"], token), **outcome, "tried": True}
     return tenant_page(request, tenant, "secret", context)
+
+
+def tried(hosts: str, token: str) -> dict[str, Any]:
+    """One try, unless too many are under way: each may hold a thread for a while."""
+    if not _tries.acquire(blocking=False):
+        return {"problem": f"{TRIES_MAX} other tries are under way: press again in a moment."}
+    try:
+        return asyncio.run(connect(hosts, token))
+    finally:
+        _tries.release()
 
 
 async def connect(hosts: str, token: str) -> dict[str, Any]:

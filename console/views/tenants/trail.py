@@ -6,6 +6,7 @@ rows are shown alone: they are there at once.
 
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -13,7 +14,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from console.views.tenants.common import query_without, tenant_page
-from observability import trail
+from observability import health, trail
 from observability.trail import Page, Query, QueryError
 from tenants.access import tenant_for
 from tenants.models import AuditEvent, Tenant
@@ -41,7 +42,7 @@ def of_plane(request: HttpRequest) -> HttpResponse:
     ):
         if word := word_of(request, name):
             found = found.filter(**{field: word})
-    context = context_of(request, found, None)
+    context = {**context_of(request, found, None), **chains()}
     return render(
         request, "console/pages/audit.html", context, status=422 if context["problem"] else 200
     )
@@ -51,8 +52,16 @@ def context_of(
     request: HttpRequest, own: QuerySet[AuditEvent], tenant: Tenant | None
 ) -> dict[str, Any]:
     """The trail's lines, or the plane's rows alone."""
+    asked = {
+        name: word
+        for name in ("tenant", "person", "path", "operation")
+        if (word := word_of(request, name))
+    }
+    if request.GET.get("failed"):
+        asked["failed"] = "true"
     context: dict[str, Any] = {
         "values": request.GET,
+        "export": urlencode(asked),
         "query": query_without(request, "before", "cursor"),
         "problem": "",
     }
@@ -73,6 +82,18 @@ def context_of(
             return {**context, "of": "all", "lines": shown, "page": lines}
     events, older = page(request, own)
     return {**context, "of": "plane", "events": events, "older": older, "is_alone": whole}
+
+
+def chains() -> dict[str, Any]:
+    """Whether the journals' lines hold each other, and whether all of them come."""
+    verdicts = health.verdicts()
+    late = [one for one in health.follows() if one.problem]
+    return {
+        "verdicts": verdicts,
+        "collector": health.collector(),
+        "late": late,
+        "is_whole": not late and all(one.is_sound for one in verdicts),
+    }
 
 
 def query_of(request: HttpRequest) -> Query:

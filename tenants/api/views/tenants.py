@@ -6,6 +6,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from ensemble.admin.draft import LIMIT_NAMES
 from tenants import access
 from tenants.actions import tenants
 from tenants.api.documented import documented
@@ -14,7 +15,7 @@ from tenants.api.views.base import PageQuery, Strict, View
 from tenants.models import Publication, Tenant
 from tenants.publication import publish
 
-LIMITS = "znodes, bytes, znode_bytes, ephemerals, ... (docs/api.md); null: no limit"
+LIMITS = f"numbers by name: {', '.join(LIMIT_NAMES)}"
 
 
 class PublicationOut(serializers.ModelSerializer[Publication]):
@@ -89,7 +90,7 @@ class OverridesField(serializers.DictField):
     def __init__(self, **options: Any) -> None:
         super().__init__(
             child=serializers.IntegerField(min_value=0, allow_null=True),
-            help_text=LIMITS,
+            help_text=f"{LIMITS}; null: no limit, whatever the plan has",
             **options,
         )
 

@@ -2,10 +2,13 @@
 
 import asyncio
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 from django.contrib.auth.models import AbstractBaseUser, User
 
+from console import usage
+from console.views.tenants import snippets
 from ensemble.client import AuthFailedError, Client
 from tenants.actions import credentials, tenants
 from tenants.audit import PLANE
@@ -266,6 +269,34 @@ def test_a_try_really_signs_in(go: Go, shop: Tenant, nowhere: Ensemble) -> None:
         assert page.status_code == 422, token
     Ensemble.objects.filter(name="one").update(hosts=nowhere.hosts)
     assert "No connection" in text_of(go("dan", "/tenants/shop/try", values))
+
+
+def test_tries_are_few_at_a_time(go: Go, shop: Tenant) -> None:
+    taken = [snippets._tries.acquire(blocking=False) for _ in range(snippets.TRIES_MAX)]
+    assert all(taken)
+    try:
+        values = {"token": "shop:" + "x" * 43, "name": "app"}
+        assert "other tries are under way" in text_of(go("dan", "/tenants/shop/try", values))
+    finally:
+        for _ in taken:
+            snippets._tries.release()
+
+
+def test_a_node_that_does_not_answer_is_not_asked_again_at_once(
+    go: Go, shop: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Open pages look again every few seconds: they must not hold all threads of the console."""
+    asked: list[str] = []
+
+    def silent(request: Any, timeout: float) -> None:
+        asked.append(request.full_url)
+        raise URLError("timed out")
+
+    monkeypatch.setattr(usage, "_silent_until", {})
+    monkeypatch.setattr(usage, "urlopen", silent)
+    for _ in range(3):
+        assert "No node has said yet" in text_of(go("bob", "/tenants/shop/"))
+    assert len(asked) == 1
 
 
 # Members

@@ -10,14 +10,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from console.templatetags.plane import away, in_bytes, plain
+from console.templatetags.plane import away, in_bytes, plain, plain_lines
 from tenants.audit import PLANE, record
 from tenants.models import Ensemble, Invitation, Plan, Publication, Request, Tenant
 from tests.console.cast import SLUG
 from tests.console.plane.conftest import Go, text_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "observed"])
-OF_TENANT = ["", "credentials", "members", "settings", "audit"]
+OF_TENANT = ["", "credentials", "members", "settings", "audit", "history", "history?path=/a"]
 EVERYBODY = ["/tenants/", "/new", "/new/slug?slug=a", "/requests", "/plans", "/tokens"]
 AUDITORS = ["/ensembles", "/ensembles/main/", "/audit"]
 OPERATORS = ["/plans/new", "/plans/of/cast", "/ensembles/new", f"/tenants/{SLUG}/steer"]
@@ -169,6 +169,7 @@ def test_values_are_shown_in_words() -> None:
         "0 bytes", "1023 bytes", "1 KiB", "9.54 MiB", "1,024 GiB",
     ]  # fmt: skip
     assert in_bytes(None) == "–"
+    assert plain_lines("a\u202eb\nc") == "a‹U+202E›b\nc"
     assert plain("a\u202eb\n") == "a‹U+202E›b‹U+000A›"
     now = timezone.now()
     assert away(now + timedelta(days=2, seconds=5)) == "in 2 days"

@@ -232,5 +232,5 @@ def test_what_stops_half_way_says_what_was_done(
     answer = login("olga")("POST", "policy/apply", wish)
     assert (answer.status_code, answer.json()["code"]) == (409, "partly")
     assert [change["kind"] for change in answer.json()["changes"]] == ["tenant"]
-    assert "credential orders/app: main is needed" in answer.json()["detail"]
+    assert "credential orders/app: the plane has no key for main" in answer.json()["detail"]
     assert Tenant.objects.get(slug="orders").title == "New"

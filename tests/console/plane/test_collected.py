@@ -1,0 +1,135 @@
+"""What the collector brings, on the plane's pages: usage, cost, the trail, the history."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from observability.models import Segment
+from observability.samples import table
+from observability.samples.node import USAGE
+from observability.samples.totals import COUNTS, Totals
+from tenants.models import Tenant
+from tests.console.cast import SLUG
+from tests.console.plane.conftest import Go, text_of
+from tests.observability.people import NOON_MS, add, entry
+from tests.observability.test_history import ROOT, Feed, feed, line
+
+__all__ = ["feed"]
+pytestmark = pytest.mark.django_db(databases=["default", "observed"])
+HISTORY = f"/tenants/{SLUG}/history"
+
+
+@pytest.fixture
+def old(tenant: Tenant) -> Tenant:
+    """The cast's tenant, made before anything was collected."""
+    made = datetime.fromtimestamp(NOON_MS / 1_000 - 3_600, UTC)
+    Tenant.objects.update(created_at=made)
+    tenant.refresh_from_db()
+    return tenant
+
+
+def test_the_lists_show_what_is_used_and_who_costs_most(go: Go, old: Tenant) -> None:
+    limits = {"znodes": 20, "bytes": 1 << 20}
+    old.plan.limits = limits
+    old.plan.save()
+    Tenant.objects.create(slug="quiet", ensemble=old.ensemble, plan=old.plan, root="/tenants/quiet")
+    ids = table.make_series("main", "tenant", [SLUG, "quiet"])
+    usage = dict.fromkeys(USAGE, 0) | {"znodes": 19, "bytes": 2_048}
+    busy = Totals()
+    busy.counts[COUNTS.index("busy_us")] = 50_000
+    window = int(time.time()) // 10 * 10 - 1
+    # Both windows that a ranking may look at, so that no tick of the clock between them matters.
+    for at in (window - 10, window, window + 10):
+        table.write(10, [table.row_of(ids[SLUG], at, 10, busy, usage)])
+    table.write(60, [table.row_of(ids["quiet"], window, 60, Totals(), usage | {"znodes": 3})])
+    page = text_of(go("olga", "/tenants/?sort=cost"))
+    assert "<b>19</b> of 20" in page
+    assert "<b>3</b> of 20" in page, "the coarser samples know who was quiet for long"
+    assert "<b>2 KiB</b> of 1 MiB" in page
+    assert '<td class="number">5.0</td>' in page
+    assert page.index(f">{SLUG}<") < page.index(">quiet<")
+    mine = text_of(go("bob", "/tenants/"))
+    assert "<b>19</b> of 20" in mine
+    assert "Cost" not in mine
+
+
+def test_the_trail_is_searched_by_everybody_within_what_they_may_see(go: Go, old: Tenant) -> None:
+    add(
+        *(entry(n, seq=n, tenant=SLUG, path=f"{ROOT}/own-{n}") for n in range(60)),
+        entry(61, seq=61, tenant="orders", path="/tenants/orders/theirs"),
+        entry(62, seq=62, tenant=SLUG, path=f"{ROOT}/refused", result="NoAuth"),
+    )
+    first = text_of(go("ada", "/audit"))
+    assert "theirs" in first
+    assert "own-59" in first
+    assert "own-1<" not in first
+    older = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    assert "own-1<" in text_of(go("ada", f"/audit{older}"))
+    own = text_of(go("bob", f"/tenants/{SLUG}/audit"))
+    assert "<bdi>/own-59</bdi>" in own, "paths are as the tenant calls them"
+    assert "theirs" not in own
+    refused = text_of(go("bob", f"/tenants/{SLUG}/audit?failed=1&path=/refused"))
+    assert refused.count('class="when"') == 1
+    assert "form=csv" in refused
+    assert "failed=true" in refused
+    file = go("bob", f"/api/v1/tenants/{SLUG}/audit/export?form=csv&path=/refused")
+    assert b"NoAuth" in b"".join(file.streaming_content)  # type: ignore[attr-defined]
+    assert "No line of the trail fits" in text_of(go("ada", "/audit?person=nobody"))
+    assert go("ada", "/audit?cursor=x").status_code == 422
+    assert "own-59" not in text_of(go("ada", "/audit?of=plane"))
+
+
+def test_a_broken_chain_is_visible_at_once(go: Go, old: Tenant) -> None:
+    whole: dict[str, Any] = {"ensemble": "main", "lines": 812}
+    Segment.objects.create(**whole, node="node1", anchor_seq=800)
+    Segment.objects.create(
+        **whole, node="node2", problems=1, first_problem_seq=77, first_problem="was changed"
+    )
+    page = text_of(go("ada", "/audit"))
+    for words in ("node1: holds", "node2: broken", "at line 77: was changed", "up to line 800"):
+        assert words in page, words
+    assert "no collector is at work" in page
+    assert '<details class="card" open>' in page
+
+
+def test_a_znodes_history_shows_values_beside_those_before(go: Go, old: Tenant, feed: Feed) -> None:
+    feed(
+        line(1, "create", f"{ROOT}/a", b"port: 1\nhost: x\n", version=0),
+        line(2, "setData", f"{ROOT}/a", b"port: 2\nhost: x\n", version=1),
+        line(3, "setData", f"{ROOT}/a", "\u202e<script>".encode(), version=2),
+        line(4, "setData", f"{ROOT}/a", b"", version=3),
+        line(5, "delete", f"{ROOT}/a"),
+        line(6, "setData", "/tenants/orders/a", b"theirs", version=9),
+    )
+    page = text_of(go("bob", f"{HISTORY}?path=/a"))
+    assert '<span class="gone">port: 1</span>' in page
+    assert '<span class="new">port: 2</span>' in page
+    assert "‹U+202E›&lt;script&gt;" in page
+    assert "theirs" not in page
+    assert "zxid 0x5" in page
+    lines = text_of(go("ada", f"{HISTORY}?path=/a"))
+    assert "port: 2" not in lines, "auditors see who and when, and no values"
+    assert "which members read" in lines
+    assert "Nothing is known of" in text_of(go("bob", f"{HISTORY}?path=/b"))
+    for wrong in ("path=a", "path=/a&cursor=x"):
+        assert go("bob", f"{HISTORY}?{wrong}").status_code == 422, wrong
+
+
+def test_what_changed_lately_is_listed_and_many_revisions_are_paged(
+    go: Go, old: Tenant, feed: Feed
+) -> None:
+    assert "has seen no change" in text_of(go("bob", HISTORY))
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    feed(
+        *(line(n, "setData", f"{ROOT}/busy", b"%d" % n, version=n, time=now) for n in range(1, 31))
+    )
+    feed(line(31, "create", f"{ROOT}/new", b"", time=now))
+    page = text_of(go("bob", f"{HISTORY}?hours=nonsense"))
+    assert '<td class="number">30</td>' in page
+    assert "/new" in page
+    first = text_of(go("bob", f"{HISTORY}?path=/busy"))
+    assert first.count("<article") == 20
+    older = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    assert text_of(go("bob", f"{HISTORY}{older}")).count("<article") == 10
