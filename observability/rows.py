@@ -25,6 +25,7 @@ DETAILS: Final = (
     *("scheme", "command", "status", "reason", "missing", "n_to", "zxid_to", "run", "continued"),
 )
 ZXID_MAX: Final = (1 << 63) - 1
+BINDINGS: Final = "/zookeeper/tenants/"  # below it the znodes by which sessions are tenants'
 
 Row = tuple[object, ...]
 
@@ -158,6 +159,8 @@ def of_line(
     if not line.fields.get("continued") or not parts:
         yield whole
     for part, (inner, inner_path) in enumerate(parts, 1):
+        if operation == "closeSession" and inner_path.startswith(BINDINGS):
+            continue  # that it was a tenant's ends with a session: nobody has deleted anything
         yield Entry(
             at=at,
             origin="node",
