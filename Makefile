@@ -16,7 +16,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # What the two databases could do differently: locks, chains, exactly-once, SQL of our own. With ALL=1
 # everything of the plane but what is about browsers and servers.
-ON_POSTGRES := $(if $(ALL),tests/tenants_app tests/observability tests/console/plane $(filter-out \
+ON_POSTGRES := $(if $(ALL),tests/tenants_app tests/observability \
+  $(filter-out %test_walk.py,$(wildcard tests/console/plane/test_*.py)) $(filter-out \
   $(patsubst %,tests/console/test_%.py,browser formats live members members_live overview run znodes), \
   $(wildcard tests/console/test_*.py)), \
   $(patsubst %,tests/tenants_app/test_%.py,actions audit_chain backup people publication reconcile) \
