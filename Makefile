@@ -25,7 +25,7 @@ ON_POSTGRES := $(if $(ALL),tests/tenants_app tests/observability \
   $(patsubst %,tests/observability/test_%.py,history journal_collected retention samples trail) \
   $(patsubst %,tests/console/test_%.py,health people second_factor sign_on))
 
-.PHONY: help install run test format lint types compile unit integration plane-postgres bench failover scale neighbour chaos \
+.PHONY: help install run test format lint types compile unit integration postgres bench failover scale neighbour chaos \
         fuzz sim sim-long sim-bugs kazoo check clean lock
 
 help:  ## this list
@@ -61,9 +61,9 @@ run: compile  ## start three nodes and the console; Ctrl-C stops everything
 	@exec $(PY) -m ensemble.server.main up --dir var $(ARGS)
 
 # What Debian brings comes first: without its compiler there would be nothing compiled to test.
-test:  ## everything: style, types, all tests interpreted and compiled, the simulation
+test:  ## style, types, the tests interpreted and compiled, the simulation; `make long` is the rest
 	@PYTHON=$(PYTHON) sh tests/needs.sh test
-	@$(MAKE) --no-print-directory compile lint types unit integration plane-postgres sim
+	@$(MAKE) --no-print-directory compile lint types unit integration postgres sim
 
 # --- its parts
 
@@ -84,10 +84,13 @@ unit: $(STAMPS)/dev  ## the tests of wire, tree, storage, client and zab, interp
 
 # Everything, with the compiled modules where they were built.
 integration: $(STAMPS)/dev compile  ## all tests, on the compiled modules
-	$(PYTEST) -n $(WORKERS) --dist worksteal
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not long"
+
+long: $(STAMPS)/dev compile  ## the tests that `make test` leaves out, for their time
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m long
 
 # `tests.postgres` starts Debian's server in a folder of its own, and ends and removes it.
-plane-postgres: $(STAMPS)/dev compile  ## the admin plane's tests on PostgreSQL: make plane-postgres ALL=1
+postgres: $(STAMPS)/dev compile  ## the admin plane's tests on PostgreSQL: make postgres ALL=1
 	@if ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then \
 	  $(PY) -m tests.postgres $(PYTEST) -n $(WORKERS) --reuse-db $(ON_POSTGRES); \
 	else echo "no PostgreSQL here: sh tests/needs.sh test"; [ -z "$$CI" ]; fi

@@ -59,6 +59,15 @@ class Window:
         self.before: dict[str, Spent] = {}
         self.last: dict[str, Spent] = {}
 
+    def is_recent(self, name: str, account: Account) -> bool:
+        """Whether it has spent anything in the last whole window, or since."""
+        if name in self.last:
+            return True
+        before = self.before.get(name)
+        return before is None or (
+            before.requests != account.requests or before.busy_us != account.busy_us
+        )
+
     def close(self, known: Iterable[tuple[str, Account]], now_ms: int) -> None:
         """Called often; closes a window when it is over. Who asked for nothing is not in it."""
         if now_ms - self.began_ms < WINDOW_MS:

@@ -9,7 +9,7 @@ import aiohttp
 from ensemble.client import ClientError, four_letter
 from observability.collect.admin import AskError, Target, fetch_json
 from observability.samples.node import OUTSIDE, Look, read_pages
-from observability.samples.totals import COUNTS, FigureError, Totals
+from observability.samples.totals import COUNTS, FigureError, MoreNeededError, Totals
 
 PAGE: Final = 1_000  # tenants
 PAGES_MAX: Final = 20
@@ -35,19 +35,30 @@ async def look(session: aiohttp.ClientSession, target: Target, before: dict[str,
         AskError, FigureError: it does not, or says something else.
     """
     asked_s = time.monotonic()
+    try:
+        found = read_pages(await ask_pages(session, target, "recent" if before else "true"), before)
+    except MoreNeededError:
+        asked_s = time.monotonic()
+        found = read_pages(await ask_pages(session, target, "true"), before)
+    uptime_ms, accounts, usage = found
+    own = await fetch_json(session, target, "/commands/monitor")
+    kept: dict[str, Any] = {name: own[name] for name in OWN if name in own}
+    return Look(asked_s, time.monotonic(), uptime_ms, accounts, usage, kept)
+
+
+async def ask_pages(
+    session: aiohttp.ClientSession, target: Target, histograms: str
+) -> list[dict[str, Any]]:
     pages: list[dict[str, Any]] = []
     after = ""
     while len(pages) < PAGES_MAX:
-        params = {"histograms": "true", "limit": str(PAGE), "after": after}
+        params = {"histograms": histograms, "limit": str(PAGE), "after": after}
         page = await fetch_json(session, target, "/commands/tenants", params)
         pages.append(page)
         after = str(page.get("next") or "")
         if not after:
             break
-    own = await fetch_json(session, target, "/commands/monitor")
-    uptime_ms, accounts, usage = read_pages(pages, before)
-    kept: dict[str, Any] = {name: own[name] for name in OWN if name in own}
-    return Look(asked_s, time.monotonic(), uptime_ms, accounts, usage, kept)
+    return pages
 
 
 async def look_plain(target: Target) -> Look:

@@ -92,6 +92,8 @@ def read_pages(
                 accounts[name] = of_account(entry["account"], before.get(name))
                 usage[name] = {what: int(entry["usage"].get(what, 0)) for what in USAGE}
         accounts[OUTSIDE] = of_account(pages[-1]["outside"], before.get(OUTSIDE))
+    except FigureError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise FigureError(f"/commands/tenants answers something else: {error!r}") from None
     return uptime_ms, accounts, usage

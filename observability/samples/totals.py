@@ -27,6 +27,10 @@ class FigureError(ValueError):
     """What a node says is none of the figures that are expected."""
 
 
+class MoreNeededError(FigureError):
+    """Something was added longer ago than the node tells of: all has to be asked for."""
+
+
 class ClassTotals:
     """One class of operations. `buckets`: of the histogram, by number."""
 
@@ -223,6 +227,8 @@ def of_account(account: dict[str, Any], before: Totals | None = None) -> Totals:
         )
         if before is not None and before.mark == mark:
             return before
+        if "classes" not in account:
+            raise MoreNeededError("an account has changed and comes without its classes")
         found = Totals()
         found.mark = mark
         found.counts = [

@@ -1,5 +1,7 @@
 """Figures of real nodes, collected by a real process: counted once, never negative."""
 
+import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,3 +125,20 @@ def test_a_server_of_apaches_gives_its_totals_by_mntr(
     assert '"packets_received"' in str(plane.rows(own)[0][0])
     kinds = plane.rows("SELECT DISTINCT kind FROM observability_series")
     assert kinds == [("node",)]
+
+
+async def test_quiet_tenants_come_without_their_histograms(node: Node) -> None:
+    tokens = await make_tenants(node.address, "a", "b")
+    work(node, tokens["a"], 3)
+    _, (said,) = ask(node.admin_port, "/commands/tenants?histograms=recent")
+    by_name = {entry["tenant"]: entry["account"] for entry in said["tenants"]}  # type: ignore[attr-defined]
+    assert by_name["a"]["classes"]["read"]["count"] == 3
+    assert by_name["a"]["classes"]["read"]["latency"]["buckets"]
+    deadline = time.monotonic() + 40  # a window has ten seconds, and two must be over
+    while "classes" in by_name["a"] or "classes" in by_name["b"]:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.5)
+        _, (said,) = ask(node.admin_port, "/commands/tenants?histograms=recent")
+        by_name = {entry["tenant"]: entry["account"] for entry in said["tenants"]}  # type: ignore[attr-defined]
+    assert by_name["a"]["requests"] >= 3
+    assert by_name["a"]["delivery"] == {"count": 0}

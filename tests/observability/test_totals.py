@@ -12,6 +12,7 @@ from observability.samples.table import decode_accounts, encode_accounts
 from observability.samples.totals import (
     CLASS_NAMES,
     FigureError,
+    MoreNeededError,
     Totals,
     decode,
     of_account,
@@ -119,6 +120,9 @@ def test_who_has_done_nothing_since_is_not_looked_at_again() -> None:
     assert first.since(first).is_nothing
     made.requests += 1
     made.figures(READ).latency.add(7, 1)
+    quiet = {name: v for name, v in account_fields(made, buckets=True).items() if name != "classes"}
+    with pytest.raises(MoreNeededError):
+        of_account(quiet, first)
     again = of_account(account_fields(made, buckets=True), first)
     assert again is not first
     assert again.since(first)["requests"] == 1

@@ -21,6 +21,7 @@ from tenants.models import Credential, Invitation, MemberRole, Request, Tenant
 from tests.harness import Node
 from tests.tenants_app.api.conftest import token_of
 
+MADE_UP = ("/znodes", "/children", "/acl", "/history/at")  # a path that nobody has made
 EXAMPLES = 3  # of each kind, for each operation
 MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 CONFIG: dict[str, Any] = {
@@ -128,7 +129,7 @@ def test_answers_are_as_the_document_says(
     operation = described[path][method.upper()]
     cases = operation.as_strategy(mode, path_parameters=parameters(path, places))
     found = statuses(cases, headers)
-    if method == "get" and mode is GenerationMode.POSITIVE and "znodes" not in path:
+    if method == "get" and mode is GenerationMode.POSITIVE and not path.endswith(MADE_UP):
         assert 200 in found, "each request failed: nothing was looked at"
 
 
