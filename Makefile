@@ -29,7 +29,7 @@ ON_POSTGRES := $(if $(ALL),tests/tenants_app tests/observability \
         fuzz sim sim-long sim-bugs kazoo check clean lock
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s%s\n", $$1, $$2}' Makefile
 
 # --- set-up: each step leaves a stamp, later runs do only what has changed
 
