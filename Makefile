@@ -16,7 +16,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # What the two databases could do differently: locks, chains, exactly-once, SQL of our own. With ALL=1
 # everything of the plane but what is about browsers and servers.
-ON_POSTGRES := $(if $(ALL),tests/tenants_app tests/observability tests/console/plane $(filter-out \
+ON_POSTGRES := $(if $(ALL),tests/tenants_app tests/observability \
+  $(filter-out %test_walk.py,$(wildcard tests/console/plane/test_*.py)) $(filter-out \
   $(patsubst %,tests/console/test_%.py,browser formats live members members_live overview run znodes), \
   $(wildcard tests/console/test_*.py)), \
   $(patsubst %,tests/tenants_app/test_%.py,actions audit_chain backup people publication reconcile) \
@@ -24,11 +25,11 @@ ON_POSTGRES := $(if $(ALL),tests/tenants_app tests/observability tests/console/p
   $(patsubst %,tests/observability/test_%.py,history journal_collected retention samples trail) \
   $(patsubst %,tests/console/test_%.py,health people second_factor sign_on))
 
-.PHONY: help install run test format lint types compile unit integration plane-postgres bench failover scale neighbour chaos \
+.PHONY: help install run test format lint types compile unit integration postgres bench failover scale neighbour chaos \
         fuzz sim sim-long sim-bugs kazoo check clean lock
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s%s\n", $$1, $$2}' Makefile
 
 # --- set-up: each step leaves a stamp, later runs do only what has changed
 
@@ -60,9 +61,9 @@ run: compile  ## start three nodes and the console; Ctrl-C stops everything
 	@exec $(PY) -m ensemble.server.main up --dir var $(ARGS)
 
 # What Debian brings comes first: without its compiler there would be nothing compiled to test.
-test:  ## everything: style, types, all tests interpreted and compiled, the simulation
+test:  ## style, types, the tests interpreted and compiled, the simulation; `make long` is the rest
 	@PYTHON=$(PYTHON) sh tests/needs.sh test
-	@$(MAKE) --no-print-directory compile lint types unit integration plane-postgres sim
+	@$(MAKE) --no-print-directory compile lint types unit integration postgres sim
 
 # --- its parts
 
@@ -83,10 +84,13 @@ unit: $(STAMPS)/dev  ## the tests of wire, tree, storage, client and zab, interp
 
 # Everything, with the compiled modules where they were built.
 integration: $(STAMPS)/dev compile  ## all tests, on the compiled modules
-	$(PYTEST) -n $(WORKERS) --dist worksteal
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not long"
+
+long: $(STAMPS)/dev compile  ## the tests that `make test` leaves out, for their time
+	$(PYTEST) -n $(WORKERS) --dist worksteal -m long
 
 # `tests.postgres` starts Debian's server in a folder of its own, and ends and removes it.
-plane-postgres: $(STAMPS)/dev compile  ## the admin plane's tests on PostgreSQL: make plane-postgres ALL=1
+postgres: $(STAMPS)/dev compile  ## the admin plane's tests on PostgreSQL: make postgres ALL=1
 	@if ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then \
 	  $(PY) -m tests.postgres $(PYTEST) -n $(WORKERS) --reuse-db $(ON_POSTGRES); \
 	else echo "no PostgreSQL here: sh tests/needs.sh test"; [ -z "$$CI" ]; fi

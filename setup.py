@@ -79,7 +79,7 @@ def compiler() -> str | None:
 
 def c_flags() -> list[str]:
     """As if all were one C file, though all cores compile: calls between modules are direct, and
-    small functions go into their callers: 7 % fewer instructions for a read, a quarter more to do
+    small functions go into their callers: 5 % fewer instructions for a read, a quarter more to do
     at the build. Other compilers than gcc spell the second flag in other ways.
     """
     command = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"

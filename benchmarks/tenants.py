@@ -9,6 +9,7 @@ import asyncio
 import shutil
 import statistics
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -25,7 +26,9 @@ from ensemble.client import Client
 COUNTS: Final = [1, 1_000]
 QUICK_ROWS: Final = ["get-100x16", "set-100"]
 SLUG: Final = "bench"
-WARMUP_S: Final = 0.5
+# Connections that are being opened are a flow of their own, and so long after it had work turns are
+# shared (docs/tenancy.md, "Fair turns"): that is another measurement.
+WARMUP_S: Final = 1.5
 FAR_AWAY: Final = 1_000_000_000  # limits that are looked at, and do not hold anything up
 
 
@@ -58,12 +61,15 @@ class Place:
         return f"tenant {made.token}"
 
     def drive(self, load: Load, op: str, connections: int, window: int, seconds: float) -> Figures:
-        """One round of a row."""
-        began = self.server.cpu_s()
+        """One round of a row; what the processor did is counted from the end of the warm-up on."""
+        began: list[float] = []
+        clock = threading.Timer(WARMUP_S, lambda: began.append(self.server.cpu_s()))
+        clock.start()
         seen = load.run(
             [self.server.port], op, connections, window, seconds, WARMUP_S, auth=self.auth
         )
-        cpu_s = (self.server.cpu_s() - began) * seconds / (seconds + WARMUP_S)
+        clock.join()
+        cpu_s = self.server.cpu_s() - began[0]
         return Figures(seen.per_s, seen.p50_us, seen.p99_us, cpu_s / seen.ops * 100_000)
 
 

@@ -163,10 +163,10 @@ def main() -> int:
     options = parser.parse_args()
     operations = options.operations.split(",")
     if unknown := set(operations) - set(BATCHES):
-        parser.error(f"unknown operations {', '.join(sorted(unknown))}; known: {[*BATCHES]}")
+        parser.error(f"unknown operations {', '.join(sorted(unknown))}; known: {list(BATCHES)}")
     names = [name.replace("1000", "1,000") for name in options.cases.split(",")]
     if unknown := set(names) - set(CASES):
-        parser.error(f"unknown cases {', '.join(sorted(unknown))}; known: {[*CASES]}")
+        parser.error(f"unknown cases {', '.join(sorted(unknown))}; known: {list(CASES)}")
     checkouts = {"before": Path(options.before).resolve()} if options.before else {}
     checkouts |= dict.fromkeys(names, ROOT)
     report = Report(Path(options.var).resolve(), "turns")

@@ -16,6 +16,7 @@ from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView, OAu
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
 from django.conf import settings
 from django.core.cache import cache
+from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -104,13 +105,17 @@ class SignOnAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # the l
         given = given_by(sign_on.mapping, groups_in(claims.get(sign_on.groups_claim)))
         try:
             if not sociallogin.is_existing:
-                sociallogin.connect(request, self.account_for(actor, claims, given, sign_on))
+                with transaction.atomic():  # no account is left behind where another was faster
+                    sociallogin.connect(request, self.account_for(actor, claims, given, sign_on))
             else:
                 SocialAccount.objects.filter(pk=sociallogin.account.pk).update(
                     extra_data=sociallogin.account.extra_data
                 )
         except actions.NotAllowedError as error:
             raise ImmediateHttpResponse(refused(request, str(error), 403)) from None
+        except IntegrityError:
+            text = "You have just signed on somewhere else for the first time. Do it once more."
+            raise ImmediateHttpResponse(refused(request, text, 409)) from None
         if sociallogin.user.is_active:
             actions.apply_groups(actor, user=sociallogin.user, given=given)
             sociallogin.user.refresh_from_db()

@@ -18,6 +18,7 @@ from ensemble.tenancy.sight import Sight
 from ensemble.tree import reads
 from ensemble.tree.acl import SUPER, AclSchemes
 from ensemble.tree.datatree import DataTree
+from ensemble.tree.paths import ROOT
 from ensemble.tree.watches import WatchTable
 from ensemble.tree.znode import Znode
 from ensemble.wire import codes
@@ -129,12 +130,14 @@ class Answers:
     def readable(self, node: Znode, ids: list[Id]) -> bool:
         return self.schemes.check(node.acl, codes.PERM_READ, ids)
 
+    def node_named(self, path: bytes, seat: Seat) -> Znode | None:
+        """The same for a request of which the empty path is an alias of the root."""
+        return self.node_at(path if len(path) > 0 else ROOT, seat)
+
     def node_at(self, path: bytes, seat: Seat) -> Znode | None:
         """The znode at a path; a tenant's `/zookeeper` is one that the tree does not have."""
         node = self.tree.nodes.get(path)
         if node is None:
-            if len(path) == 0:
-                return self.tree.nodes.get(b"/")
             view = seat.view
             if view is not None and path == view.zookeeper:
                 return view.top
@@ -154,7 +157,7 @@ class Answers:
     ) -> int:
         path = reader.read_path()
         watch = reader.read_bool()
-        node = self.node_at(path, seat)
+        node = self.node_named(path, seat)
         if node is None:
             return codes.NO_NODE
         if not self.readable(node, ids):
@@ -176,7 +179,7 @@ class Answers:
         watch = reader.read_bool()
         if path.find(b"\0") >= 0:
             return codes.BAD_ARGUMENTS
-        node = self.node_at(path, seat)
+        node = self.node_named(path, seat)
         if node is not None and not self.readable(node, ids):
             return codes.NO_AUTH
         if watch:
@@ -196,7 +199,7 @@ class Answers:
     ) -> int:
         path = reader.read_path()
         watch = reader.read_bool()
-        node = self.node_at(path, seat)
+        node = self.node_named(path, seat)
         if node is None:
             return codes.NO_NODE
         if not self.readable(node, ids):
@@ -217,7 +220,7 @@ class Answers:
 
     def get_acl(self, conn: Connection, xid: i64, reader: Reader, ids: list[Id], seat: Seat) -> int:
         path = reader.read_path()
-        node = self.node_at(path, seat)
+        node = self.node_named(path, seat)
         if node is None:
             return codes.NO_NODE
         admin = self.schemes.check(node.acl, codes.PERM_ADMIN, ids)
@@ -332,7 +335,7 @@ class Answers:
     def multi_read_one(
         self, out: BytesWriter, op: int, path: bytes, ids: list[Id], seat: Seat
     ) -> None:
-        node = self.node_at(path, seat)
+        node = self.node_named(path, seat)
         err = 0
         if self.sight.blocks(seat, ids, path):
             err = codes.NO_AUTH

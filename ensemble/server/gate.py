@@ -69,7 +69,7 @@ class TenantGate(Gate):
         self.pipeline.answers.namespaces.on_applied(applied)
         directory = self.directory
         if directory.on_applied(self.pipeline.tree, applied):
-            self.apply_limits()
+            self.apply_limits(list(directory.moved))
             self.bindings.on_documents()
         if directory.newly_bound:
             self.bindings.on_newly_bound()
@@ -105,7 +105,8 @@ class TenantGate(Gate):
 
     def on_serving(self) -> None:
         self.directory.load(self.pipeline.tree)
-        self.apply_limits()
+        budgets = self.pipeline.tree.budgets
+        self.apply_limits([*self.directory.by_slug, *budgets.by_name])  # the tree is another one
         self.bindings.on_serving()
 
     def on_tick(self, wall_ms: i64) -> None:
@@ -119,13 +120,17 @@ class TenantGate(Gate):
             self.slow.end_turn(turn_us, now_us, self.meter.units)
         self.meter.end_turn(turn_us, now_us)
 
-    def apply_limits(self) -> None:
-        """Documents have changed, or the tree is another one: so are the size limits."""
+    def apply_limits(self, slugs: list[str]) -> None:
+        """The documents of these have changed: so are the size limits."""
         budgets = self.pipeline.tree.budgets
         tenants = self.directory.by_slug
-        for slug, budget in list(budgets.by_name.items()):
+        for slug in slugs:  # all of them first: two may have changed places
             known = tenants.get(slug)
-            if known is None or known.spec.root != budget.root:  # two may have changed places
+            budget = budgets.by_name.get(slug)
+            if known is None or (budget is not None and known.spec.root != budget.root):
                 budgeting.drop_limits(budgets, slug)
-        for tenant in tenants.values():
-            budgeting.apply_limits(budgets, tenant.spec)
+        for slug in slugs:
+            known = tenants.get(slug)
+            if known is not None:
+                budgeting.apply_limits(budgets, known.spec)
+        self.directory.moved.clear()

@@ -41,6 +41,7 @@ from ensemble.tenancy.spec import ENFORCE, Credential, TenantSpec
 from ensemble.tree.apply import Applied
 from ensemble.tree.datatree import DataTree
 from ensemble.tree.paths import may_be_system, parent_of
+from ensemble.tree.roots import Roots
 from ensemble.wire import codes
 
 NO_TOP: Final = TopSpec(b"", {})
@@ -61,14 +62,15 @@ class Directory:
         "bound",
         "by_root",
         "by_slug",
-        "depths",
         "digests",
         "documents",
         "enforcing",
         "errors",
         "hash_key",
         "is_empty",
+        "moved",
         "newly_bound",
+        "roots",
         "signing_keys",
         "split",
         "subjects",
@@ -79,13 +81,13 @@ class Directory:
 
     def __init__(self) -> None:
         self.by_slug: Final[dict[str, Tenant]] = {}
-        self.by_root: Final[dict[bytes, Tenant]] = {}
+        self.roots: Final[Roots[Tenant]] = Roots()
+        self.by_root: Final[dict[bytes, Tenant]] = self.roots.by_path
         self.above: Final[dict[bytes, int]] = {}  # paths above roots -> above how many
         self.split: Final = Split()  # what this server may use of limits
-        self.depths: list[int] = []  # the numbers of names that roots have, ascending
         self.enforcing: i64 = 0
         self.is_empty = True
-        self.walled_below: dict[bytes, list[bytes]] = {}
+        self.walled_below: Final[dict[bytes, list[bytes]]] = {}
         self.errors: Final[dict[str, str]] = {}
         self.documents: Final[dict[str, Document]] = {}
         self.hash_key = b""
@@ -97,20 +99,19 @@ class Directory:
         self.bindings: Final[dict[int, Binding]] = {}
         self.bound: Final[dict[str, int]] = {}  # slug -> sessions
         self.newly_bound: list[int] = []  # sessions, by the last transaction
+        # Whose document in force came, went or changed; who makes use of it clears it.
+        self.moved: Final[dict[str, None]] = {}
 
     # Tenants in force
 
     def put(self, spec: TenantSpec) -> Tenant:
         """A new document of a tenant, known or not; what was counted goes on being counted."""
-        tenant = self._place(spec)
-        self._count()
-        return tenant
+        return self._place(spec)
 
     def remove(self, slug: str) -> None:
         """A tenant that has no document any more; unknown names are ignored."""
         if slug in self.by_slug:
             self._displace(slug)
-            self._count()
 
     def clear(self) -> None:
         """Nobody is known: there is no tree."""
@@ -122,22 +123,10 @@ class Directory:
         self.bound.clear()
         self.hash_key = b""
         self.signing_keys = {}
-        self._count()
 
     def tenant_at(self, path: bytes) -> Tenant | None:
-        """Whose root is `path`, or is above it; one look-up per depth that roots have."""
-        at: i64 = 0
-        depth = 0
-        for wanted in self.depths:
-            while depth < wanted:
-                at = path.find(b"/", at + 1)
-                depth += 1
-                if at < 0:
-                    return self.by_root.get(path) if depth == wanted else None
-            found = self.by_root.get(path[:at])
-            if found is not None:
-                return found
-        return None
+        """Whose root is `path`, or is above it."""
+        return self.roots.owner_of(path)
 
     def keys_of(self, slug: str, key_id: str) -> list[bytes]:
         """The keys of this name that may sign assertions for a tenant (empty: for all of them)."""
@@ -330,7 +319,6 @@ class Directory:
             tenant = self.by_slug.get(slug)
             if tenant is None or tenant.spec is not spec:
                 self._place(spec)
-        self._count()
 
     # Bindings
 
@@ -380,7 +368,11 @@ class Directory:
             self._displace_root(spec.slug)
             tenant.use(spec)
         tenant.sessions = self.bound.get(spec.slug, 0)
-        self.by_root[spec.root] = tenant
+        self.roots.put(spec.root, tenant)
+        if spec.mode == ENFORCE:
+            self._wall_off(spec.root, 1)
+        self.is_empty = False
+        self.moved[spec.slug] = None
         for path in paths_above(spec.root):
             self.above[path] = self.above.get(path, 0) + 1
         for credential in spec.credentials:
@@ -397,11 +389,15 @@ class Directory:
         self._forget_ways(tenant.spec)
         self._displace_root(slug)
         del self.by_slug[slug]
+        self.is_empty = not self.by_slug
+        self.moved[slug] = None
 
     def _displace_root(self, slug: str) -> None:
         tenant = self.by_slug[slug]
         if self.by_root.get(tenant.spec.root) is tenant:
-            del self.by_root[tenant.spec.root]
+            self.roots.remove(tenant.spec.root)
+            if tenant.spec.mode == ENFORCE:
+                self._wall_off(tenant.spec.root, -1)
             for path in paths_above(tenant.spec.root):
                 self.above[path] -= 1
                 if self.above[path] == 0:
@@ -420,15 +416,14 @@ class Directory:
                 if way is not None and way.tenant.spec.slug == spec.slug:
                     del self.subjects[subject]
 
-    def _count(self) -> None:
-        self.is_empty = not self.by_slug
-        self.enforcing = 0
-        self.walled_below = {}
-        depths: set[int] = set()
-        for tenant in self.by_slug.values():
-            root = tenant.spec.root
-            depths.add(root.count(b"/"))
-            if tenant.spec.mode == ENFORCE:
-                self.enforcing += 1
-                self.walled_below.setdefault(parent_of(root), []).append(root)
-        self.depths = sorted(depths)
+    def _wall_off(self, root: bytes, sign: int) -> None:
+        """A root in mode enforce is there (1), or not any more (-1)."""
+        self.enforcing += sign
+        parent = parent_of(root)
+        if sign > 0:
+            self.walled_below.setdefault(parent, []).append(root)
+            return
+        left = self.walled_below[parent]
+        left.remove(root)
+        if not left:
+            del self.walled_below[parent]

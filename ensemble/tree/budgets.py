@@ -20,11 +20,11 @@ from ensemble.tree.budget import (
     shown_root,
 )
 from ensemble.tree.paths import QUOTA
+from ensemble.tree.roots import Roots
 from ensemble.tree.znode import EPHEMERAL, Znode, kind_of_owner
 from ensemble.wire import codes
 
 QUOTA_BYTES: Final[i64] = 16
-SLASH: Final = 0x2F
 
 
 @final
@@ -52,24 +52,22 @@ class Budgets:
         "by_name",
         "by_root",
         "children_max",
-        "depths",
         "extended_types",
         "fresh",
         "is_empty",
         "journal",
         "journaling",
         "nodes",
-        "roots_at_depth",
+        "roots",
     )
 
     def __init__(self, nodes: dict[bytes, Znode], extended_types: bool) -> None:
         self.nodes: Final = nodes
         self.extended_types: Final = extended_types
         self.by_name: Final[dict[str, Budget]] = {}
-        self.by_root: Final[dict[bytes, Budget]] = {}
+        self.roots: Final[Roots[Budget]] = Roots()
+        self.by_root: Final[dict[bytes, Budget]] = self.roots.by_path
         self.children_max: Final[dict[bytes, int]] = {}
-        self.roots_at_depth: Final[dict[int, int]] = {}
-        self.depths: list[int] = []  # the numbers of names that roots have, ascending
         self.fresh: list[Budget] = []
         self.is_empty = True
         self.journaling = False
@@ -94,9 +92,7 @@ class Budgets:
         self.measure(budget)
         budget.look_back()
         self.by_name[name] = budget
-        self.by_root[root] = budget
-        depth = root.count(b"/")
-        self.roots_at_depth[depth] = self.roots_at_depth.get(depth, 0) + 1
+        self.roots.put(root, budget)
         self.fresh.append(budget)
         self._refresh()
         return budget
@@ -106,11 +102,7 @@ class Budgets:
         budget = self.by_name.pop(name, None)
         if budget is None:
             return
-        del self.by_root[budget.root]
-        depth = budget.root.count(b"/")
-        self.roots_at_depth[depth] -= 1
-        if self.roots_at_depth[depth] == 0:
-            del self.roots_at_depth[depth]
+        self.roots.remove(budget.root)
         if budget in self.fresh:
             self.fresh.remove(budget)
         self._refresh()
@@ -125,39 +117,17 @@ class Budgets:
 
     def clear(self) -> None:
         self.by_name.clear()
-        self.by_root.clear()
+        self.roots.clear()
         self.children_max.clear()
-        self.roots_at_depth.clear()
         self.fresh = []
         self._refresh()
 
     def _refresh(self) -> None:
         self.is_empty = not self.by_root and not self.children_max
-        self.depths = sorted(self.roots_at_depth)
 
     def owner_of(self, path: bytes) -> Budget | None:
-        """The budget that a znode counts in; one look-up per depth that roots have.
-
-        Byte by byte: compiled, a call of `find` costs more than a dozen bytes.
-        """
-        begin: i64 = QUOTA_BYTES if is_quota_path(path) else 0
-        size: i64 = len(path)
-        at: i64 = begin
-        depth: i64 = 0
-        for wanted in self.depths:
-            while depth < wanted:
-                at += 1
-                while at < size and path[at] != SLASH:
-                    at += 1
-                depth += 1
-                if at >= size:
-                    if depth < wanted:
-                        return None
-                    return self.by_root.get(path[begin:] if begin > 0 else path)
-            found = self.by_root.get(path[begin:at])
-            if found is not None:
-                return found
-        return None
+        """The budget that a znode counts in; that of a quota is its root's."""
+        return self.roots.owner_of(path, QUOTA_BYTES if is_quota_path(path) else 0)
 
     # What is in the tree
 

@@ -344,7 +344,7 @@ class DataTree:
             size = 0 if node.data is None else len(node.data)
             end = len(path)
             while end > 0:
-                quota = index.by_path.get(path[:end]) if end <= index.longest else None
+                quota = index.by_path.get(path[:end])
                 if quota is not None:
                     quota.count += 1
                     quota.size += size

@@ -10,6 +10,7 @@ from typing import Final, final
 from mypy_extensions import i64
 
 from ensemble.tree.paths import QUOTA
+from ensemble.tree.roots import Roots
 
 LIMITS_SUFFIX: Final = b"/zookeeper_limits"
 STATS_SUFFIX: Final = b"/zookeeper_stats"
@@ -152,24 +153,21 @@ class Quota:
 class QuotaIndex:
     """The limited paths. A node's owner is the deepest of them at or above it."""
 
-    __slots__ = ("by_path", "longest")
+    __slots__ = ("by_path", "roots")
 
     def __init__(self) -> None:
-        self.by_path: Final[dict[bytes, Quota]] = {}
-        self.longest: i64 = 0  # no limited path is longer
+        self.roots: Final[Roots[Quota]] = Roots()
+        self.by_path: Final[dict[bytes, Quota]] = self.roots.by_path
 
     def add(self, path: bytes) -> Quota:
         quota = self.by_path.get(path)
         if quota is None:
             quota = Quota(path)
-            self.by_path[path] = quota
-            self.longest = max(self.longest, len(path))
+            self.roots.put(path, quota)
         return quota
 
     def remove(self, path: bytes) -> None:
-        self.by_path.pop(path, None)
-        if not self.by_path:
-            self.longest = 0
+        self.roots.remove(path)
 
     def forget_usage(self, path: bytes) -> None:
         """The stats node changed or went: read it again before it is used."""
@@ -178,18 +176,8 @@ class QuotaIndex:
             quota.known = False
 
     def clear(self) -> None:
-        self.by_path.clear()
-        self.longest = 0
+        self.roots.clear()
 
     def owner_of(self, path: bytes) -> Quota | None:
-        """The quota that is charged for a node; one look-up per component at most."""
-        if not self.by_path:
-            return None
-        end: i64 = len(path)
-        while end > 0:
-            if end <= self.longest:
-                quota = self.by_path.get(path[:end])
-                if quota is not None:
-                    return quota
-            end = path.rfind(b"/", 0, end)
-        return None
+        """The quota that is charged for a node."""
+        return self.roots.owner_of(path, 0, deepest=True) if self.by_path else None

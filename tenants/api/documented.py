@@ -1,11 +1,13 @@
 """What a method of the API says of itself in the OpenAPI document."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
+
+TAKES_QUERY: Final = "takes_query"  # of a method: `View` refuses a query to those without one
 
 F = TypeVar("F", bound=Callable[..., Any])
 Shape = type[serializers.BaseSerializer[Any]] | serializers.BaseSerializer[Any] | None
@@ -37,7 +39,16 @@ def documented(
     parameters: list[Any] = [*headers]
     if query is not None:
         parameters.append(query)
-    return extend_schema(summary=summary, parameters=parameters, request=body, responses=responses)
+    describe = extend_schema(
+        summary=summary, parameters=parameters, request=body, responses=responses
+    )
+
+    def decorate(function: F) -> F:
+        described: F = describe(function)
+        setattr(described, TAKES_QUERY, query is not None)
+        return described
+
+    return decorate
 
 
 def paged(rows: Any) -> Any:

@@ -13,6 +13,7 @@ from django.test import Client as Browser
 from console.sign_on_settings import SignOn, provider_settings
 from tenants.access import Standing, standing_of
 from tenants.actions import people
+from tenants.actions import sign_on as sign_on_actions
 from tenants.audit import Actor
 from tenants.groups import from_text
 from tenants.models import AuditEvent, MemberRole, Membership, Tenant
@@ -192,6 +193,23 @@ def test_who_is_switched_off_is_not_let_in_and_given_nothing(provider: Provider)
     assert b"switched off" in browser.get("/account/inactive/").content
     assert browser.get("/account/two-factor/").status_code == 302
     assert not User.objects.get(username="erin").is_staff
+
+
+def test_two_first_sign_ons_at_once_leave_one_account(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one ends between our look and our writing."""
+    real = sign_on_actions.make_account
+
+    def slow(*args: Any, **kwargs: Any) -> User:
+        made = real(*args, **kwargs)
+        SocialAccount.objects.create(user=make_person("carol"), provider="sso", uid="u-1")
+        return made
+
+    monkeypatch.setattr(sign_on_actions, "make_account", slow)
+    answer, _ = sign_on(provider)
+    assert (answer.status_code, b"once more" in answer.content) == (409, True)
+    assert not User.objects.filter(username="erin").exists()
 
 
 @pytest.mark.parametrize(

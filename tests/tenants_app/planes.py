@@ -1,4 +1,4 @@
-"""Planes as processes of their own over a database in a file: to be killed, or run side by side."""
+"""Planes as processes of their own over a database of theirs: to be killed, or run side by side."""
 
 import json
 import os
@@ -40,14 +40,14 @@ class Plane:
         self.environment = environment or {}
 
     def start(self, code: str) -> "subprocess.Popen[bytes]":
+        inherited = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
         environment = {
-            **os.environ,
+            **inherited,
             "ENSEMBLE_VAR": str(self.folder),
             "DJANGO_SETTINGS_MODULE": "console.settings",
             "PYTHONPATH": str(ROOT),
             **self.environment,
         }
-        environment.pop("DATABASE_URL", None)
         return subprocess.Popen(
             [sys.executable, "-c", PRELUDE + code],
             cwd=ROOT,

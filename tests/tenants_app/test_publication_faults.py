@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 from django.utils import timezone
+from pytest_django import DjangoDbBlocker
 
 from ensemble.admin import provision
 from ensemble.client import AuthFailedError
@@ -25,20 +26,28 @@ from tests import ensembles as processes
 from tests.harness import Node
 from tests.tenants import trusting
 from tests.tenants_app.conftest import Cast, acts, clear, init, put_keys
+from tests.tenants_app.databases import environment_of_fresh
 from tests.tenants_app.planes import WITHIN_S, Plane
 from tests.tenants_app.test_publication import admin_does, make, row, standing, tenant_does
 
 transactional = pytest.mark.django_db(transaction=True)
 
 
-# Killed, and run twice: processes over a database in a file
+# Killed, and run twice: processes over a database of their own
 
 
 @pytest.fixture
-def plane(tmp_path: Path, home: Path, registry_node: Node) -> Plane:
+def plane(
+    home: Path,
+    registry_node: Node,
+    django_db_setup: None,
+    django_db_blocker: DjangoDbBlocker,
+) -> Plane:
     """A plane of its own with one ensemble, which has one tenant, `first`."""
     asyncio.run(clear(registry_node))
-    plane = Plane(home)
+    with django_db_blocker.unblock():
+        plane = Plane(home, environment_of_fresh(home))
+        connection.close()
     admin_url = f"http://127.0.0.1:{registry_node.admin_port}"  # type: ignore[attr-defined]
     told = plane.run(f"""
 call_command("migrate", verbosity=0)

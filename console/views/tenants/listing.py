@@ -66,8 +66,7 @@ class Row:
 @require_GET
 def tenants(request: HttpRequest) -> HttpResponse:
     sees_all = access.standing_of(request.user) >= access.Standing.AUDITOR
-    mine = sees_all and "mine" in request.GET
-    found = filtered(request, access.visible_to(request.user), mine)
+    found = filtered(request, access.visible_to(request.user))
     costs = latest.costs(Ensemble.objects.values_list("name", flat=True)) if sees_all else {}
     if sees_all and request.GET.get("sort") == "cost":
         page = page_of(request, by_cost(found, costs))
@@ -92,11 +91,19 @@ def tenants(request: HttpRequest) -> HttpResponse:
         "has_costs": bool(costs),
         "asked": list(asked.select_related("plan")[:5]),
     }
-    template = "tenants/rows.html" if "HX-Request" in request.headers else "tenants/list.html"
-    return render(request, f"console/pages/{template}", context)
+    template = "tenants/rows.html" if is_part(request) else "tenants/list.html"
+    response = render(request, f"console/pages/{template}", context)
+    response["Cache-Control"] = "no-store"  # who goes back is not shown the part as the page
+    return response
 
 
-def filtered(request: HttpRequest, found: QuerySet[Tenant], mine: bool) -> QuerySet[Tenant]:
+def is_part(request: HttpRequest) -> bool:
+    """Whether a script wants the lines alone; who goes back in time wants the page."""
+    headers = request.headers
+    return "HX-Request" in headers and "HX-History-Restore-Request" not in headers
+
+
+def filtered(request: HttpRequest, found: QuerySet[Tenant]) -> QuerySet[Tenant]:
     """Those that the address's query names, in the order that it wants."""
     values = request.GET
     text = values.get("q", "").strip()[:QUERY_MAX]
@@ -108,8 +115,6 @@ def filtered(request: HttpRequest, found: QuerySet[Tenant], mine: bool) -> Query
         found = found.filter(plan__name=values["plan"])
     if values.get("state") in STATES:
         found = found.filter(STATES[values["state"]])
-    if mine:
-        found = found.filter(memberships__user=person_of(request))
     found = found.exclude(lifecycle=Tenant.Lifecycle.GONE)
     order = SORTS.get(values.get("sort", ""), SORTS["slug"])
     return found.select_related("plan", "ensemble", "publication").order_by(*order)

@@ -15,6 +15,7 @@ from tenants import access
 from tenants.api import idempotency, rates
 from tenants.api.access import SIGNED_IN, right_of
 from tenants.api.authentication import actor_of, address_of
+from tenants.api.documented import TAKES_QUERY
 from tenants.api.idempotency import HEADER
 from tenants.api.parsing import check_length
 from tenants.audit import Actor
@@ -102,6 +103,7 @@ class View(APIView):
         if access.standing_of(request.user) is access.Standing.NOBODY:
             raise exceptions.NotAuthenticated("send a token: Authorization: Bearer ens_...")
         self.check_right(request, right, kwargs.get("slug"))
+        self.check_query(request)
         self.begin(request)
 
     def check_right(self, request: Request, right: str, slug: str | None) -> None:
@@ -113,6 +115,14 @@ class View(APIView):
             return
         assert slug is not None, f"{right} is a right in a tenant, and the route names none"
         self.tenant = access.tenant_for(request.user, slug, right)
+
+    def check_query(self, request: Request) -> None:
+        """A parameter for a method that takes none is a mistake, as a misspelt one is."""
+        method = getattr(self, "get" if request.method == "HEAD" else str(request.method).lower())
+        if not getattr(method, TAKES_QUERY, False) and request.query_params:
+            raise exceptions.ValidationError(
+                {name: ["no parameter is taken here"] for name in request.query_params}
+            )
 
     def check_rate(self, caller: str) -> None:
         wait_s = rates.take(caller)

@@ -1,6 +1,6 @@
 """Who the caller is, and what it may do."""
 
-from typing import Any
+from typing import Any, Final
 
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -12,6 +12,8 @@ from tenants.api.documented import documented
 from tenants.api.fields import RoleField
 from tenants.api.views.base import View
 from tenants.models import ApiToken, Membership, Tenant
+
+MEMBERSHIPS_MAX: Final = 1_000
 
 
 class MemberOfOut(serializers.ModelSerializer[Membership]):
@@ -29,7 +31,9 @@ class MeOut(serializers.Serializer[Any]):
     standing = serializers.ChoiceField(choices=["person", "auditor", "operator"])
     token = serializers.CharField(allow_null=True, help_text="prefix of the token that was sent")
     rights = serializers.ListField(child=serializers.CharField(), help_text="on the whole plane")
-    memberships = MemberOfOut(many=True)
+    memberships = MemberOfOut(
+        many=True, help_text=f"by name, the first {MEMBERSHIPS_MAX}; /tenants?mine=true has all"
+    )
 
 
 class Me(View):
@@ -39,8 +43,11 @@ class Me(View):
         mine = Membership.objects.filter(user=self.user).select_related("tenant")
         mine = mine.filter(tenant__in=access.visible_to(request.user)).order_by("tenant__slug")
         mine = mine.exclude(tenant__lifecycle=Tenant.Lifecycle.GONE)
-        for membership in mine:
-            membership.role = access.role_in(request.user, membership.tenant) or membership.role
+        bounds = access.bounds_of(request.user)
+        shown = list(mine[:MEMBERSHIPS_MAX])
+        for membership in shown:
+            if bounds is not None:
+                membership.role = min(membership.role, bounds.role)
         token = request.auth.prefix if isinstance(request.auth, ApiToken) else None
         return Response(
             MeOut(
@@ -50,7 +57,7 @@ class Me(View):
                     "standing": standing.name.lower(),
                     "token": token,
                     "rights": [right for right in PLANE if self.may(right)],
-                    "memberships": mine,
+                    "memberships": shown,
                 }
             ).data
         )

@@ -140,6 +140,8 @@ def test_a_thousand_tenants_are_searched_filtered_sorted_and_paged(
     part = text_of(go("olga", "/tenants/?q=Team+5", headers={"hx-request": "true"}))
     assert "<html" not in part
     assert ">t0005<" in part
+    back = {"hx-request": "true", "hx-history-restore-request": "true"}
+    assert "<html" in text_of(go("olga", "/tenants/?q=Team+5", headers=back))
     with CaptureQueriesContext(connection) as queries:
         go("olga", "/tenants/")
     shown = [query["sql"][:90] for query in queries]

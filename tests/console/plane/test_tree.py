@@ -13,7 +13,7 @@ from django.test import Client as Browser
 from console.asgi import router
 from console.live import LiveConsumer
 from tenants import reach
-from tenants.models import Membership, Tenant
+from tenants.models import Ensemble, Membership, Tenant
 from tests.console.cast import browser_of
 from tests.console.plane.conftest import Go, text_of
 from tests.harness import Node
@@ -92,6 +92,28 @@ def test_operators_browse_a_chosen_ensemble_in_their_own_name(
         assert go(name, f"{where}/at/", headers=JSON).status_code == 403
     assert go("olga", "/ensembles/none/znodes/at/").status_code == 404
     assert [name.who for name in reach.pool()._bridges if name.tenant == "*"].count("olga") == 1
+
+
+def test_an_ensemble_of_apaches_is_browsed_and_edited_as_it_is(
+    go: Go, home: Any, registry_node: Node
+) -> None:
+    """With a plain connection, and the one credential that was given for it."""
+    (home / "ensembles" / "old").mkdir(parents=True)
+    (home / "ensembles" / "old" / "auth").write_text("digest:curator:secret\n")
+    hosts = registry_node.address
+    Ensemble.objects.create(name="old", kind="apache", hosts=hosts, takes_tenants=False)
+    where = "/ensembles/old/znodes"
+    made = {"parent": "/", "name": f"by-hand-{hosts[-5:]}", "mode": "persistent", "text": "x"}
+    answer = go("olga", f"{where}/create", made, headers=JSON)
+    assert answer.status_code == 201, text_of(answer)
+    path = answer.json()["path"]
+    shown = go("olga", f"{where}/data", None, data={"path": path}).json()
+    assert shown["text"] == "x"
+    gone = {"path": path, "version": "0", "confirm": made["name"]}
+    assert go("olga", f"{where}/delete", gone, headers=JSON).status_code == 200
+    page = text_of(go("ada", "/ensembles/old/"))
+    assert "needs our nodes" in page
+    assert "auth: signs in" in page
 
 
 def test_without_a_key_the_page_says_which_one_is_missing(go: Go, tenant: Tenant) -> None:

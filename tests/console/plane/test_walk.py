@@ -220,3 +220,7 @@ def test_with_script_the_name_is_checked_and_the_connection_tried_in_place(
         page.wait_for_selector("text=No tenant fits")
         page.fill("#q", "order")
         page.wait_for_selector("th >> text=orders")
+        page.goto(f"{running.url}/plans")
+        page.go_back()
+        page.wait_for_selector("h1 >> text=Tenants")
+        assert page.input_value("#q") == "order"

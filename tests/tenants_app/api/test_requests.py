@@ -12,7 +12,7 @@ from tenants.api import idempotency, rates
 from tenants.api.parsing import BODY_MAX
 from tenants.api.problems import TITLES
 from tenants.api.rates import LEASE, Rates
-from tenants.models import ApiAnswer, ApiBucket, ApiToken, MemberRole
+from tenants.models import ApiAnswer, ApiBucket, ApiToken, MemberRole, Publication, Tenant
 from tests.tenants_app.api.conftest import Caller, Login, token_of
 
 WISH = {"name": "x", "role": "viewer", "expires_at": ""}
@@ -69,6 +69,17 @@ def test_a_query_that_is_not_understood_is_a_400(login: Login, query: str) -> No
     answer = login("carol")("GET", f"tokens?{query}")
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == query.split("=")[0]
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "me"), ("POST", "tokens"), ("GET", "schema")])
+def test_a_query_where_none_is_taken_is_a_400(login: Login, method: str, path: str) -> None:
+    answer = login("carol")(method, f"{path}?dry_run=true", {} if method == "POST" else None)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0] == {
+        "field": "dry_run",
+        "code": "invalid",
+        "detail": "no parameter is taken here",
+    }
 
 
 def test_a_cursor_that_is_none_is_an_error_and_no_crash(login: Login) -> None:
@@ -202,3 +213,43 @@ def test_a_fault_of_ours_is_a_problem_without_its_story(people: dict[str, User])
         answer = Caller(text)("GET", "me")
     assert (answer.status_code, answer.json()["code"]) == (500, "failed")
     assert "secret" not in answer.content.decode()
+
+
+def test_of_two_requests_with_a_key_at_the_same_time_one_is_done(
+    login: Login, people: dict[str, User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one comes between the look and the claim: the database decides."""
+    body = wish()
+
+    class Meanwhile:
+        def __le__(self, count: int) -> bool:
+            ApiAnswer.objects.create(user=people["carol"], key="k", request_hash="0" * 64)
+            return False
+
+    monkeypatch.setattr(idempotency, "KEYS_PER_PERSON_MAX", Meanwhile())
+    answer = login("carol")("POST", "tokens", body, Idempotency_Key="k")
+    assert (answer.status_code, answer.json()["code"]) == (422, "key-reused")
+    assert not ApiToken.objects.filter(name="x").exists()
+
+
+def test_a_list_costs_the_same_number_of_queries_whatever_its_length(
+    login: Login,
+    tenant: Tenant,
+    people: dict[str, User],
+    django_assert_num_queries: object,
+) -> None:
+    bob, ada = login("bob"), login("ada")
+    for number in range(30):
+        made = Tenant.objects.create(
+            slug=f"t{number}", ensemble=tenant.ensemble, plan=tenant.plan, root=f"/t{number}"
+        )
+        Publication.objects.create(tenant=made)
+        made.memberships.create(user=people["bob"], role=MemberRole.VIEWER)
+    for caller in (bob, ada):
+        caller.get("me")  # the lease of its rate, and `last_used_at`
+    with django_assert_num_queries(2):  # type: ignore[operator]  # token, rows
+        assert len(bob.get("tenants")["results"]) == 31
+    with django_assert_num_queries(4):  # type: ignore[operator]  # token, groups twice, rows
+        assert len(ada.get("tenants", limit=500)["results"]) == 31
+    with django_assert_num_queries(2):  # type: ignore[operator]  # token, memberships
+        assert len(bob.get("me")["memberships"]) == 31
