@@ -80,7 +80,9 @@ SQLITE_INIT = (
     "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-20000;"
 )
 DATABASES: dict[str, Any] = {
-    "default": dj_database_url.config(default=f"sqlite:///{VAR / 'console.sqlite3'}")
+    "default": dj_database_url.parse(
+        os.environ.get("DATABASE_URL") or f"sqlite:///{VAR / 'console.sqlite3'}"
+    )
 }
 # What the nodes measured and audited: on SQLite a file of its own, so that collectors and people
 # do not wait for each other, and each is kept and backed up by its own rules.

@@ -26,7 +26,7 @@ CURSOR: Final = re.compile(r"(-?[0-9]{1,18})\.([0-9]{1,18})")
 PAGE_MAX: Final = 1_000
 FEW: Final = 10_000  # so many rows are sorted without a thought
 SCAN_MAX: Final = 50_000  # rows that one page looks at
-FACET_ROWS_MAX: Final = 10_000
+FACET_ROWS_MAX: Final = 4_000
 FACET_VALUES_MAX: Final = 20
 FIELDS: Final = (
     *("id", "at", "origin", "ensemble", "node", "chain", "seq", "part", "tenant", "is_foreign"),

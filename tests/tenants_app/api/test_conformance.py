@@ -3,11 +3,13 @@ ones, are answered as it promises. Always the same requests, a bounded number of
 """
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import schemathesis
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
 from django.db import transaction
 from django.utils import timezone
@@ -157,3 +159,9 @@ def statuses(cases: Any, headers: dict[str, str]) -> set[int]:
 def test_the_document_has_every_route() -> None:
     assert set(names()) == set(document()["paths"])
     assert document()["openapi"].startswith("3.1")
+
+
+def test_the_document_is_a_valid_one_and_made_without_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "schema.yml"
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(path))
+    assert path.stat().st_size > 100_000
