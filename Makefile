@@ -10,6 +10,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
 WORKERS ?= 2
+PIP := $(PY) -m pip install -q --disable-pip-version-check
+UV := $(VENV)/bin/uv pip install -q --python $(PY) --require-hashes
 PYTEST := $(PY) -m pytest -q
 # Where it is forbidden to keep what was compiled, each start of a server compiles all of it anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -25,7 +27,7 @@ ON_POSTGRES := $(if $(ALL),tests/tenants_app tests/observability \
   $(patsubst %,tests/observability/test_%.py,history journal_collected retention samples trail) \
   $(patsubst %,tests/console/test_%.py,health people second_factor sign_on))
 
-.PHONY: help install run test format lint types compile unit integration postgres bench failover scale neighbour chaos \
+.PHONY: help install run test long format lint types compile unit integration postgres bench failover scale neighbour chaos \
         fuzz sim sim-long sim-bugs kazoo check clean lock
 
 help:  ## this list
@@ -40,14 +42,19 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	@mkdir -p $(STAMPS)
 
-$(STAMPS)/runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
-	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
-	ENSEMBLE_COMPILE=0 $(PY) -m pip install -q --disable-pip-version-check \
-	  --no-deps --no-build-isolation --editable .
+# `uv` takes seconds where pip takes minutes, but knows nothing of pip's settings: where those say
+# from where packages come, it may find none, and pip does it.
+$(STAMPS)/uv: requirements-uv.lock | $(VENV)/bin/python
+	$(PIP) --require-hashes -r requirements-uv.lock
+	@touch $@
+
+$(STAMPS)/runtime: requirements.lock pyproject.toml $(STAMPS)/uv
+	$(UV) -r requirements.lock || $(PIP) --require-hashes -r requirements.lock
+	ENSEMBLE_COMPILE=0 $(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(STAMPS)/dev: requirements-dev.lock $(STAMPS)/runtime
-	$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(UV) -r requirements-dev.lock || $(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@
 
 install: $(STAMPS)/runtime  ## the virtual environment with everything that running needs

@@ -9,10 +9,21 @@ import pytest
 
 from tests.harness import Node
 from tests.java import java_classpath
+from tests.long import is_long, unknown
 
 # Servers are started a thousand times: without kept bytecode each start compiles its sources anew,
 # which takes twice as long as all the rest of it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the long ones (`tests/long.py`); where all are there, each line must mean one."""
+    for item in items:
+        if is_long(item.nodeid):
+            item.add_marker(pytest.mark.long)
+    if config.args == config.getini("testpaths"):
+        gone = unknown([item.nodeid for item in items])
+        assert not gone, f"tests/long.py names what is not there: {gone}"
 
 
 @pytest.fixture(scope="session")
