@@ -8,7 +8,7 @@ have. And one that stands still for longer than the others wait keeps its client
 or, if it led, until it notices that nobody follows it any more.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ensemble.server.share_exchange import WAIT_TICKS
@@ -49,8 +49,8 @@ class SharedLimits:
         self.notices_us = (sync_limit + 2) * tick_ms * 1_000
         self.directory_of = directory_of
         self.went_by: dict[tuple[str, int], int] = {}  # watches, at the turn before
-        # By tenant and server: watches beyond that, until all is within the limit again
-        self.again: dict[str, dict[int, int]] = {}
+        # By tenant and server: watches beyond that, and when they were seen last
+        self.again: dict[str, dict[int, tuple[int, int]]] = {}
 
     def check(self, slug: str) -> None:
         """At the end of some server's turn.
@@ -76,19 +76,27 @@ class SharedLimits:
     def stood_still(self, machine: Machine) -> bool:
         return machine.stood_still_us(self.notices_us) >= self.wait_us
 
-    def registered_again(self, slug: str, found: Iterable[Held], is_within: bool) -> int:
+    def registered_again(self, slug: str, found: list[Held], is_within: bool) -> int:
         """Watches that clients have brought along after a reconnect: those always pass, and are
-        allowed then, before others have heard that they may register less."""
+        allowed then, before others have heard that they may register less.
+
+        They are excused until all is within the limit, and as long as servers wait for one
+        another: the sum may be lower for a moment, as a leader lowers its own part first.
+        """
         again = self.again.setdefault(slug, {})
+        now_us = next(iter(self.machines.values())).world.now_us
         if is_within:
-            again.clear()
+            for sid, (_, seen_us) in list(again.items()):
+                if now_us - seen_us >= self.wait_us:
+                    del again[sid]
         for one in found:
             # It may have been told of less or of more in the turn that registered them.
             before = min(one.allowed, self.went_by.get((slug, one.sid), one.allowed))
             self.went_by[slug, one.sid] = one.allowed
             if one.used > before:
-                again[one.sid] = max(again.get(one.sid, 0), one.used - before)
-        return sum(again.values())
+                most, _ = again.get(one.sid, (0, 0))
+                again[one.sid] = max(most, one.used - before), now_us
+        return sum(most for most, _ in again.values())
 
     def judge(self, slug: str, kind: int, limit: int, found: list[Held]) -> None:
         spare = sum(one.allowed for one in found if one.unsure)
