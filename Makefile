@@ -70,7 +70,8 @@ run: compile  ## start three nodes and the console; Ctrl-C stops everything
 # What Debian brings comes first: without its compiler there would be nothing compiled to test.
 test:  ## style, types, the tests interpreted and compiled, the simulation; `make long` is the rest
 	@PYTHON=$(PYTHON) sh tests/needs.sh test
-	@$(MAKE) --no-print-directory compile lint types unit integration postgres sim
+	@$(MAKE) --no-print-directory -j2 compile types
+	@$(MAKE) --no-print-directory lint unit integration postgres sim
 
 # --- its parts
 

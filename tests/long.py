@@ -36,6 +36,7 @@ LONG: Final = (
     "tests/interop/test_apache_files.py::test_B1_data_goes_to_apaches_server_and_back_without_a_"
     "difference[snappy]",
     # Seeds that `make sim` runs, too.
+    "tests/sim/test_decay.py::test_a_quorum_of_quorums_decides",
     "tests/sim/test_decay.py::test_disks_forget",
     f"{SIM}[local",
     f"{SIM}[reconfig",
@@ -48,6 +49,11 @@ LONG: Final = (
     "tests/chaos/test_chaos.py::test_F9_a_full_disk_takes_one_member_out_until_there_is_room"
     "[a-followers-disk]",
     "tests/fuzz/test_frames.py::test_mutated_frames_harm_nobody[2]",
+    "tests/faults/test_crashes.py::test_I9_F1_what_is_acknowledged_survives_kill_9_under_load[log",
+    "tests/faults/test_crashes.py::test_I9_F1_what_is_acknowledged_survives_kill_9_under_load[server",
+    # What `tests/test_up.py` does, once more from the console and from the plane.
+    "tests/console/test_members_live.py::test_an_operator_adds_and_removes_an_observer",
+    "tests/tenants_app/test_plane_of_up.py::test_a_tenant_is_in_force_on_all_nodes",
     f"{KILLED}_on_the_way_is_followed_by_one_that_ends_it[before-the-outc",
     f"{KILLED}_on_the_way_is_followed_by_one_that_ends_it[after-the-comm",
     f"{KILLED}_in_a_purge_is_followed_by_one_that_ends_it[before-the-outc",
