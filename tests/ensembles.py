@@ -24,6 +24,7 @@ READY_TIMEOUT_S: Final = 60.0  # three JVMs on a busy machine
 WORD_TIMEOUT_S: Final = 2.0
 STOP_TIMEOUT_S: Final = 20.0
 POLL_S: Final = 0.02
+STOPPED_WITHIN_S: Final = 10.0
 APACHE_MAIN: Final = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 SETTINGS: Final[Mapping[str, object]] = {
     "tickTime": 2000,
@@ -194,11 +195,19 @@ class Member:
             raise AssertionError(f"did not stop on SIGTERM: {self.log()}") from None
 
     def pause(self) -> None:
-        """SIGSTOP for it and its children: all its sockets stay open, nobody answers."""
-        for pid in self.processes():
+        """SIGSTOP for it and its children: all its sockets stay open, nobody answers.
+
+        A thread on another processor goes on for a moment: not behind this call.
+        """
+        pids = self.processes()
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
         self.is_paused = True
+        deadline = time.monotonic() + STOPPED_WITHIN_S
+        while any(has_running_thread(pid) for pid in pids):
+            assert time.monotonic() < deadline, f"{pids} do not stand still"
+            time.sleep(0.001)
 
     def resume(self) -> None:
         if self.is_paused:
@@ -321,3 +330,12 @@ class Ensemble:
 
     def logs(self) -> str:
         return "\n".join(member.log() for member in self.all)
+
+
+def has_running_thread(pid: int) -> bool:
+    """Whether a process that was told to stop has not done so yet; one that has ended has none."""
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):
+            if stat.read_text().rpartition(")")[2].split()[0] not in "TtZX":
+                return True
+    return False
