@@ -21,6 +21,9 @@ from ensemble.wire import codes
 TURN_ALONE_US: Final = 4_000
 VISITS_UNTIMED: Final = 7  # a mask: the clock is read every eighth visit
 FRAMES_ALONE_MAX: Final = 1_024  # of one connection: a deep pipeline does not starve the others
+# Every connection is opened, and signs in, as one without a tenant: so much of that within a second
+# does not put the tenants into short turns. Who has no tenant may wait for a long one instead.
+OTHERS_QUIET_MAX: Final = 16
 # Several have: then a turn is what a request that has just come may have to wait.
 TURN_SHARED_US: Final = 100
 FLUSH_SHARED_US: Final = 60
@@ -100,7 +103,7 @@ class Turns:
         self.outstanding_max: Final[i64] = outstanding_max
         self.wait_us_max: Final[i64] = wait_ms_max * 1_000
         self.scheduler: Final = Scheduler()
-        self.others: Final = Flow()
+        self.others: Final = Flow(quiet_max=OTHERS_QUIET_MAX)
         self.lane: Final = Flow()
         self.held_flows: list[Flow] = []
         self.blocked_flows: list[Flow] = []

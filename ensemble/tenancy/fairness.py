@@ -33,7 +33,8 @@ class Flow:
 
     `queue`: what waits for its turn, in order. `weight` may change at any time. The rest of the
     lists is for who owns the place: `held` waits for tokens, `blocked` for answers to what is
-    `ahead` (a cost, too), `outgoing` has something to send.
+    `ahead` (a cost, too), `outgoing` has something to send. `quiet_max`: so many pieces of work
+    within a second do not make the others share: a connection is opened, a session pings.
     """
 
     __slots__ = (
@@ -46,13 +47,19 @@ class Flow:
         "left_us",
         "outgoing",
         "queue",
+        "quiet_count",
+        "quiet_max",
+        "quiet_since_us",
         "seen_us",
         "speaks",
         "weight",
     )
 
-    def __init__(self, weight: i64 = WEIGHT_DEFAULT) -> None:
+    def __init__(self, weight: i64 = WEIGHT_DEFAULT, quiet_max: i64 = 0) -> None:
         self.weight: i64 = weight
+        self.quiet_max: Final[i64] = quiet_max
+        self.quiet_count: i64 = 0
+        self.quiet_since_us: i64 = -COUNTED_US_MAX
         self.queue: Final[deque[object]] = deque()
         self.held: Final[deque[object]] = deque()
         self.blocked: Final[deque[object]] = deque()
@@ -64,6 +71,14 @@ class Flow:
         self.seen_us: i64 = 0
         self.is_recent = False
         self.speaks = False
+
+    def is_quiet(self, now_us: i64) -> bool:
+        """Count one more piece of work; whether there was little within the last second."""
+        if now_us - self.quiet_since_us >= RECENT_US:
+            self.quiet_since_us = now_us
+            self.quiet_count = 0
+        self.quiet_count += 1
+        return self.quiet_count <= self.quiet_max
 
     def quantum(self) -> i64:
         """What it may cause before the others' turn comes; at least one."""
@@ -94,6 +109,8 @@ class Scheduler:
         """A flow has work."""
         flow.seen_us = now_us
         if not flow.is_recent:
+            if flow.quiet_max > 0 and flow.is_quiet(now_us):
+                return
             flow.is_recent = True
             self.recent.append(flow)
             self.recent_weight += flow.weight

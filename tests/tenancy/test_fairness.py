@@ -194,3 +194,31 @@ def test_a_new_weight_holds_from_the_next_round_on() -> None:
         got[id(flow)] += 10
         scheduler.settle(flow, 10, 0)
     assert 3.8 <= got[id(other)] / got[id(one)] <= 4.2
+
+
+def test_a_flow_that_does_little_does_not_make_the_others_share() -> None:
+    scheduler, busy, quiet = Scheduler(), Flow(), Flow(quiet_max=3)
+    scheduler.note(busy, 0)
+    for second in range(5):
+        for part in range(3):
+            scheduler.note(quiet, second * RECENT_US + part)
+        assert not scheduler.contended()
+    scheduler.note(quiet, 4 * RECENT_US + 10)
+    assert scheduler.contended(), "one more within the same second"
+    scheduler.note(busy, 5 * RECENT_US)
+    scheduler.sweep(5 * RECENT_US + 11)
+    assert not scheduler.contended(), "a second later it is quiet again"
+
+
+def test_what_a_quiet_flow_asks_for_is_served_in_its_turn() -> None:
+    scheduler, busy, quiet = Scheduler(), Flow(), Flow(quiet_max=3)
+    for number in range(100):
+        scheduler.put(busy, number, 0)
+    scheduler.put(quiet, "mine", 0)
+    served: list[object] = []
+    while "mine" not in served:
+        flow = scheduler.next()
+        assert flow is not None
+        served.append(flow.queue.popleft())
+        scheduler.settle(flow, QUANTUM, 1)
+    assert len(served) <= 2
