@@ -77,7 +77,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
         self.overflowed = False
         self.counted_as: int | None = None
         user, standing = await self.person()
-        if standing < min(ACTIONS.values()) or await self.tree() is None:
+        if standing < min(ACTIONS.values()) or await self.tree(user) is None:
             await self.close(CLOSE_SIGNED_OUT)
             return
         pages = LiveConsumer.open_pages
@@ -99,7 +99,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
         for task in self.tasks:
             task.cancel()
         for path in list(self.paths):
-            await self.unwatch(path)
+            await self.forget(path)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if text_data is None or len(text_data) > MESSAGE_BYTES_MAX:
@@ -118,16 +118,16 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
         if needed is None or not isinstance(path, str):
             await self.close(CLOSE_BAD_MESSAGE)
             return
-        _, standing = await self.person()
+        user, standing = await self.person()
         if standing < needed:
             await self.close(CLOSE_SIGNED_OUT)
             return
-        await {"watch": self.watch, "unwatch": self.unwatch, "seen": self.seen}[action](path)
+        await {"watch": self.watch, "unwatch": self.unwatch, "seen": self.seen}[action](user, path)
 
-    async def seen(self, path: str) -> None:
+    async def seen(self, user: User, path: str) -> None:
         self.has_seen.set()
 
-    async def watch(self, path: str) -> None:
+    async def watch(self, user: User, path: str) -> None:
         if path in self.paths:
             return
         if len(self.paths) >= PATHS_MAX:
@@ -141,7 +141,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
                 with contextlib.suppress(RuntimeError):  # this process is stopping
                     self.loop.call_soon_threadsafe(self.remember, name, event.path)
 
-        tree = await self.tree()
+        tree = await self.tree(user)
         if tree is None:
             await self.close(CLOSE_SIGNED_OUT)
             return
@@ -153,7 +153,10 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
             log.info("not watched: %s", error)
             self.remember("unwatched", path)
 
-    async def unwatch(self, path: str) -> None:
+    async def unwatch(self, user: User, path: str) -> None:
+        await self.forget(path)
+
+    async def forget(self, path: str) -> None:
         bridge, watcher = self.paths.pop(path, (None, None))
         if bridge is not None and watcher is not None:
             with contextlib.suppress(ClientError, UnreachableError):
@@ -193,8 +196,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
         """Who was signed out, deactivated or demoted since is not served on."""
         while True:
             await asyncio.sleep(CHECK_USER_EVERY_S)
-            _, standing = await self.person()
-            if standing < min(ACTIONS.values()) or await self.tree() is None:
+            user, standing = await self.person()
+            if standing < min(ACTIONS.values()) or await self.tree(user) is None:
                 await self.close(CLOSE_SIGNED_OUT)
                 return
 
@@ -206,10 +209,9 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library
         return user, standing_with_factor(user, SessionStore(key))
 
     @database_sync_to_async  # type: ignore[untyped-decorator]
-    def tree(self) -> Scope | None:
+    def tree(self, user: User) -> Scope | None:
         """What this page may look at now: the whole tree, an ensemble's, a tenant's."""
         try:
-            user = user_of(self.scope["session"].session_key)
             return scope_of(user, self.slug, self.ensemble)
         except (Http404, PermissionDenied, NoKeyError, BusyError) as error:
             log.info("not followed: %s", error)

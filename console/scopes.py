@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from console.zk import bridge
 from tenants import access, reach
-from tenants.models import Ensemble, MemberRole, Tenant
+from tenants.models import Ensemble, Tenant
 from tenants.zk import Bridge
 
 User = AbstractBaseUser | AnonymousUser
@@ -60,12 +60,8 @@ def scope_of(user: User, slug: str = "", ensemble: str = "", *, writes: bool = F
 def of_tenant(user: User, slug: str, writes: bool) -> Scope:
     tenant = access.tenant_for(user, slug, "znode.write" if writes else "znode.read")
     assert isinstance(user, AbstractBaseUser)
-    role = access.role_in(user, tenant)
-    if access.standing_of(user) is access.Standing.OPERATOR:
-        role = MemberRole.OWNER
-    assert role is not None, "tenant_for lets nobody else in"
     return Scope(
-        bridge=reach.as_person(tenant, user, role),
+        bridge=reach.as_person(tenant, user, access.acting_role(user, tenant)),
         may_write=access.may(user, "znode.write", tenant),
         prefix="tenant-",
         where={"slug": slug},

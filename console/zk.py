@@ -5,21 +5,15 @@ from pathlib import Path
 from django.conf import settings
 
 from ensemble.tenancy.assertions import EVERYTHING
-from tenants import reach
+from tenants import keys, reach
 from tenants.reach import Name
 from tenants.zk import Bridge
 
 
 def credential() -> tuple[str, bytes] | None:
     """What the console signs in with at the server, if anything: `scheme:credential`."""
-    text = settings.ZOOKEEPER_AUTH
-    path = Path(settings.ZOOKEEPER_AUTH_FILE)
-    if not text and path.exists():
-        text = path.read_text().strip()
-    if not text:
-        return None
-    scheme, _, token = text.partition(":")
-    return scheme, token.encode()
+    text = settings.ZOOKEEPER_AUTH or keys.read(Path(settings.ZOOKEEPER_AUTH_FILE))
+    return keys.credential_of(text)
 
 
 def bridge() -> Bridge:

@@ -198,6 +198,25 @@ def parts_of(line: Line) -> tuple[list[tuple[str, str]], bool]:
 
 def of_broken(line: Line, ensemble: str, node: str, chain: int, seq: int, now_ms: int) -> Entry:
     """A line that is not what its hash says: that it was there, and what is wrong with it."""
+    return of_collector(ensemble, node, chain, now_ms, "broken", "broken", line.why, seq=seq)
+
+
+def of_gap(ensemble: str, node: str, chain: int, reason: str, now_ms: int) -> Entry:
+    """Something is missing in what was collected, and why."""
+    return of_collector(ensemble, node, chain, now_ms, "gap", "missing", reason)
+
+
+def of_collector(
+    ensemble: str,
+    node: str,
+    chain: int,
+    now_ms: int,
+    operation: str,
+    result: str,
+    reason: str,
+    seq: int | None = None,
+) -> Entry:
+    """What the collector itself has to say about a chain."""
     return Entry(
         at=now_ms,
         origin="collector",
@@ -205,22 +224,8 @@ def of_broken(line: Line, ensemble: str, node: str, chain: int, seq: int, now_ms
         node=node,
         chain=chain,
         seq=seq,
-        operation="broken",
-        result="broken",
-        detail=json.dumps({"reason": line.why}),
-    )
-
-
-def of_gap(ensemble: str, node: str, chain: int, reason: str, now_ms: int) -> Entry:
-    """Something is missing in what was collected, and why."""
-    return Entry(
-        at=now_ms,
-        origin="collector",
-        ensemble=ensemble,
-        node=node,
-        chain=chain,
-        operation="gap",
-        result="missing",
+        operation=operation,
+        result=result,
         detail=json.dumps({"reason": reason}),
     )
 

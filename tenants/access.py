@@ -160,18 +160,25 @@ def acting_role(user: User, tenant: Tenant) -> MemberRole:
 
 def may(user: User, right: str, tenant: Tenant) -> bool:
     """Whether somebody holds a right in a tenant."""
-    need = RIGHTS[right]
     standing = standing_of(user)
+    is_asked = standing in (Standing.PERSON, Standing.AUDITOR)
+    role = role_in(user, tenant) if is_asked else None
+    return allows(right, standing, role, bounds_of(user))
+
+
+def allows(
+    right: str, standing: Standing, role: MemberRole | None, bounds: Bounds | None = None
+) -> bool:
+    """The rule: whether this standing, or this role in the tenant, gives the right there."""
+    need = RIGHTS[right]
     if standing is Standing.NOBODY:
         return False
-    bounds = bounds_of(user)
     if bounds is not None and bounds.role < (need.member or OWNER):
         return False
     if standing is Standing.OPERATOR:
         return True
     if standing is Standing.AUDITOR and need.auditor:
         return True
-    role = role_in(user, tenant)
     return need.member is not None and role is not None and role >= need.member
 
 

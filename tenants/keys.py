@@ -56,9 +56,7 @@ class Keys:
 
     def credential(self) -> tuple[str, bytes] | None:
         """A plain credential for the client port, if there is one."""
-        text = read(self.auth)
-        scheme, _, token = text.partition(":")
-        return (scheme, token.encode()) if token else None
+        return credential_of(read(self.auth))
 
     def token(self, *, control: bool = False) -> str:
         """The bearer token for admin ports; empty where there is none."""
@@ -78,7 +76,14 @@ def keys_of(ensemble: Ensemble) -> Keys:
     )
 
 
+def credential_of(text: str) -> tuple[str, bytes] | None:
+    """`scheme:credential` in its two parts; None where nothing is said."""
+    scheme, _, token = text.partition(":")
+    return (scheme, token.encode()) if scheme else None
+
+
 def read(path: Path) -> str:
+    """What a file says; empty where there is none."""
     try:
         return path.read_text().strip()
     except FileNotFoundError:

@@ -30,13 +30,8 @@ def hold() -> None:
     Raises:
         RunningError: the database is being replaced.
     """
-    descriptor = open_lock()
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise RunningError("a restore is at work: start again when it has ended") from None
-    _held.append(descriptor)
+    at_work = "a restore is at work: start again when it has ended"
+    _held.append(locked(fcntl.LOCK_SH, at_work))
 
 
 def take_alone() -> int:
@@ -45,14 +40,8 @@ def take_alone() -> int:
     Raises:
         RunningError: somebody works with the database.
     """
-    descriptor = open_lock()
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise RunningError(
-            f"a process of the plane works with {settings.VAR}: stop web and collector first"
-        ) from None
+    running = f"a process of the plane works with {settings.VAR}: stop web and collector first"
+    descriptor = locked(fcntl.LOCK_EX, running)
     try:
         check_others()
     except RunningError:
@@ -61,8 +50,20 @@ def take_alone() -> int:
     return descriptor
 
 
-def open_lock() -> int:
-    return os.open(Path(settings.VAR) / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def locked(how: int, refusal: str) -> int:
+    """The lock's file, locked in this way at once.
+
+    Raises:
+        RunningError: others hold it; says the refusal.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    descriptor = os.open(Path(settings.VAR) / LOCK, flags, 0o600)
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise RunningError(refusal) from None
+    return descriptor
 
 
 def check_others() -> None:

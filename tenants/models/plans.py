@@ -7,6 +7,13 @@ from tenants.limits import check_limits
 from tenants.models.ensembles import NAME
 
 
+class PlanQuerySet(models.QuerySet["Plan"]):
+    def offered(self, *, to_operator: bool) -> "PlanQuerySet":
+        """The plans that somebody may choose or ask for."""
+        found = self.filter(retired=False)
+        return found if to_operator else found.exclude(entry=Plan.Entry.OPERATORS)
+
+
 class Plan(models.Model):
     """What a tenant may use, and who may have it."""
 
@@ -27,6 +34,8 @@ class Plan(models.Model):
     position = models.PositiveIntegerField(default=100, help_text="order in lists")
     retired = models.BooleanField(default=False, help_text="kept for its tenants, not for new ones")
 
+    objects = PlanQuerySet.as_manager()
+
     class Meta:
         ordering = ("position", "name")
         constraints = [
@@ -41,3 +50,7 @@ class Plan(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    def is_at_once(self, *, by_operator: bool) -> bool:
+        """Whether it is had for the asking; else an operator decides on a request."""
+        return by_operator or self.entry == Plan.Entry.SELF_SERVICE

@@ -1,11 +1,44 @@
 """A real browser for tests, and a page of somebody who is signed in."""
 
+import re
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from tests.ups import Up
+
 playwright = pytest.importorskip("playwright.sync_api")
+
+
+@dataclass
+class Running:
+    """What `ensemble up` serves, and the first operator's password."""
+
+    up: Up
+    url: str
+    password: str
+
+
+@contextmanager
+def product(folder: Path, *flags: str) -> Iterator[Running]:
+    """The whole product in an empty folder; it ends in order, and no log has a traceback."""
+    up = Up(folder / "var")
+    try:
+        up.start(*flags).wait_ready()
+        password = re.search(r"Sign in as admin with (\S+)", up.said)
+        assert password is not None, up.said
+        yield Running(up, f"http://127.0.0.1:{up.console_port}", password.group(1))
+        up.ask_to_stop(signal.SIGINT)
+        assert up.wait_end() == 0, up.said
+        assert up.said.rstrip().endswith("Stopped.")
+        for log in up.folder.rglob("*.log"):
+            assert "Traceback" not in log.read_text(), log.read_text()[-4_000:]
+    finally:
+        up.clean_up()
 
 
 @contextmanager

@@ -1,8 +1,6 @@
 """The console in a real browser, over a real node, both started as `make run` starts them."""
 
 import asyncio
-import re
-import signal
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +12,6 @@ import pytest
 from ensemble.client import Client, NoNodeError
 from tests.console import browsing
 from tests.needs import need
-from tests.ups import Up
 
 playwright = browsing.playwright
 T = TypeVar("T")
@@ -41,19 +38,8 @@ class Running:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     need("chromium")
-    up = Up(Path(tmp_path_factory.mktemp("var")) / "var")
-    try:
-        up.start("--nodes", "1").wait_ready()
-        password = re.search(r"Sign in as admin with (\S+)", up.said)
-        assert password is not None, up.said
-        yield Running(up.address, f"http://127.0.0.1:{up.console_port}", password.group(1))
-        up.ask_to_stop(signal.SIGINT)
-        assert up.wait_end() == 0, up.said
-        assert up.said.rstrip().endswith("Stopped.")
-        for log in up.folder.rglob("*.log"):
-            assert "Traceback" not in log.read_text()
-    finally:
-        up.clean_up()
+    with browsing.product(Path(tmp_path_factory.mktemp("var")), "--nodes", "1") as found:
+        yield Running(found.up.address, found.url, found.password)
 
 
 @pytest.fixture(scope="module")

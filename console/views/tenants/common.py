@@ -21,6 +21,10 @@ def person_of(request: HttpRequest) -> User:
     return request.user
 
 
+def is_operator(request: HttpRequest) -> bool:
+    return access.standing_of(request.user) is access.Standing.OPERATOR
+
+
 def tenant_page(
     request: HttpRequest,
     tenant: Tenant,
@@ -49,12 +53,7 @@ def access_to(request: HttpRequest, right: str, tenant: Tenant) -> bool:
     if not hasattr(request, key):
         setattr(request, key, (access.standing_of(request.user), role_of(request, tenant)))
     standing, role = getattr(request, key)
-    need = access.RIGHTS[right]
-    if standing is access.Standing.OPERATOR:
-        return True
-    if standing is access.Standing.AUDITOR and need.auditor:
-        return True
-    return need.member is not None and role is not None and role >= need.member
+    return access.allows(right, standing, role, access.bounds_of(request.user))
 
 
 def role_of(request: HttpRequest, tenant: Tenant) -> MemberRole | None:

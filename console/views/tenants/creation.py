@@ -5,17 +5,15 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from console.forms.base import bound
 from console.forms.tenants import NewTenantForm, OperatorTenantForm
-from console.views.tenants.common import person_of, tenant_page
+from console.views.tenants.common import is_operator, person_of, tenant_page
 from console.views.tenants.snippets import shown_once
 from console.who import actor_of
-from tenants import access
 from tenants.actions import credentials, requests, tenants
 from tenants.errors import ActionError, InvalidError
 from tenants.models import CredentialRole, Ensemble, Plan, Request, Tenant
@@ -24,26 +22,20 @@ from tenants.models.ensembles import NAME
 
 @require_http_methods(["GET", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    is_operator = access.standing_of(request.user) is access.Standing.OPERATOR
-    plans = plans_for(is_operator)
+    by_operator = is_operator(request)
+    plans = Plan.objects.offered(to_operator=by_operator)
     ensembles = Ensemble.objects.filter(takes_tenants=True)
-    kind = OperatorTenantForm if is_operator else NewTenantForm
+    kind = OperatorTenantForm if by_operator else NewTenantForm
     initial = {"owner": request.user.get_username()}
     form = bound(kind, request, plans=plans, ensembles=ensembles, initial=initial)
     if request.method == "POST" and form.is_valid():
         with form.refusals(user="owner"):
-            if is_operator or form.cleaned_data["plan"].entry == Plan.Entry.SELF_SERVICE:
+            if form.cleaned_data["plan"].is_at_once(by_operator=by_operator):
                 return made(request, form)
             return asked(request, form)
     context = {"form": form, "plans": plans, "has_ensemble": ensembles.exists()}
     status = form.status if form.refused else 200
     return render(request, "console/pages/tenants/new.html", context, status=status)
-
-
-def plans_for(is_operator: bool) -> QuerySet[Plan]:
-    """The plans that somebody may choose or ask for."""
-    plans = Plan.objects.filter(retired=False)
-    return plans if is_operator else plans.exclude(entry=Plan.Entry.OPERATORS)
 
 
 def made(request: HttpRequest, form: Any) -> HttpResponse:

@@ -3,16 +3,14 @@
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_GET, require_POST
 
 from console.forms.base import PlaneForm
 from console.forms.tenants import ConfirmForm, DescribeForm, ModeForm, PlanChangeForm
-from console.views.tenants.common import access_to, tenant_page
+from console.views.tenants.common import access_to, is_operator, tenant_page
 from console.who import actor_of
-from tenants import access
 from tenants.access import tenant_for
 from tenants.actions import life, requests
 from tenants.actions import tenants as actions
@@ -59,11 +57,12 @@ def mode(request: HttpRequest, slug: str) -> HttpResponse:
 def plan(request: HttpRequest, slug: str) -> HttpResponse:
     """At once where it is self-service or an operator does it, else as a wish."""
     tenant = tenant_for(request.user, slug, "tenant.plan")
-    form = PlanChangeForm(request.POST, plans=plans_for(request))
+    plans = Plan.objects.offered(to_operator=is_operator(request))
+    form = PlanChangeForm(request.POST, plans=plans)
     if form.is_valid():
         wanted = form.cleaned_data["plan"]
         with form.refusals():
-            if is_at_once(request, wanted):
+            if wanted.is_at_once(by_operator=is_operator(request)):
                 actions.set_plan(actor_of(request), tenant=tenant, plan=wanted)
                 messages.success(request, f"The plan is {wanted.title} now.")
             else:
@@ -106,21 +105,8 @@ def restore(request: HttpRequest, slug: str) -> HttpResponse:
     return page(request, tenant, form.status, problem=form.problem)
 
 
-def is_at_once(request: HttpRequest, plan: Plan) -> bool:
-    if plan.entry == Plan.Entry.SELF_SERVICE:
-        return True
-    return access.standing_of(request.user) is access.Standing.OPERATOR
-
-
-def plans_for(request: HttpRequest) -> QuerySet[Plan]:
-    plans = Plan.objects.filter(retired=False)
-    if access.standing_of(request.user) is access.Standing.OPERATOR:
-        return plans
-    return plans.exclude(entry=Plan.Entry.OPERATORS)
-
-
 def page(request: HttpRequest, tenant: Tenant, status: int = 200, **forms: Any) -> HttpResponse:
-    plans = plans_for(request)
+    plans = Plan.objects.offered(to_operator=is_operator(request))
     context = {
         "describe": forms.get("describe") or DescribeForm.of(tenant),
         "mode": forms.get("mode") or ModeForm(initial={"mode": tenant.mode}),

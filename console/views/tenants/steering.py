@@ -21,8 +21,6 @@ from tenants.actions import life
 from tenants.actions import tenants as actions
 from tenants.models import Tenant
 
-DIRECTIONS = ("registry", "sql")
-
 
 @require_GET
 def steer(request: HttpRequest, slug: str) -> HttpResponse:
@@ -105,9 +103,6 @@ def repair(request: HttpRequest, slug: str) -> HttpResponse:
     tenant = tenant_for(request.user, slug, "tenant.publish")
     form = PlaneForm(request.POST)
     direction = request.POST.get("direction", "")
-    if direction not in DIRECTIONS:
-        text = f"direction is {direction[:40]!r}: use {' or '.join(DIRECTIONS)}."
-        return page(request, tenant, 422, problem=text)
     if form.is_valid():
         with form.refusals():
             reconcile.repair(

@@ -5,19 +5,16 @@ under a running client, meets its limit, is suspended, deletes the tenant and br
 """
 
 import ast
-import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.console import browsing
+from tests.console.browsing import Running
 from tests.needs import need
-from tests.ups import Up
 
 playwright = browsing.playwright
 WITHIN_S = 60
@@ -53,28 +50,11 @@ finally:
 """
 
 
-@dataclass
-class Running:
-    up: Up
-    url: str
-    password: str
-
-
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     need("chromium")
-    up = Up(Path(tmp_path_factory.mktemp("var")) / "var")
-    try:
-        up.start("--nodes", "1").wait_ready()
-        password = re.search(r"Sign in as admin with (\S+)", up.said)
-        assert password is not None, up.said
-        yield Running(up, f"http://127.0.0.1:{up.console_port}", password.group(1))
-        up.ask_to_stop(signal.SIGINT)
-        assert up.wait_end() == 0, up.said
-        for log in up.folder.rglob("*.log"):
-            assert "Traceback" not in log.read_text(), log.read_text()[-4_000:]
-    finally:
-        up.clean_up()
+    with browsing.product(Path(tmp_path_factory.mktemp("var")), "--nodes", "1") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

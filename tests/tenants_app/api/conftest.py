@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,18 @@ from tenants.access import AUDITORS
 from tenants.actions import tokens
 from tenants.api.rates import rates
 from tenants.audit import Actor
-from tenants.models import ApiToken, Ensemble, MemberRole, Membership, Plan, Publication, Tenant
+from tenants.models import (
+    ApiToken,
+    Credential,
+    Ensemble,
+    Invitation,
+    MemberRole,
+    Membership,
+    Plan,
+    Publication,
+    Request,
+    Tenant,
+)
 from tests.harness import Node
 from tests.tenants import KEY, make_tenants, trusting
 
@@ -119,6 +131,34 @@ def served(serving: Node, tenant: Tenant, settings: object) -> Iterator[Node]:
     reach.stop()
     yield serving
     reach.stop()
+
+
+@dataclass
+class Rows:
+    """A row of each kind that has a number or a name of its own."""
+
+    invitation: Invitation
+    wish: Request
+    token: ApiToken
+
+
+def one_of_each(tenant: Tenant, person: User, node: str) -> Rows:
+    """What addresses can name, beyond the tenant and its people; `node` is a node's address."""
+    soon = timezone.now() + timedelta(days=1)
+    Credential.objects.create(tenant=tenant, name="app", role="writer")
+    invitation = Invitation.objects.create(
+        tenant=tenant, role=MemberRole.VIEWER, secret_hash="0" * 64, expires_at=soon
+    )
+    wish = Request.objects.create(
+        kind="create",
+        asked_by=person,
+        slug="wished",
+        ensemble=tenant.ensemble,
+        plan=tenant.plan,
+    )
+    token, _ = token_of(person, name="another")
+    tenant.ensemble.nodes.create(name="node1", client=node)
+    return Rows(invitation, wish, token)
 
 
 Login = Callable[..., Caller]

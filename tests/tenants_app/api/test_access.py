@@ -4,20 +4,18 @@ The second half is the proof: each of them asked by the whole cast, against what
 hand and not computed from the table.
 """
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.urls import reverse
-from django.utils import timezone
 
 from tenants import access
 from tenants.api.access import ROUTES, SIGNED_IN
 from tenants.api.schema import patterns
-from tenants.models import ApiToken, Credential, Invitation, MemberRole, Request, Tenant
-from tests.tenants_app.api.conftest import PEOPLE, Caller, Login, token_of
+from tenants.models import ApiToken, MemberRole, Tenant
+from tests.tenants_app.api.conftest import PEOPLE, Caller, Login, one_of_each, token_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "observed"])
 METHODS = ["get", "post", "put", "patch", "delete"]
@@ -169,28 +167,15 @@ def test_E10_the_proof_leaves_nothing_out() -> None:
 @pytest.fixture
 def addresses(tenant: Tenant, people: dict[str, User]) -> dict[str, Any]:
     """What the names in addresses stand for: all of it is there."""
-    soon = timezone.now() + timedelta(days=1)
-    Credential.objects.create(tenant=tenant, name="app", role="writer")
-    invitation = Invitation.objects.create(
-        tenant=tenant, role=MemberRole.VIEWER, secret_hash="0" * 64, expires_at=soon
-    )
-    wish = Request.objects.create(
-        kind="create",
-        asked_by=people["alice"],
-        slug="wished",
-        ensemble=tenant.ensemble,
-        plan=tenant.plan,
-    )
-    token, _ = token_of(people["alice"], name="another")
-    tenant.ensemble.nodes.create(name="node1", client="127.0.0.1:1")
+    there = one_of_each(tenant, people["alice"], "127.0.0.1:1")
     return {
-        "token": {"prefix": token.prefix},
+        "token": {"prefix": there.token.prefix},
         "plan": {"name": "tiny"},
         "tenant": {"slug": "orders"},
         "member": {"slug": "orders", "username": "bob"},
-        "invitation": {"slug": "orders", "number": invitation.pk},
+        "invitation": {"slug": "orders", "number": there.invitation.pk},
         "credential": {"slug": "orders", "name": "app"},
-        "request": {"number": wish.pk},
+        "request": {"number": there.wish.pk},
         "ensemble": {"name": "main"},
         "ensemble-metrics": {"name": "main", "node": "node1"},
         "person": {"username": "carol"},

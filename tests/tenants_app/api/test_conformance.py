@@ -2,7 +2,6 @@
 ones, are answered as it promises. Always the same requests, a bounded number of them.
 """
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,15 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
 from django.db import transaction
-from django.utils import timezone
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
 
 from tenants.api.schema import names
 from tenants.api.views.schema import document
-from tenants.models import Credential, Invitation, MemberRole, Request, Tenant
+from tenants.models import Tenant
 from tests.harness import Node
-from tests.tenants_app.api.conftest import token_of
+from tests.tenants_app.api.conftest import one_of_each, token_of
 
 MADE_UP = ("/znodes", "/children", "/acl", "/history/at")  # a path that nobody has made
 EXAMPLES = 3  # of each kind, for each operation
@@ -74,28 +72,15 @@ def described() -> Any:
 @pytest.fixture
 def places(served: Node, tenant: Tenant, people: dict[str, User]) -> dict[str, Any]:
     """What there is, so that requests get past their address."""
-    soon = timezone.now() + timedelta(days=1)
-    Credential.objects.create(tenant=tenant, name="app", role="writer")
-    invitation = Invitation.objects.create(
-        tenant=tenant, role=MemberRole.VIEWER, secret_hash="0" * 64, expires_at=soon
-    )
-    wish = Request.objects.create(
-        kind="create",
-        asked_by=people["olga"],
-        slug="wished",
-        ensemble=tenant.ensemble,
-        plan=tenant.plan,
-    )
-    token, _ = token_of(people["olga"], name="another")
-    tenant.ensemble.nodes.create(name="node1", client=served.address)
+    there = one_of_each(tenant, people["olga"], served.address)
     return {
         "slug": "orders",
-        "prefix": token.prefix,
+        "prefix": there.token.prefix,
         "username": "bob",
         "plans": "tiny",
         "tenants": "app",
         "ensembles": "main",
-        "numbers": {"requests": wish.pk, "tenants": invitation.pk},
+        "numbers": {"requests": there.wish.pk, "tenants": there.invitation.pk},
     }
 
 
