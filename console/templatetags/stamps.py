@@ -1,4 +1,4 @@
-"""Times for everybody's own zone: UTC in the text, and what the shell's script makes of it."""
+"""Times and figures as pages of alerts and of the trail say them."""
 
 from datetime import UTC, datetime
 
@@ -6,23 +6,15 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from console.templatetags.plane import away, in_one_line, span
+from console.templatetags.plane import away, in_one_line, moment, span
 
 register = template.Library()
 
 
 @register.filter
-def stamp(at: datetime | None) -> SafeString | str:
-    """2026-11-21 15:04:05 as a `time`; a dash where there is none."""
-    if at is None:
-        return "–"
-    at = at.astimezone(UTC)
-    return format_html(
-        '<time datetime="{}" title="{} UTC">{}</time>',
-        at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        f"{at:%Y-%m-%d %H:%M:%S}",
-        f"{at:%Y-%m-%d %H:%M:%S}",
-    )
+def stamp(at: datetime | None) -> str:
+    """The moment to the second; a dash where there is none."""
+    return "–" if at is None else moment(at, "second")
 
 
 @register.filter
@@ -32,7 +24,7 @@ def ago(at: datetime | None) -> SafeString | str:
         return "–"
     at = at.astimezone(UTC)
     return format_html(
-        '<time class="ago" datetime="{}" title="{} UTC">{}</time>',
+        '<time class="ago" data-local datetime="{}" title="{} UTC">{}</time>',
         at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         f"{at:%Y-%m-%d %H:%M:%S}",
         away(at),

@@ -6,7 +6,6 @@ from typing import Final
 from observability.alerts.checks import Found, Subject, check
 from observability.alerts.picture import Picture
 from tenants.alerts.rule import Rule
-from tenants.limits import LIMIT_WORDS
 from tenants.models import CredentialSecret, Publication, Tenant
 
 BUSY_LEAST: Final = 0.25  # of one node's thread: below that nobody is slowed
@@ -37,11 +36,10 @@ def quota(picture: Picture, low: float, high: float) -> Found:
                 continue
             percent = 100 * used[what] / limit
             if low < percent <= high:
-                words = LIMIT_WORDS.get(what, what)
                 say = (
                     f"{tenant.slug} uses {percent:.0f} % of its {what}: {used[what]:,} of {limit:,}"
                 )
-                evidence = {"used": used[what], "limit": limit, "words": words}
+                evidence = {"used": used[what], "limit": limit}
                 found.add(of(tenant, what), say, None, **evidence)
     return found
 

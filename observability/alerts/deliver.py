@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.db import transaction
 
@@ -100,6 +101,8 @@ async def send(parcel: Parcel) -> str:
 
 def mail(channel: AlertChannel, messages: tuple[Delivery, ...]) -> str:
     """One plain text for all of them."""
+    if not settings.EMAIL_HOST:
+        raise RefusedError("no mail server is set: ENSEMBLE_MAIL_HOST", is_final=True)
     bodies = [row.body for row in messages]
     first = bodies[0]
     more = f" and {len(bodies) - 1} more" if len(bodies) > 1 else ""

@@ -122,7 +122,9 @@ def page(
         if place.tenant is None
         or getattr(names.get(one.channel), "tenant_id", 0) == place.tenant.pk
     ]
-    start = {"rule": row.rule, "ensemble": row.ensemble, "node": row.node, "tenant": row.tenant}
+    start = {"rule": row.rule, "node": row.node, "tenant": row.tenant}
+    if not row.tenant:
+        start["ensemble"] = row.ensemble
     of_tenant = place.tenant is not None
     context = {
         "shown": shown,
