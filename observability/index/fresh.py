@@ -29,8 +29,8 @@ class Fresh:
     unknown: list[str]
 
 
-def fresh(ensemble: Ensemble) -> Fresh:
-    """What is known of an ensemble's index."""
+def fresh(ensemble: Ensemble, *, whole: bool) -> Fresh:
+    """What is known of an ensemble's index. `whole`: for somebody who may know of all of it."""
     sources = {
         one.kind: one
         for one in Source.objects.filter(
@@ -56,14 +56,16 @@ def fresh(ensemble: Ensemble) -> Fresh:
         is_filling=state.phase != Phase.IDLE,
         behind_s=behind_s,
         filled_at_ms=state.ended,
-        rows=state.rows,
-        seen=state.seen,
-        problem=problem,
-        unknown=unknown(state, has_feed, is_live),
+        rows=state.rows if whole else 0,
+        seen=state.seen if whole else 0,
+        problem=problem if whole else "",
+        unknown=unknown(state, has_feed, is_live, whole),
     )
 
 
-def unknown(state: State, has_feed: bool, is_live: bool) -> list[str]:
+def unknown(state: State, has_feed: bool, is_live: bool, whole: bool) -> list[str]:
+    """`whole`: for those who may know how large the ensemble is, and what fails in it."""
+    seen = f": {state.seen:,} znodes so far" if whole else ""
     found = []
     if not write.rows_max():
         found.append("Indexes are switched off: ENSEMBLE_INDEX_ROWS is 0.")
@@ -72,15 +74,16 @@ def unknown(state: State, has_feed: bool, is_live: bool) -> list[str]:
     elif not state.fill:
         found.append("The collector has not begun to read this ensemble yet.")
     elif not state.ended:
-        found.append(f"It is read for the first time: {state.seen:,} znodes so far.")
+        found.append(f"It is read for the first time{seen}.")
     elif state.phase != Phase.IDLE:
-        found.append(f"It is read once more: {state.seen:,} znodes so far.")
+        found.append(f"It is read once more{seen}.")
     if state.wanted:
-        found.append(f"Changes were missed; it is read once more soon. {state.wanted}")
+        why = f" {state.wanted}" if whole else ""
+        found.append(f"Changes were missed; it is read once more soon.{why}")
     if state.is_full:
         found.append(f"It is full at {write.rows_max():,} znodes: raise ENSEMBLE_INDEX_ROWS.")
     if state.fill and not has_feed:
         found.append("Nobody tells what changes: it is read anew every 15 minutes.")
-    if state.unread:
+    if state.unread and whole:
         found.append(f"{state.unread:,} znodes may not be read by the collector.")
     return found

@@ -110,7 +110,9 @@ class Gathered:
     looked_at: int = 0
 
 
-def search(query: Query, scope: Scope, *, limit: int = 50, cursor: str = "") -> Page:
+def search(
+    query: Query, scope: Scope, *, limit: int = 50, cursor: str = "", within_s: float = SEARCH_S
+) -> Page:
     """A page of what fits.
 
     Raises:
@@ -120,7 +122,9 @@ def search(query: Query, scope: Scope, *, limit: int = 50, cursor: str = "") -> 
         raise QueryError(f"limit is {limit}; use 1 to {PAGE_MAX}", -1)
     check(query, scope)
     offset = read_offset(cursor)
-    found = gather(query, scope, "" if offset is not None else cursor, most=GATHER)
+    found = gather(
+        query, scope, "" if offset is not None else cursor, most=GATHER, within_s=within_s
+    )
     hits = found.hits
     if offset is not None or (not cursor and not found.end):
         hits.sort(key=lambda hit: rank(hit, query))
