@@ -7,6 +7,7 @@ from typing import Final
 
 from ensemble.client import ClientError
 from observability.anchors import check, read_anchors
+from observability.index import write as index
 from observability.models import Source
 from observability.retention import prune_trail
 from observability.store import LeaseLostError, state_of
@@ -45,6 +46,7 @@ class Chores:
         if now_s > self.pruned_s + PRUNE_EVERY_S:
             self.pruned_s = now_s
             self.attempt(self.prune)
+            self.attempt(self.forget_indexes)
         if now_s > self.anchors_s + ANCHORS_EVERY_S:
             self.anchors_s = now_s
             self.attempt(self.check_anchors)
@@ -61,6 +63,9 @@ class Chores:
         for _ in range(PRUNE_PORTIONS_MAX):
             if not prune_trail(self.term):
                 return
+
+    def forget_indexes(self) -> None:
+        index.forget(self.term, set(Ensemble.objects.values_list("name", flat=True)))
 
     def check_anchors(self) -> None:
         """What the tree has confirmed of journals, against what was collected of them."""

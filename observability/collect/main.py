@@ -19,6 +19,7 @@ from observability.collect.admin import new_session
 from observability.collect.changes import follow_changes
 from observability.collect.chores import Chores
 from observability.collect.db import Db
+from observability.collect.index import keep_index
 from observability.collect.jobs import count, follow_journal
 from observability.collect.targets import Known, Wanted
 from observability.collect.work import IDLE_S, RETRY_S, Work
@@ -131,6 +132,8 @@ class Collector:
         jobs: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
         for ensemble in wanted.values():
             jobs["figures", ensemble] = partial(count, work, ensemble)
+            if ensemble.hosts:
+                jobs["index", ensemble] = partial(keep_index, work, ensemble)
             if ensemble.is_ours and any(node.url for node in ensemble.nodes):
                 jobs["changes", ensemble] = partial(follow_changes, work, ensemble)
             for node in ensemble.nodes:
