@@ -7,6 +7,7 @@ the same 404 whether it exists or not. Where a page's parts need different right
 from typing import Final
 
 from console.routes_search import SEARCH_ROUTES
+from console.routes_overview import ROUTES as INSIDE
 from tenants.access import Standing
 
 PLANE_ROUTES: Final[dict[str, Standing | str]] = {
@@ -75,4 +76,5 @@ PLANE_ROUTES: Final[dict[str, Standing | str]] = {
     "ensemble-znode-delete": Standing.OPERATOR,
     "plane-audit": "audit.read",
     **SEARCH_ROUTES,
+    **INSIDE,
 }

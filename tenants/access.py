@@ -73,6 +73,8 @@ RIGHTS: Final[dict[str, Need]] = {
     "credential.read": Need(VIEWER, auditor=True),
     "credential.change": Need(DEVELOPER),  # readers and writers
     "credential.admin": Need(OWNER),  # those of role admin
+    "session.read": Need(VIEWER, auditor=True),
+    "session.close": Need(OWNER),
     "znode.read": Need(VIEWER),
     "znode.write": Need(DEVELOPER),
     "znode.acl": Need(OWNER),

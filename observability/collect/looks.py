@@ -25,6 +25,9 @@ OWN: Final[tuple[str, ...]] = (
     *("last_zxid", "global_sessions", "local_sessions", "election_time", "fsynctime"),
     *("p50_fsynctime", "p99_fsynctime", "avg_fsynctime", "max_fsynctime", "avg_updatelatency"),
     *("p99_updatelatency", "avg_readlatency", "p99_readlatency"),
+    *("cnt_fsynctime", "sum_fsynctime", "quorum_size", "looking_count", "peer_state"),
+    *("datadir_disk_bytes", "datadir_free_bytes", "datadir_files_bytes"),
+    *("logdir_disk_bytes", "logdir_free_bytes", "logdir_files_bytes"),
 )
 
 

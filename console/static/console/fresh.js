@@ -1,8 +1,8 @@
 // A page's [data-fresh] part looks again by itself, as long as somebody may see it.
-// The attribute says where; the part has an id, by which it is found in the answer.
+// The attribute says where, data-every how often (ms); the part has an id, by which it is found in the answer.
 
-const EVERY_MS = 3000;
 const now = document.querySelector("[data-fresh]");
+const EVERY_MS = Number(now.dataset.every) || 3000;
 
 async function look() {
   if (!document.hidden) {
