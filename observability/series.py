@@ -16,7 +16,7 @@ from observability.samples.totals import CLASS_NAMES, COUNTS, ClassTotals, Total
 from tenants.models import Tenant
 
 POINTS_MAX: Final = 1_000
-ROWS_PER_POINT: Final = 3  # so many are merged for a point at most, about
+ROWS_PER_POINT: Final = 5  # so many are merged for a point at most, about
 FRESH_S: Final = 15  # what is older is no rate of now
 TOP_MAX: Final = 1_000
 ORDERS: Final[dict[str, tuple[str, ...]]] = {
