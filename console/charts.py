@@ -78,7 +78,7 @@ TRAFFIC: Final = Group(
             "Thread time",
             "ms_per_s",
             (("busy_ms", "of the nodes' threads"),),
-            hint="1,000 ms a second is all of one node",
+            hint="1,000 are one node, busy",
         ),
     ),
 )

@@ -8,6 +8,8 @@ FIGURE_ROUTES: Final[dict[str, Standing | str]] = {
     "tenant-dashboard": "tenant.usage",
     "tenant-figures": "tenant.usage",
     "tenant-slow": "tenant.usage",
+    "tenant-objective": "tenant.describe",
+    "plan-objective": "plan.change",
     "ensemble-dashboard": "ensemble.read",
     "ensemble-figures": "ensemble.read",
     "ensemble-slow": "ensemble.read",

@@ -109,11 +109,11 @@ def columns(
         return found
     ids = series_of(subject)
     begin = max(first, subject.born)
-    known = known_seconds(subject.ensemble, resolution, begin, until, first, step, count)
+    known, same_as = known_seconds(subject.ensemble, resolution, begin, until, first, step, count)
     bins = [Bin() for _ in range(count)]
     for one in ids:
         fill(bins, rows(resolution, one, begin, until), subject, first, step)
-    fill_columns(found, bins, known)
+    fill_columns(found, bins, known, same_as)
     return found
 
 
@@ -142,12 +142,15 @@ def tails(resolution: int) -> list[tuple[int, int]]:
 
 def known_seconds(
     ensemble: str, resolution: int, begin: int, last: int, first: int, step: int, count: int
-) -> list[int]:
-    """For each bin, how many seconds the rows of the node that was seen most stand for.
+) -> tuple[list[int], dict[int, int]]:
+    """For each bin, how many seconds the rows of the node that was seen most stand for; and which
+    bins are told of by the row of a later one.
 
-    More than a bin has where a collector was away: a row of many seconds is no peak.
+    More than a bin has where a collector was late or away: a row of many seconds is no peak, and
+    what it stands for is no gap.
     """
     known = [0] * count
+    same_as: dict[int, int] = {}
     for one in list(table.series_ids(ensemble, "node").values())[:NODES_MAX]:
         seen = [0] * count
         newest = begin - 1
@@ -157,9 +160,11 @@ def known_seconds(
                 place = (at - first) // step
                 if 0 <= place < count:
                     seen[place] += span
+                    for before in range(max(0, (at - span + 1 - first) // step), place):
+                        same_as.setdefault(before, place)
                 newest = max(newest, at)
         known = [max(a, b) for a, b in zip(known, seen, strict=True)]
-    return known
+    return known, same_as
 
 
 def fill(
@@ -197,17 +202,26 @@ def gauges_of(sample: Sample, kind: str) -> Values:
     return found
 
 
-def fill_columns(found: Columns, bins: list[Bin], known: list[int]) -> None:
+def fill_columns(
+    found: Columns, bins: list[Bin], known: list[int], same_as: Mapping[int, int]
+) -> None:
     lasting: Values = {}
     every: list[Values | None] = []
-    for bin_, seconds in zip(bins, known, strict=True):
+    for place, (bin_, seconds) in enumerate(zip(bins, known, strict=True)):
         if bin_.is_empty and not seconds:
             every.append(None)
-            lasting = {}  # nobody looked: what it has now is not known
+            if place not in same_as:
+                lasting = {}  # nobody looked: what it has now is not known
             continue
         if not bin_.is_empty:
             lasting = bin_.gauges
         every.append(values_of(bin_.totals, max(1, seconds or bin_.seconds), lasting))
+    for place, later in same_as.items():
+        if every[place] is None:
+            every[place] = every[later]
+    while every and every[-1] is None:  # not collected yet, or never: nothing is drawn there
+        every.pop()
+    del found.at[len(every) :]
     names = dict.fromkeys(name for values in every if values is not None for name in values)
     for name in names:
         default = None if is_gauge(name) else 0.0

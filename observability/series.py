@@ -100,6 +100,11 @@ class Cost:
     rates: dict[str, float]
     share: float  # of what all tenants together had
 
+    @property
+    def cost_ms(self) -> float:
+        """Of the nodes' threads, a second."""
+        return self.rates["busy_us"] / 1_000
+
 
 def usage(tenant: Tenant) -> Usage:
     """What the tenant uses now."""

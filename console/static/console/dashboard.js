@@ -6,6 +6,7 @@ import { ServerError, getJson } from "./http.js";
 import { moment } from "./units.js";
 
 const REFRESH_LEAST_S = 10;
+const LATE_MS = 10000; // so old may the newest second of a live page be
 const AGAIN_S = 60; // a live page looks at what it compares with
 const state = document.getElementById("dash-state");
 const back = document.getElementById("zoom-out");
@@ -73,13 +74,27 @@ function again() {
 function follow() {
   if (!stream) {
     stream = new FigureStream(hear, (words) => {
-      say(words === "live" ? "live" : words, words === "live" ? "good" : "warn");
+      line = words;
+      tellState();
       if (words === "signed out") location.reload();
     });
     stream.follow([config.subject, ...(config.other ? [config.other] : [])]);
   }
   if (config.other || config.earlier) timer = setTimeout(again, AGAIN_S * 1000);
 }
+
+let line = "";
+
+// A line that stands still tells nothing by itself: the collector may have ended.
+function tellState() {
+  if (shown.range !== "live" || !stream) return;
+  const newest = (group.data?.at[group.data.at.length - 1] || 0) * 1000;
+  if (line !== "live") say(line || "connecting", "warn");
+  else if (newest && Date.now() - newest > LATE_MS) say(`nothing new since ${moment(newest)}`, "warn");
+  else say("live", "good");
+}
+
+setInterval(tellState, 1000);
 
 function hear(figures, missed) {
   if (shown.range !== "live" || !group.data) return;

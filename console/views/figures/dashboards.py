@@ -1,5 +1,6 @@
 """Dashboards of a tenant, an ensemble, a node: the page, and the figures that its charts draw."""
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -21,8 +22,10 @@ from console.stretch import (
     text_of,
 )
 from console.views.tenants.common import tenant_page
-from observability import dashboards
+from observability import dashboards, neighbours, series
 from observability.dashboards import POINTS, Columns, Subject
+from observability.forecast import forecasts
+from observability.objectives import budgets
 from observability.series import resolution_for
 from tenants import access
 from tenants.access import tenant_for
@@ -31,6 +34,7 @@ from tenants.models import Ensemble, Tenant
 PLAIN_ROWS: Final = 24
 COMPARED_MAX: Final = 200  # names that are offered to compare with
 WORD_MAX: Final = 240
+COSTLY_MAX: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,9 @@ class Page:
 def of_tenant(request: HttpRequest, slug: str) -> HttpResponse:
     tenant = tenant_for(request.user, slug, "tenant.usage")
     context, status = context_of(request, page_of_tenant(request, tenant))
+    now = int(time.time())
+    context["budgets"] = budgets(tenant, now)
+    context["forecasts"] = list(forecasts(tenant, now).values())
     return tenant_page(request, tenant, "dashboard", context, status)
 
 
@@ -70,6 +77,10 @@ def of_ensemble(request: HttpRequest, ensemble: str) -> HttpResponse:
         "node": subject.name,
         "nodes": dashboards.subjects_of(ensemble)[1:],
     }
+    if not subject.name:
+        context["noisy"] = neighbours.neighbours(ensemble, int(time.time()))
+        context["rule"] = neighbours.RULE
+        context["costly"] = series.top(ensemble, "busy", COSTLY_MAX)
     response = render(request, "console/pages/ensemble-dashboard.html", context, status=status)
     response["Cache-Control"] = "no-store"
     return response

@@ -14,6 +14,7 @@ from tenants.models import Ensemble, Node, Tenant
 from tests.console.cast import SLUG, make_tenant
 from tests.console.plane.conftest import Go, text_of
 from tests.observability.test_dashboards import seconds
+from tests.observability.test_objectives import busy, reads
 
 pytestmark = pytest.mark.django_db(databases=["default", "observed"])
 TRICK = "\u202e<script>"
@@ -63,9 +64,14 @@ def test_figures_are_columns_of_a_stretch_and_of_what_they_are_compared_with(
     assert found["values"]["requests"] == [5.0] * 30
     both = go("alice", f"{where}&with=tenant:orders").json()
     assert both["other"]["values"]["requests"] == [2.0] * 30
+    hour_ago = (begin - 3_600) // 10 * 10
+    ids = [seconds("node1", hour_ago, hour_ago + 39)]
+    ids.append(seconds(SLUG, hour_ago, hour_ago + 39, reads=3, kind="tenant"))
+    table.roll_up(10, ids, hour_ago, hour_ago + 39)
     earlier = go("alice", f"{where}&earlier=1h").json()
     assert earlier["shift"] == 3_600
     assert [at - 3_600 for at in earlier["at"]] == earlier["other"]["at"]
+    assert set(earlier["other"]["values"]["requests"]) == {3.0}
     assert earlier["step"] == earlier["other"]["step"] == 10, "older samples are coarser"
     assert go("alice", f"/tenants/{SLUG}/figures?range=2h").status_code == 422
     assert "range is" in text_of(go("alice", f"/tenants/{SLUG}/dashboard?range=2h"))
@@ -161,3 +167,48 @@ def test_a_page_with_many_names_to_compare_with_offers_some(go: Go, tenant: Tena
     page = text_of(go("olga", f"/tenants/{SLUG}/dashboard"))
     assert page.count('value="tenant:t-') == 200
     assert table.series_ids("main", "tenant") == {}
+
+
+def test_owners_set_objectives_and_see_their_budget(go: Go, begin: int) -> None:
+    where = f"/tenants/{SLUG}/objective"
+    assert go("bob", where, {"days": "7"}).status_code == 403
+    wrong = go("alice", where, {"availability": "100", "latency_ms": "20"})
+    assert wrong.status_code == 422
+    assert "availability is 100" in text_of(wrong)
+    assert 'value="20"' in text_of(wrong), "what was typed is not lost"
+    done = go("alice", where, {"availability": "99.5", "latency_ms": "20", "latency_of": ""})
+    assert done.status_code == 302
+    assert Tenant.objects.get().objectives == {"availability": 99.5, "latency_ms": 20}
+    table.roll_up(10, table.series_ids("main", "tenant").values(), begin, begin + 40)
+    page = text_of(go("bob", f"/tenants/{SLUG}/dashboard"))
+    assert "99.5 % of requests without an error" in page
+    assert "99 % of reads within 20 ms" in page
+    assert "<b>100 %</b> of " in page
+    assert "100 % of the error budget is left" in page
+
+
+def test_operators_set_a_plans_objectives(go: Go, begin: int) -> None:
+    assert go("olga", "/plans/of/cast/objective", {"days": "0"}).status_code == 422
+    assert go("olga", "/plans/of/cast/objective", {"days": "7"}).status_code == 302
+    assert "over 7 days" in text_of(go("bob", f"/tenants/{SLUG}/dashboard"))
+
+
+def test_noisy_neighbours_stand_where_operators_look_and_nowhere_else(
+    go: Go, tenant: Tenant
+) -> None:
+    now = int(time.time()) // 10 * 10
+    # The windows end with the newest whole ten seconds, whichever that is when pages are made.
+    for later in (0, 10, 20):
+        busy("loud", now + later, 700, reads(50), reads(5_000))
+        busy(SLUG, now + later, 20, reads(100), reads(50, slow=10))
+    Tenant.objects.create(slug="loud", ensemble=tenant.ensemble, plan=tenant.plan, root="/loud")
+    for where in ("/tenants/", "/ensembles/main/dashboard"):
+        page = text_of(go("olga", where))
+        assert "<b>loud</b> may be a noisy neighbour" in page, where
+        assert "/tenants/loud/steer" in page
+        assert "/tenants/loud/steer" not in text_of(go("ada", where))
+    assert "noisy neighbour" not in text_of(go("alice", "/tenants/"))
+    costly = text_of(go("ada", "/ensembles/main/dashboard"))
+    assert costly.index('dashboard?range=live">loud<') < costly.index(
+        f'dashboard?range=live">{SLUG}<'
+    )
