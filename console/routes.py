@@ -8,6 +8,7 @@ from typing import Final
 
 from console.routes_search import SEARCH_ROUTES
 from console.routes_overview import ROUTES as INSIDE
+from console.routes_figures import FIGURE_ROUTES
 from tenants.access import Standing
 
 PLANE_ROUTES: Final[dict[str, Standing | str]] = {
@@ -77,4 +78,5 @@ PLANE_ROUTES: Final[dict[str, Standing | str]] = {
     "plane-audit": "audit.read",
     **SEARCH_ROUTES,
     **INSIDE,
+    **FIGURE_ROUTES,
 }

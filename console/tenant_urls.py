@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, path
 
+from console import figure_urls
 from console.views import znodes
 from console.views.plane import ensembles, plans, requests, tokens
 from console.views.tenants import (
@@ -95,4 +96,5 @@ urlpatterns = [
     path(f"{ENSEMBLE}/repair", ensembles.repair, name="ensemble-repair"),
     *browser(ENSEMBLE, "ensemble"),
     path("audit", trail.of_plane, name="plane-audit"),
+    *figure_urls.urlpatterns,
 ]
