@@ -9,6 +9,7 @@ from typing import Final
 from console.routes_search import SEARCH_ROUTES
 from console.routes_overview import ROUTES as INSIDE
 from console.routes_figures import FIGURE_ROUTES
+from console.routes_alerts import ALERT_ROUTES
 from tenants.access import Standing
 
 PLANE_ROUTES: Final[dict[str, Standing | str]] = {
@@ -79,4 +80,5 @@ PLANE_ROUTES: Final[dict[str, Standing | str]] = {
     **SEARCH_ROUTES,
     **INSIDE,
     **FIGURE_ROUTES,
+    **ALERT_ROUTES,
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ensemble.client import ClientError
+from observability.alerts.drifts import look_for_drift
 from observability.anchors import check, read_anchors
 from observability.index import write as index
 from observability.models import Source
@@ -22,6 +23,7 @@ log = logging.getLogger("observability.collect")
 
 ANCHORS_EVERY_S: Final = 10.0
 PRUNE_EVERY_S: Final = 10.0
+DRIFT_EVERY_S: Final = 300.0
 PRUNE_PORTIONS_MAX: Final = 20  # at once
 
 
@@ -32,6 +34,7 @@ class Chores:
         self.term: Final = term
         self.anchors_s = time.monotonic()
         self.pruned_s = 0.0
+        self.compared_s = 0.0
 
     def do(self) -> None:
         """All that is due. What fails is tried again the next time, and holds up nothing else.
@@ -50,6 +53,9 @@ class Chores:
         if now_s > self.anchors_s + ANCHORS_EVERY_S:
             self.anchors_s = now_s
             self.attempt(self.check_anchors)
+        if now_s > self.compared_s + DRIFT_EVERY_S:
+            self.compared_s = now_s
+            self.attempt(self.compare)
 
     def attempt(self, work: Callable[[], object]) -> None:
         try:
@@ -66,6 +72,8 @@ class Chores:
 
     def forget_indexes(self) -> None:
         index.forget(self.term, set(Ensemble.objects.values_list("name", flat=True)))
+    def compare(self) -> None:
+        look_for_drift(self.term)
 
     def check_anchors(self) -> None:
         """What the tree has confirmed of journals, against what was collected of them."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 import aiohttp
 from django.db import DatabaseError
 
+from observability.alerts.job import send_messages, watch_rules
 from observability.collect import lease, plane, targets
 from observability.collect.admin import new_session
 from observability.collect.changes import follow_changes
@@ -40,6 +41,8 @@ class Collector:
         self.db: Final = Db()
         self.holder: Final = lease.own_name()
         self.chores: Final = Db()  # they ask ensembles: nothing else waits for that
+        self.alerts: Final = Db()
+        self.outbox: Final = Db()
         self.stopping: Final = asyncio.Event()
         self.term = 0
         self.known: Final[dict[str, Known]] = {}
@@ -60,6 +63,8 @@ class Collector:
         finally:
             self.db.close()
             self.chores.close()
+            self.alerts.close()
+            self.outbox.close()
 
     async def take_lease(self) -> int:
         try:
@@ -77,6 +82,8 @@ class Collector:
                 asyncio.create_task(self.watch_targets(session)),
                 asyncio.create_task(self.follow_plane()),
                 asyncio.create_task(self.do_chores()),
+                asyncio.create_task(watch_rules(self.alerts, self.term)),
+                asyncio.create_task(send_messages(self.outbox, self.term)),
                 asyncio.create_task(self.pause(FOREVER_S)),
             ]
             try:

@@ -1,5 +1,12 @@
 """What the plane keeps in SQL. The database refuses what must not be; `actions` change it."""
 
+from tenants.models.alerts import (
+    AlertChannel,
+    AlertNote,
+    AlertRule,
+    AlertSilence,
+    SavedSearch,
+)
 from tenants.models.api import ApiAnswer, ApiBucket
 from tenants.models.audit import AuditEvent
 from tenants.models.credentials import Credential, CredentialRole, CredentialSecret
@@ -11,6 +18,10 @@ from tenants.models.requests import Request
 from tenants.models.tenants import Tenant
 
 __all__ = [
+    "AlertChannel",
+    "AlertNote",
+    "AlertRule",
+    "AlertSilence",
     "ApiAnswer",
     "ApiBucket",
     "ApiToken",
@@ -26,5 +37,6 @@ __all__ = [
     "Plan",
     "Publication",
     "Request",
+    "SavedSearch",
     "Tenant",
 ]
