@@ -164,7 +164,7 @@ class ChangeReader:
             part=part,
             at=at,
             operation=operation,
-            within=within,
+            within=f"{within} {lives(fields)}".strip(),
             version=version if isinstance(version, int) and abs(version) < 1 << 31 else None,
             principal=who[0],
             session=who[1],
@@ -194,6 +194,14 @@ class ChangeReader:
                 return
             change.digest = hashlib.sha256(data).hexdigest()
             change.data = zlib.compress(data, COMPRESSION)
+
+
+def lives(fields: dict[str, Any]) -> str:
+    """How long a new znode lives, where that is not until it is deleted: a restore asks."""
+    ttl = fields.get("ttl")
+    if fields.get("ephemeral"):
+        return "ephemeral"
+    return f"ttl={ttl:x}" if isinstance(ttl, int) and 0 < ttl < 1 << 40 else ""
 
 
 def is_kept(path: str) -> bool:

@@ -5,12 +5,16 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from django.utils import timezone
+
 from ensemble.client import ClientError
 from observability.anchors import check, read_anchors
 from observability.models import Source
 from observability.retention import prune_trail
 from observability.store import LeaseLostError, state_of
 from tenants.actions import ensembles, life
+from tenants.bulk import places
+from tenants.bulk.runner import expired
 from tenants.keys import NoKeyError
 from tenants.models import Ensemble
 from tenants.publication import publish_due
@@ -45,6 +49,7 @@ class Chores:
         if now_s > self.pruned_s + PRUNE_EVERY_S:
             self.pruned_s = now_s
             self.attempt(self.prune)
+            self.attempt(self.forget_jobs)
         if now_s > self.anchors_s + ANCHORS_EVERY_S:
             self.anchors_s = now_s
             self.attempt(self.check_anchors)
@@ -61,6 +66,11 @@ class Chores:
         for _ in range(PRUNE_PORTIONS_MAX):
             if not prune_trail(self.term):
                 return
+
+    def forget_jobs(self) -> None:
+        """Jobs whose time is over, and files that no job has."""
+        expired(timezone.now())
+        places.sweep()
 
     def check_anchors(self) -> None:
         """What the tree has confirmed of journals, against what was collected of them."""
