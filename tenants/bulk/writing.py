@@ -97,6 +97,8 @@ def write_zip(out: IO[bytes], head: dict[str, Any], entries: Iterable[Entry]) ->
 def file_name(path: str, *, has_children: bool) -> str:
     """Unique and harmless on every system: what is not, is written as %XX."""
     safe = SAFE.sub(lambda found: "".join(f"%{b:02X}" for b in found.group().encode()), path)
+    names = [f"%5F{name[1:]}" if name == OWN_DATA else name for name in safe.split("/")]
+    safe = "/".join(names)
     if path == "/":
         return f"data/{OWN_DATA}"
     return f"data{safe}/{OWN_DATA}" if has_children else f"data{safe}"
