@@ -6,6 +6,7 @@ the same 404 whether it exists or not. Where a page's parts need different right
 
 from typing import Final
 
+from console.routes_bulk import BULK_ROUTES
 from tenants.access import Standing
 
 PLANE_ROUTES: Final[dict[str, Standing | str]] = {
@@ -73,4 +74,5 @@ PLANE_ROUTES: Final[dict[str, Standing | str]] = {
     "ensemble-znode-create": Standing.OPERATOR,
     "ensemble-znode-delete": Standing.OPERATOR,
     "plane-audit": "audit.read",
+    **BULK_ROUTES,
 }

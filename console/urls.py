@@ -35,6 +35,7 @@ urlpatterns = [
     path("people/<int:pk>/activate", people.activate, name="person-activate"),
     path("people/<int:pk>/reset-mfa", people.reset_mfa, name="person-mfa-reset"),
     path("", include("console.tenant_urls")),
+    path("", include("console.bulk_urls")),
     path("api/v1/docs", api_docs.api_docs, name="api-docs"),
     path("api/v1/", include((API, NAMESPACE))),
     path("account/sign-on", sign_on.begin, name="sign-on"),
