@@ -10,6 +10,7 @@ from console.routes_search import SEARCH_ROUTES
 from console.routes_overview import ROUTES as INSIDE
 from console.routes_figures import FIGURE_ROUTES
 from console.routes_alerts import ALERT_ROUTES
+from console.routes_bulk import BULK_ROUTES
 from tenants.access import Standing
 
 PLANE_ROUTES: Final[dict[str, Standing | str]] = {
@@ -81,4 +82,5 @@ PLANE_ROUTES: Final[dict[str, Standing | str]] = {
     **INSIDE,
     **FIGURE_ROUTES,
     **ALERT_ROUTES,
+    **BULK_ROUTES,
 }

@@ -3,6 +3,7 @@
 from django.urls import URLPattern, path
 
 from console import figure_urls
+from console.bulk_urls import operations
 from console.views import znodes
 from console.views.plane import ensembles, plans, requests, tokens
 from console.views.tenants import (
@@ -38,6 +39,7 @@ def browser(root: str, prefix: str) -> list[URLPattern]:
             path(f"{root}/znodes/{n}", view, name=f"{prefix}-znode-{n}")
             for n, view in parts.items()
         ),
+        *operations(f"{root}/", f"{prefix}-"),
         path(f"{root}/znodes/at/", znodes.znode, {"name": ""}, name=f"{prefix}-znode"),
         path(f"{root}/znodes/at/<path:name>", znodes.znode, name=f"{prefix}-znode"),
     ]

@@ -38,6 +38,7 @@ urlpatterns = [
     path("", include("console.search_urls")),
     path("", include("console.inside_urls")),
     path("", include("console.alert_urls")),
+    path("", include("console.bulk_urls")),
     path("api/v1/docs", api_docs.api_docs, name="api-docs"),
     path("api/v1/", include((API, NAMESPACE))),
     path("account/sign-on", sign_on.begin, name="sign-on"),

@@ -22,6 +22,7 @@ from observability.collect.chores import Chores
 from observability.collect.db import Db
 from observability.collect.index import keep_index
 from observability.collect.jobs import count, follow_journal
+from observability.collect.runner import serving
 from observability.collect.targets import Known, Wanted
 from observability.collect.work import IDLE_S, RETRY_S, Work
 from observability.models import Source
@@ -76,7 +77,7 @@ class Collector:
     async def hold(self) -> None:
         """Collect, as the only one, until the end or until the lease is lost."""
         log.info("collecting as %s, term %d", self.holder, self.term)
-        async with new_session() as session:
+        async with new_session() as session, serving():
             work = [
                 asyncio.create_task(self.renew()),
                 asyncio.create_task(self.watch_targets(session)),

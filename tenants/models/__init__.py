@@ -11,6 +11,7 @@ from tenants.models.api import ApiAnswer, ApiBucket
 from tenants.models.audit import AuditEvent
 from tenants.models.credentials import Credential, CredentialRole, CredentialSecret
 from tenants.models.ensembles import Ensemble, Node
+from tenants.models.jobs import Job
 from tenants.models.people import ApiToken, Invitation, MemberRole, Membership
 from tenants.models.plans import Plan
 from tenants.models.publication import Publication
@@ -31,6 +32,7 @@ __all__ = [
     "CredentialSecret",
     "Ensemble",
     "Invitation",
+    "Job",
     "MemberRole",
     "Membership",
     "Node",
