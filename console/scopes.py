@@ -1,7 +1,8 @@
 """Whose tree a page of znodes shows, and in whose name: the whole one, an ensemble's, a tenant's.
 
-A tenant's is reached in the person's own name with the role that this person has: the node itself
-keeps them within the wall (`tenants.reach`).
+Each is reached in the person's own name with the role that this person has, so the node itself holds
+role and wall and writes the name into its journal (`tenants.reach`). Auditors come as readers, who
+see across all walls and nothing that an ACL closes.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.urls import reverse
 
-from console.zk import bridge
+from console import zk
 from tenants import access, reach
 from tenants.models import Ensemble, Tenant
 from tenants.zk import Bridge
@@ -50,11 +51,24 @@ def scope_of(user: User, slug: str = "", ensemble: str = "", *, writes: bool = F
     if slug:
         return of_tenant(user, slug, writes)
     if ensemble:
-        return of_ensemble(user, ensemble)
+        return of_ensemble(user, ensemble, writes)
+    may_write = may_change(user, writes)
+    assert isinstance(user, AbstractBaseUser)
+    return Scope(zk.bridge_as(user, reads=not may_write), may_write, "", {}, "/live")
+
+
+def may_change(user: User, writes: bool) -> bool:
+    """Whether somebody changes whole trees, too.
+
+    Raises:
+        PermissionDenied: they do not even read them, or are about to change one.
+    """
     standing = access.standing_of(user)
-    if standing < access.Standing.AUDITOR:
+    if standing < access.PLANE["tree.read"]:
         raise PermissionDenied("The whole tree is for operators and auditors.")
-    return Scope(bridge(), standing is access.Standing.OPERATOR, "", {}, "/live")
+    if writes and standing < access.PLANE["tree.change"]:
+        raise PermissionDenied("Your account may read, not change. Ask an operator.")
+    return standing >= access.PLANE["tree.change"]
 
 
 def of_tenant(user: User, slug: str, writes: bool) -> Scope:
@@ -70,16 +84,15 @@ def of_tenant(user: User, slug: str, writes: bool) -> Scope:
     )
 
 
-def of_ensemble(user: User, name: str) -> Scope:
-    if access.standing_of(user) is not access.Standing.OPERATOR:
-        raise PermissionDenied("The whole tree of an ensemble is for operators.")
+def of_ensemble(user: User, name: str, writes: bool) -> Scope:
+    may_write = may_change(user, writes)
     assert isinstance(user, AbstractBaseUser)
     ensemble = Ensemble.objects.filter(name=name).first()
     if ensemble is None:
         raise Http404(f"there is no ensemble {name[:70]}")
     return Scope(
-        bridge=reach.as_operator(ensemble, user),
-        may_write=True,
+        bridge=reach.as_operator(ensemble, user, reads=not may_write),
+        may_write=may_write,
         prefix="ensemble-",
         where={"ensemble": name},
         live=f"/live/ensembles/{name}",

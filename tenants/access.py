@@ -79,6 +79,9 @@ RIGHTS: Final[dict[str, Need]] = {
     "session.read": Need(VIEWER, auditor=True),
     "session.close": Need(OWNER),
     "znode.read": Need(VIEWER),
+    # Auditors read whole trees (`tree.read`), and with them what tenants keep: a wall around the
+    # same values on a tenant's page would only send them there.
+    "znode.read": Need(VIEWER, auditor=True),
     "znode.write": Need(DEVELOPER),
     "znode.acl": Need(OWNER),
 }
