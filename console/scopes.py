@@ -1,8 +1,8 @@
 """Whose tree a page of znodes shows, and in whose name: the whole one, an ensemble's, a tenant's.
 
-Each is reached in the person's own name with the role that this person has, so the node itself holds
-role and wall and writes the name into its journal (`tenants.reach`). Auditors come as readers, who
-see across all walls and nothing that an ACL closes.
+Each is reached in the person's own name with the role that this person has, so the node itself
+holds role and wall and writes the name into its journal (`tenants.reach`). Auditors come as
+readers, who see across all walls and nothing that an ACL closes.
 """
 
 from dataclasses import dataclass

@@ -78,7 +78,6 @@ RIGHTS: Final[dict[str, Need]] = {
     "credential.admin": Need(OWNER),  # those of role admin
     "session.read": Need(VIEWER, auditor=True),
     "session.close": Need(OWNER),
-    "znode.read": Need(VIEWER),
     # Auditors read whole trees (`tree.read`), and with them what tenants keep: a wall around the
     # same values on a tenant's page would only send them there.
     "znode.read": Need(VIEWER, auditor=True),

@@ -77,8 +77,10 @@ class Chores:
 
     def forget_indexes(self) -> None:
         index.forget(self.term, set(Ensemble.objects.values_list("name", flat=True)))
+
     def compare(self) -> None:
         look_for_drift(self.term)
+
     def forget_jobs(self) -> None:
         """Jobs whose time is over, and files that no job has."""
         expired(timezone.now())

@@ -26,12 +26,10 @@ OWN: Final[tuple[str, ...]] = (
     *("last_zxid", "global_sessions", "local_sessions", "election_time", "fsynctime"),
     *("p50_fsynctime", "p99_fsynctime", "avg_fsynctime", "max_fsynctime", "avg_updatelatency"),
     *("p99_updatelatency", "avg_readlatency", "p99_readlatency"),
-    *("cnt_fsynctime", "sum_fsynctime", "quorum_size", "looking_count", "peer_state"),
+    *("cnt_fsynctime", "sum_fsynctime", "fsync_threshold_exceed_count", "quorum_size"),
+    *("looking_count", "peer_state", "digest_mismatches_count"),
     *("datadir_disk_bytes", "datadir_free_bytes", "datadir_files_bytes"),
     *("logdir_disk_bytes", "logdir_free_bytes", "logdir_files_bytes"),
-    *("p99_updatelatency", "avg_readlatency", "p99_readlatency", "cnt_fsynctime", "sum_fsynctime"),
-    *("fsync_threshold_exceed_count", "quorum_size", "looking_count", "digest_mismatches_count"),
-    *("disk_free_bytes", "disk_size_bytes"),
 )
 
 

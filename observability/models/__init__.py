@@ -6,5 +6,15 @@ from observability.models.index import Znode
 from observability.models.sources import Lease, Source
 from observability.models.trail import Segment, Trail
 
-__all__ = ["Lease", "Revision", "Segment", "Source", "Trail", "Value", "Znode"]
-__all__ = ["Alert", "Delivery", "Fact", "Lease", "Revision", "Segment", "Source", "Trail", "Value"]
+__all__ = [
+    "Alert",
+    "Delivery",
+    "Fact",
+    "Lease",
+    "Revision",
+    "Segment",
+    "Source",
+    "Trail",
+    "Value",
+    "Znode",
+]

@@ -110,8 +110,8 @@ def test_a_sync_is_slow_by_what_was_spent_in_five_minutes_not_since_the_start() 
         ),
         (
             "disk-full",
-            {"disk_free_bytes": 10, "disk_size_bytes": 100},
-            {"disk_free_bytes": 9, "disk_size_bytes": 100},
+            {"logdir_free_bytes": 10, "logdir_disk_bytes": 100},
+            {"logdir_free_bytes": 9, "logdir_disk_bytes": 100},
         ),
     ],
 )
