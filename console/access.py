@@ -42,6 +42,7 @@ ROUTES: Final[dict[str, Standing | str]] = {
     "mfa_generate_recovery_codes": Standing.PERSON,
     "api-docs": Standing.PERSON,
     "overview": Standing.PERSON,  # who is neither auditor nor operator is led to PERSONS_HOME
+    "counts": Standing.PERSON,
     "members": Standing.AUDITOR,
     "member-add": Standing.OPERATOR,
     "member-remove": Standing.OPERATOR,
@@ -145,8 +146,7 @@ def sections_in(request: HttpRequest, standing: Standing) -> list[navigation.Sec
         names = Ensemble.objects.order_by("pk").values_list("name", flat=True)
         ensembles = list(names[:ENSEMBLES_MAX])
     named = {} if request.resolver_match is None else request.resolver_match.kwargs
-    at = str(named.get("ensemble") or named.get("name") or "")
-    return navigation.sections_for(standing, ROUTES, ensembles, at)
+    return navigation.sections_for(standing, ROUTES, ensembles, str(named.get("ensemble", "")))
 
 
 def context(request: HttpRequest) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from tenants.access import PLANE, RIGHTS, Standing
 class Entry:
     """A page. `own`: beginnings of the route names that belong to it, for the mark in the rail.
 
-    `key`: the letter behind `g`. `words`: what people look for when they mean it. `of`: the
-    argument of the address that names an ensemble.
+    `key`: the letter behind `g`. `words`: what people look for when they mean it.
+    `is_of_ensemble`: its address names one.
     """
 
     route: str
@@ -27,7 +27,7 @@ class Entry:
     own: tuple[str, ...]
     key: str = ""
     words: str = ""
-    of: str = ""
+    is_of_ensemble: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ SECTIONS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
                 ("ensemble-dashboard", "ensemble-slow"),
                 "d",
                 "latency throughput charts figures noisy neighbour",
-                of="name",
+                is_of_ensemble=True,
             ),
             Entry("alerts", "Alerts", "bell-alert", ("alert",), "b", "rules silences channels"),
         ),
@@ -86,7 +86,7 @@ SECTIONS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
                 ("session",),
                 "n",
                 "connections clients watches ephemerals close",
-                of="ensemble",
+                is_of_ensemble=True,
             ),
             Entry(
                 "locks",
@@ -95,7 +95,7 @@ SECTIONS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
                 ("locks",),
                 "l",
                 "elections leaders queues barriers recipes",
-                of="ensemble",
+                is_of_ensemble=True,
             ),
             Entry("jobs", "Jobs", "queue-list", ("job",), "j", "import export progress undo"),
         ),
@@ -168,12 +168,13 @@ def sections_for(
         at: the ensemble that the page is about, if any.
     """
     ensemble = at if at in ensembles else next(iter(ensembles), "")
+    named = {"ensemble": ensemble}
     found = []
     for label, entries in SECTIONS:
         links = tuple(
-            Link(entry, reverse(entry.route, kwargs={entry.of: ensemble} if entry.of else None))
+            Link(entry, reverse(entry.route, kwargs=named if entry.is_of_ensemble else None))
             for entry in entries
-            if is_open(entry.route, standing, routes) and (ensemble or not entry.of)
+            if is_open(entry.route, standing, routes) and (ensemble or not entry.is_of_ensemble)
         )
         if links:
             found.append(Section(label, links, label != HERE))

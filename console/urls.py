@@ -3,7 +3,7 @@
 from django.urls import include, path
 
 from console import sign_on
-from console.views import api_docs, errors, health, members, overview, people, znodes
+from console.views import api_docs, counts, errors, health, members, overview, people, znodes
 from observability.api import urls as observability_api
 from tenants.api import urls as tenants_api
 from tenants.api.access import NAMESPACE
@@ -15,6 +15,7 @@ urlpatterns = [
     path("health", health.health, name="health"),
     path("health/ready", health.ready, name="health-ready"),
     path("metrics", health.metrics, name="metrics"),
+    path("counts", counts.counts, name="counts"),
     path("members", members.members, name="members"),
     path("members/add", members.add, name="member-add"),
     path("members/remove", members.remove, name="member-remove"),

@@ -7,7 +7,7 @@ from django.test import Client as Browser
 from console import navigation
 from console.access import ROUTES
 from tenants.access import RIGHTS, Standing
-from tenants.models import Tenant
+from tenants.models import Request, Tenant
 from tests.console.cast import browser_of
 
 pytestmark = pytest.mark.django_db(databases=["default", "observed"])
@@ -73,5 +73,23 @@ def test_nobody_sees_a_link_that_is_refused(
         for section in navigation.sections_for(standing, ROUTES, ["main"]):
             for link in section.links:
                 assert f"<span>{link.entry.label}</span>" in page
-                assert browser.get(link.url).status_code < 400, link.url
+                assert browser.get(link.url).status_code not in (403, 404), link.url
     assert "Overview</span>" not in browser_of(cast, "carol").get("/tenants/").content.decode()
+
+
+def test_what_waits_is_counted_for_who_may_see_it(
+    cast: dict[str, AbstractBaseUser], tenant: Tenant
+) -> None:
+    Request.objects.create(
+        kind="create",
+        asked_by=cast["carol"],
+        slug="wished",
+        ensemble=tenant.ensemble,
+        plan=tenant.plan,
+    )
+    seen = {
+        name: browser_of(cast, name).get("/counts").json()["counts"] for name in ("olga", "carol")
+    }
+    assert seen["olga"]["requests"] == {"count": 1, "bad": False}
+    assert "requests" not in seen["carol"]
+    assert seen["carol"]["alerts"]["count"] == 0
