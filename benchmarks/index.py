@@ -93,7 +93,7 @@ def fill(count: int, folder: Path) -> None:
     state = write.state_of("main")
     if state is None or not state.fill:
         state = write.begin(1, source, "benchmark")
-    first, began_s = state.seen, time.perf_counter()
+    first, began_s, began_cpu_s = state.seen, time.perf_counter(), time.process_time()
     held: list[Any] = []
     for one in rows(first, count):
         held.append(one)
@@ -103,7 +103,11 @@ def fill(count: int, folder: Path) -> None:
     state = write.add(1, source, held, "/", "x")
     took_s = time.perf_counter() - began_s
     size = sum(path.stat().st_size for path in folder.glob("observed.sqlite3*"))
-    print(f"{state.rows:,} rows; {count / took_s:,.0f} a second; {size / 1e6:,.0f} MB")
+    cpu_us = 1e6 * (time.process_time() - began_cpu_s) / count
+    print(
+        f"{state.rows:,} rows; {count / took_s:,.0f} a second, {cpu_us:.0f} us of a core each; "
+        f"{size / 1e6:,.0f} MB"
+    )
 
 
 def searches() -> None:
