@@ -66,6 +66,7 @@ def lead_of(query: Query, scope: Scope) -> Lead:
     words += [part for text in (query.name, query.path) if "*" in text for part in text.split("*")]
     if query.name and "*" not in query.name:
         words.append(query.name)
+    words = [word for word in words if word]
     if connections[ALIAS].vendor == "postgresql":
         for word in words:
             where.append(f"({' OR '.join(f'z.{name} ILIKE %s' for name in columns)})")

@@ -279,10 +279,10 @@ def test_a_search_says_how_far_it_got(whole: Scope, monkeypatch: Any) -> None:
 
 def test_a_scan_that_runs_out_of_time_goes_on_where_it_was(whole: Scope, monkeypatch: Any) -> None:
     monkeypatch.setattr(leads, "SCAN_IDS", 10)
-    fill(*((f"/n{n:03}", "") for n in range(35)), ("/zz", "xy"))
+    fill(*((f"/n{n:03}", "") for n in range(35)), ("/zz", "1234567"))
     found, cursor, looks = [], "", 0
     while looks == 0 or cursor:
-        page = search(parse("xy"), whole, cursor=cursor, within_s=0.0)
+        page = search(parse("size:7"), whole, cursor=cursor, within_s=0.0)
         found += [hit.path for hit in page.hits]
         cursor, looks = page.cursor, looks + 1
     assert found == ["/zz"]
