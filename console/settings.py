@@ -108,6 +108,7 @@ OBSERVED_TRAIL_DAYS = env.number("ENSEMBLE_TRAIL_DAYS", default=365, low=1, high
 OBSERVED_TRAIL_ROWS = env.number(
     "ENSEMBLE_TRAIL_ROWS", default=10_000_000, low=10_000, high=1_000_000_000
 )
+OBSERVED_INDEX_ROWS = env.number("ENSEMBLE_INDEX_ROWS", default=5_000_000, low=0, high=100_000_000)
 DATABASE_ROUTERS = ["observability.router.Router"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

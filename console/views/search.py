@@ -49,8 +49,7 @@ class Row:
     hit: Hit
     url: str  # empty: this person cannot look at it
     history: str
-    iso: str
-    at: str
+    at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ def everywhere(request: HttpRequest) -> HttpResponse:
         if not query.is_empty:
             context |= grouped(person, query, text, places)
     except QueryError as error:
-        context |= {"problem": str(error), "status": 422}
+        context |= {"wrong": str(error), "status": 422}
     if is_part(request):
         return part(request, context, "console/parts/search-groups.html")
     return page_of(request, "console/pages/search.html", context)
@@ -128,7 +127,7 @@ def context_of(request: HttpRequest, scope: Scope, state: Fresh) -> dict[str, An
         "q": text,
         "scope": scope,
         "fresh": state,
-        "filled_at": iso(state.filled_at_ms) if state.filled_at_ms else "",
+        "filled_at": moment_of(state.filled_at_ms),
         "examples": [one for one in EXAMPLES if scope.sees_values or "value" not in one[0]],
         "query": query_without(request, "cursor"),
         "status": 200,
@@ -140,7 +139,7 @@ def context_of(request: HttpRequest, scope: Scope, state: Fresh) -> dict[str, An
             return context
         page = search(query, scope, limit=HITS_A_PAGE, cursor=request.GET.get("cursor", ""))
     except QueryError as error:
-        return {**context, "problem": str(error), "status": 422}
+        return {**context, "wrong": str(error), "status": 422}
     rows = [row_of(hit, scope) for hit in page.hits]
     return {
         **context,
@@ -152,7 +151,7 @@ def context_of(request: HttpRequest, scope: Scope, state: Fresh) -> dict[str, An
 
 
 def row_of(hit: Hit, scope: Scope) -> Row:
-    return Row(hit, link_of(hit, scope), history_of(hit, scope), iso(hit.at), shown(hit.at))
+    return Row(hit, link_of(hit, scope), history_of(hit, scope), moment_of(hit.at))
 
 
 def link_of(hit: Hit, scope: Scope) -> str:
@@ -178,15 +177,11 @@ def history_of(hit: Hit, scope: Scope) -> str:
     return f"{reverse('tenant-history', args=[scope.tenant.slug])}?{urlencode({'path': hit.path})}"
 
 
-def iso(ms: int) -> str:
+def moment_of(ms: int) -> datetime | None:
     try:
-        return datetime.fromtimestamp(ms / 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return datetime.fromtimestamp(ms / 1_000, UTC)
     except (OverflowError, ValueError, OSError):
-        return ""
-
-
-def shown(ms: int) -> str:
-    return iso(ms).replace("T", " ").removesuffix("Z") or f"{ms} ms"
+        return None  # a clock that nobody has
 
 
 # Over everything

@@ -1,13 +1,16 @@
 """What somebody may mean while they type: znodes, tenants, ensembles, people, pages."""
 
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
+from console import navigation
 from console.access import ROUTES
+from console.templatetags.plane import plain
 from console.views.search import znode_url
 from console.views.tenants.common import person_of
 from observability.index import scope as scopes
@@ -21,29 +24,15 @@ ROWS: Final = 12
 EACH: Final = 5  # of one kind, where there are several
 TEXT_MAX: Final = 300
 PLACES_MAX: Final = 3  # trees that are looked into where none is named
-PAGES: Final = (
-    ("Tenants", "tenants"),
-    ("New tenant", "tenant-new"),
-    ("Requests", "requests"),
-    ("Plans", "plans"),
-    ("Ensembles", "ensembles"),
-    ("Audit", "plane-audit"),
-    ("Overview", "overview"),
-    ("Members", "members"),
-    ("Znodes", "znode"),
-    ("People", "people"),
-    ("Search", "search"),
-    ("API tokens", "tokens"),
-    ("API documentation", "api-docs"),
-    ("Your account", "mfa_index"),
-)
-
 Row = dict[str, str]
 
 
 @require_GET
 def suggest(request: HttpRequest) -> HttpResponse:
-    """`q`, and `scope`: `tenant:<slug>`, `ensemble:<name>` or nothing."""
+    """`q`; `scope`: `tenant:<slug>`, `ensemble:<name>` or nothing; `pages=1`: these, too.
+
+    With a scope its paths alone. The palette has the pages already.
+    """
     text = request.GET.get("q", "").strip()[:TEXT_MAX]
     named = request.GET.get("scope", "")
     person = person_of(request)
@@ -52,10 +41,13 @@ def suggest(request: HttpRequest) -> HttpResponse:
         if named:
             rows = znodes(text, scope_of(person, named), ROWS)
         else:
-            rows = [*pages(text, person), *names(text, person)]
-            if text.startswith("/"):
-                for scope in places(person):
-                    rows += znodes(text, scope, EACH)
+            rows = pages(text, person) if request.GET.get("pages") else []
+            rows += names(text, person)
+            for scope in places(person):
+                rows += znodes(text, scope, EACH)
+            rows = rows[: ROWS - 1]
+            whole = f"{reverse('search')}?{urlencode({'q': text})}"
+            rows.append(row("search", text, "in paths and values", whole))
     answer = JsonResponse({"rows": rows[:ROWS]})
     answer["Cache-Control"] = "no-store"
     return answer
@@ -103,18 +95,15 @@ def znodes(text: str, scope: Scope, most: int) -> list[Row]:
 
 
 def pages(text: str, person: User) -> list[Row]:
-    standing = standing_of(person)
-
-    def is_open(route: str) -> bool:
-        needed = ROUTES[route]
-        return standing >= (needed if isinstance(needed, Standing) else PLANE[needed])
-
+    """Those of the rail and the account."""
+    text = text.lower()
     found = [
-        row("page", label, "", reverse(route, kwargs={"name": ""} if route == "znode" else None))
-        for label, route in PAGES
-        if text.lower() in label.lower() and is_open(route)
+        row("page", entry.label, section.label, reverse(entry.route))
+        for section in navigation.sections_for(standing_of(person), ROUTES)
+        for entry in section.entries
+        if text in entry.label.lower() or text in entry.words.split()
     ]
-    return sorted(found, key=lambda one: not one["label"].lower().startswith(text.lower()))[:EACH]
+    return sorted(found, key=lambda one: not one["label"].lower().startswith(text))[:EACH]
 
 
 def names(text: str, person: User) -> list[Row]:
@@ -135,4 +124,5 @@ def names(text: str, person: User) -> list[Row]:
 
 
 def row(kind: str, label: str, hint: str, url: str) -> Row:
-    return {"kind": kind, "label": label, "hint": hint, "url": url}
+    """What could deceive in a name is written out."""
+    return {"kind": kind, "label": plain(label), "hint": plain(hint), "url": url}

@@ -19,6 +19,8 @@ SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 PLACES: Final = ("path", "value")
 YES: Final = {"yes": True, "true": True, "no": False, "false": False}
 KEYS: Final = ("path", "name", "in", "size", "changed", "ephemeral", "tenant")
+LITERAL_MIN: Final = 3
+REPEATED: Final = re.compile(r"([*?+]|\{([0-9]*),?[0-9]*\})[?+]?")
 COMPARED: Final = re.compile(rf"(<=|>=|<|>|=|)([0-9]{{1,{NUMBER_DIGITS_MAX}}})([a-z]?)")
 
 
@@ -229,19 +231,43 @@ def matches(pattern: str, text: str) -> bool:
 
 def literals(pattern: str) -> list[str]:
     """Texts that whatever fits an expression must have; none where that is hard to say."""
-    if any(sign in pattern for sign in "|()[]{}\\") or "(?" in pattern:
+    if "|" in pattern or "(" in pattern:
         return []
     found: list[str] = []
-    run = ""
-    for at, sign in enumerate(pattern):
-        is_optional = pattern[at + 1 : at + 2] in ("*", "?")
-        if sign in ".^$*+?" or is_optional:
-            found.append(run)
-            run = ""
-        else:
+    run, at = "", 0
+    while at < len(pattern):
+        sign, at = atom(pattern, at)
+        least, at = repeated(pattern, at)
+        if sign and least:
             run += sign
-            if pattern[at + 1 : at + 2] == "+":
-                found.append(run)
-                run = ""
-    found.append(run)
-    return [one for one in found if len(one) >= 3]
+        if not sign or least != 1:
+            found.append(run)
+            run = sign if sign and least > 1 else ""
+    return [one for one in (*found, run) if len(one) >= LITERAL_MIN]
+
+
+def atom(pattern: str, at: int) -> tuple[str, int]:
+    """The character that must stand here, empty where it may be several; and where that ends."""
+    sign = pattern[at]
+    if sign == "\\":
+        escaped = pattern[at + 1 : at + 2]
+        return ("" if escaped.isalnum() else escaped), at + 2
+    if sign == "[":
+        end = pattern.find("]", at + (3 if pattern[at + 1 : at + 2] == "^" else 2))
+        # An escaped bracket ends nothing: then nothing is said of the rest.
+        closed = end >= 0 and "\\" not in pattern[at:end]
+        return "", (end + 1 if closed else len(pattern))
+    return ("" if sign in ".^$*+?{}" else sign), at + 1
+
+
+def repeated(pattern: str, at: int) -> tuple[int, int]:
+    """How often what stands before is there at least: 0, 1, or 2 for more; and where that ends."""
+    found = REPEATED.match(pattern, at)
+    if found is None:
+        return 1, at
+    sign = found[1]
+    if sign in "*?":
+        return 0, found.end()
+    if sign == "+":
+        return 2, found.end()
+    return (2 if found[2].strip("0") else 0), found.end()

@@ -1,46 +1,36 @@
 """Searches the index: candidates by an index of the database, each looked at here once more.
 
-What leads: trigrams of the words where the database has them, else a range of paths, else the time
-of the last change, else all rows one after the other. A page looks at CANDIDATES_MAX rows and for
-SEARCH_S at most; its cursor goes on from there. Where everything was found at once, the best stands
-first: a name, then a path, then a value.
+A page looks at CANDIDATES_MAX rows and for SEARCH_S at most; its cursor goes on from there. Where
+everything was found at once, the best stands first: a name, then a path, then a value.
 """
 
-import base64
-import binascii
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from django.db import connections
-
-from observability.index import substrings
+from observability.index.leads import (
+    CANDIDATES_MAX,
+    FETCH,
+    Candidates,
+    Row,
+    lead_of,
+    number,
+    position_of,
+    written,
+)
 from observability.index.marks import Marked, marked, snippet
-from observability.index.query import Query, QueryError, literals, matches
+from observability.index.query import Query, QueryError, matches
 from observability.index.regexp import Span, fitting
-from observability.index.rows import DIGEST
 from observability.index.scope import Scope
-from observability.roots import outward
-from observability.rows import PATH_MAX
-from observability.store import ALIAS
 from observability.trail import who_did
 
 PAGE_MAX: Final = 200
 GATHER: Final = 500  # hits that are ranked and counted
-CANDIDATES_MAX: Final = 20_000
 REGEX_ROWS: Final = 5_000
 REGEX_BYTES: Final = 8 << 20
 SEARCH_S: Final = 1.5
-FETCH: Final = 200
 FACETS_MAX: Final = 12
-COLUMNS: Final = (
-    *("id", "path", "whole", "zxid", "at", "version", "size", "owner", "why", "principal"),
-    "text",
-)
-ROWS: Final = substrings.ROWS
-TOP: Final = "\U0010ffff"
 
 
 @dataclass(slots=True)
@@ -91,18 +81,6 @@ class Page:
     subtrees: list[Facet]
 
 
-@dataclass(frozen=True, slots=True)
-class Lead:
-    """How candidates come: from where, under which conditions, in which order."""
-
-    kind: str  # of its cursor: i, p or t
-    source: str
-    where: list[str]
-    params: list[Any]
-    order: str
-    root: str = ""  # which cursors do not tell: a tenant does not know it
-
-
 @dataclass(slots=True)
 class Gathered:
     hits: list[Hit]
@@ -133,7 +111,9 @@ def search(
         after = f"o.{first + limit}" if len(hits) > first + limit else found.end
     else:
         shown = hits[:limit]
-        after = position(lead_of(query, scope), shown[-1]) if len(hits) > limit else found.end
+        last = shown[-1] if len(hits) > limit else None
+        lead = lead_of(query, scope)
+        after = found.end if last is None else written(lead, last.id, last.key, last.at)
     dress(shown, query, scope)
     return Page(
         hits=shown,
@@ -155,9 +135,6 @@ def check(query: Query, scope: Scope) -> None:
         raise QueryError("tenant: is for searches of a whole ensemble", -1)
 
 
-# Candidates
-
-
 def gather(
     query: Query, scope: Scope, cursor: str, *, most: int, within_s: float = SEARCH_S
 ) -> Gathered:
@@ -167,10 +144,11 @@ def gather(
     found = Gathered([])
     waiting: list[Hit] = []
     size = 0
-    for row in candidates(lead, scope, cursor):
+    rows = Candidates(lead, scope, cursor, deadline_s)
+    for row in rows:
         found.looked_at += 1
         hit = hit_of(row, scope)
-        if hit is not None and fits(hit, query, scope):
+        if hit is not None and fits(hit, query):
             (waiting if query.regex else found.hits).append(hit)
             size += len(hit.text)
         is_full = len(found.hits) >= most or found.looked_at >= CANDIDATES_MAX
@@ -179,6 +157,7 @@ def gather(
         if is_full or (found.looked_at % FETCH == 0 and time.monotonic() > deadline_s):
             found.end = position_of(lead, row)
             break
+    found.end = found.end or rows.end
     if query.regex:
         found.hits = by_regex(query, waiting)
     return found
@@ -198,136 +177,6 @@ def by_regex(query: Query, waiting: list[Hit]) -> list[Hit]:
     return hits
 
 
-def lead_of(query: Query, scope: Scope) -> Lead:
-    where = ["z.ensemble = %s", "NOT z.is_gone", "z.fill >= %s"]
-    params: list[Any] = [scope.ensemble, scope.least]
-    path = "" if "*" in query.path or query.path == "/" else query.path
-    prefixes = [scope.root, outward(scope.root, path) if scope.root and path else path]
-    if query.tenant and scope.tenant is None:
-        prefixes.append(root_of(scope, query.tenant))
-    prefixes = [one for one in prefixes if one]
-    for prefix in prefixes:
-        condition, its = below(prefix)
-        where.append(condition)
-        params += its
-    add_figures(query, where, params)
-    words = [*query.words, *literals(query.regex)]
-    if connections[ALIAS].vendor == "postgresql":
-        for word in words:
-            columns = ("path", "whole", "text") if scope.sees_values else ("path", "whole")
-            where.append(f"({' OR '.join(f'z.{name} ILIKE %s' for name in columns)})")
-            params += [f"%{escaped(word)}%"] * len(columns)
-        words = []
-    elif grams := substrings.matching(words) if substrings.are_there() else "":
-        # The prefixes' grams, too: neighbours' rows with the same words are not even looked at.
-        more = substrings.matching([one[: PATH_MAX - DIGEST] for one in prefixes])
-        asked = f"{grams} AND {more}" if more else grams
-        source = f"{substrings.TRIGRAMS} t CROSS JOIN {ROWS} z ON z.id = t.rowid"
-        where = [f"t.{substrings.TRIGRAMS} MATCH %s", *where]
-        return Lead("i", source, where, [asked, *params], "t.rowid")
-    if prefixes:
-        return Lead("p", f"{ROWS} z", where, params, "z.path", scope.root)
-    if query.age_s is not None and query.age_s.high is not None:
-        source = f"{ROWS} z {by('INDEXED BY znode_at')}"
-        return Lead("t", source, where, params, "z.at DESC, z.id DESC")
-    return Lead("i", f"{ROWS} z {by('NOT INDEXED')}", where, params, "z.id")
-
-
-def by(hint: str) -> str:
-    """SQLite has no statistics of its own to choose by; PostgreSQL chooses better than we do."""
-    return hint if connections[ALIAS].vendor == "sqlite" else ""
-
-
-def root_of(scope: Scope, slug: str) -> str:
-    """A tenant's root; a path that nobody has where there is no such tenant."""
-    roots = {its: root for root, its in scope.roots.by_root.items()}
-    return roots.get(slug, "\0")
-
-
-def below(path: str) -> tuple[str, list[str]]:
-    """A path and what is below it, as a condition; longer ones than a key are looked at again."""
-    cut = path[: PATH_MAX - DIGEST]
-    if cut != path:
-        return "z.path >= %s AND z.path < %s", [cut, cut + TOP]
-    # From /a up to /a0, the first behind all of /a/...; /a-b and /a.b lie between and are not.
-    where = "z.path >= %s AND z.path < %s AND (z.path = %s OR z.path >= %s)"
-    return where, [path, f"{path}0", path, f"{path}/"]
-
-
-def add_figures(query: Query, where: list[str], params: list[Any]) -> None:
-    """Size, age and kind, which the database compares."""
-    if query.size is not None:
-        for sign, bound in ((">=", query.size.low), ("<=", query.size.high)):
-            if bound is not None:
-                where.append(f"z.size {sign} %s")
-                params.append(bound)
-    if query.age_s is not None:
-        now_ms = time.time_ns() // 1_000_000
-        for sign, bound in (("<=", query.age_s.low), (">=", query.age_s.high)):
-            if bound is not None:
-                where.append(f"z.at {sign} %s")
-                params.append(max(0, now_ms - bound * 1_000))
-    if query.ephemeral is not None:
-        where.append("z.owner <> ''" if query.ephemeral else "z.owner = ''")
-
-
-def escaped(word: str) -> str:
-    return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def candidates(lead: Lead, scope: Scope, cursor: str) -> Iterator[tuple[Any, ...]]:
-    where, params = list(lead.where), list(lead.params)
-    if cursor:
-        condition, its = read_cursor(lead, cursor)
-        where.append(condition)
-        params += its
-    names = [f"z.{name}" for name in COLUMNS[:-1]]
-    text = "z.text" if scope.sees_values else "''"
-    sql = (
-        f"SELECT {', '.join(names)}, {text} FROM {lead.source} "
-        f"WHERE {' AND '.join(where)} ORDER BY {lead.order} LIMIT %s"
-    )
-    with connections[ALIAS].cursor() as run:
-        run.execute(sql, [*params, CANDIDATES_MAX])
-        while rows := run.fetchmany(FETCH):
-            yield from rows
-
-
-# Cursors: behind the last candidate, in the order of the lead
-
-
-def position_of(lead: Lead, row: tuple[Any, ...]) -> str:
-    return written(lead, int(row[0]), str(row[1]), int(row[4]))
-
-
-def position(lead: Lead, hit: Hit) -> str:
-    return written(lead, hit.id, hit.key, hit.at)
-
-
-def written(lead: Lead, row: int, path: str, at: int) -> str:
-    if lead.kind == "p":
-        path = path.removeprefix(lead.root)
-        return f"p.{base64.urlsafe_b64encode(path.encode()).decode()}"
-    return f"t.{at}.{row}" if lead.kind == "t" else f"i.{row}"
-
-
-def read_cursor(lead: Lead, cursor: str) -> tuple[str, list[Any]]:
-    kind, _, rest = cursor.partition(".")
-    try:
-        if kind == lead.kind == "p" and len(rest) < 8 * PATH_MAX:
-            return "z.path > %s", [lead.root + base64.urlsafe_b64decode(rest).decode()]
-        if kind == lead.kind == "t":
-            at, row = map(number, rest.split(".", 1))
-            return "z.at <= %s AND (z.at < %s OR z.id < %s)", [at, at, row]
-        if kind == lead.kind == "i":
-            return ("t.rowid > %s" if " CROSS JOIN " in lead.source else "z.id > %s"), [
-                number(rest)
-            ]
-    except (ValueError, binascii.Error):
-        pass
-    raise QueryError(f"cursor is {cursor[:40]!r}; use the one of the page before", -1)
-
-
 def read_offset(cursor: str) -> int | None:
     if not cursor.startswith("o."):
         return None
@@ -340,16 +189,10 @@ def read_offset(cursor: str) -> int | None:
     return offset
 
 
-def number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise ValueError(text)
-    return int(text)
-
-
 # Whether a candidate fits
 
 
-def hit_of(row: tuple[Any, ...], scope: Scope) -> Hit | None:
+def hit_of(row: Row, scope: Scope) -> Hit | None:
     """A candidate as the scope may see it; None: it is not of this scope."""
     ident, key, whole, zxid, at, version, size, owner, why, principal, text = row
     inner = whole or key
@@ -362,7 +205,19 @@ def hit_of(row: tuple[Any, ...], scope: Scope) -> Hit | None:
     return Hit(*(ident, key, path, tenant, zxid, at, version, size, owner, why, principal, text))
 
 
-def fits(hit: Hit, query: Query, scope: Scope) -> bool:
+def fits(hit: Hit, query: Query) -> bool:
+    if query.size is not None and not query.size.holds(hit.size):
+        return False
+    if query.ephemeral is not None and query.ephemeral is not bool(hit.owner):
+        return False
+    if query.age_s is not None:
+        age_s = (time.time_ns() // 1_000_000 - hit.at) // 1_000
+        if not query.age_s.holds(age_s):
+            return False
+    return has_words(hit, query) and has_path(hit, query)
+
+
+def has_words(hit: Hit, query: Query) -> bool:
     path = hit.path.lower() if query.words else ""
     text = ""
     for word in query.words:
@@ -374,6 +229,10 @@ def fits(hit: Hit, query: Query, scope: Scope) -> bool:
         text = text or hit.text.lower()
         if word not in text:
             return False
+    return True
+
+
+def has_path(hit: Hit, query: Query) -> bool:
     if query.name and not matches(query.name, hit.name):
         return False
     if not query.path or query.path == "/":

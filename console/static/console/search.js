@@ -13,12 +13,6 @@ const links = () => [...results.querySelectorAll(".hit-path a")];
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const at = document.activeElement;
-  if (event.key === "/" && !at.matches("input, textarea, select, [contenteditable]")) {
-    event.preventDefault();
-    box.focus();
-    box.select();
-    return;
-  }
   const found = links();
   const index = found.indexOf(at);
   if (at !== box && index < 0) return;

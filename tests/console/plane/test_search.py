@@ -135,10 +135,13 @@ def test_suggestions_are_of_what_somebody_may_open(go: Go, filled: Tenant) -> No
     assert go("bob", f"{ask}a&scope=ensemble:main").status_code == 403
     assert go("olga", f"{ask}a&scope=what").status_code == 404
     assert rows(go("bob", ask)) == []
-    assert SLUG in rows(go("bob", f"{ask}pay"))
-    assert rows(go("carol", f"{ask}pay")) == []
-    assert {"people": rows(go("bob", f"{ask}people"))} == {"people": []}
-    assert "People" in rows(go("ada", f"{ask}peo"))
+    assert rows(go("bob", f"{ask}pay")) == [SLUG, "pay"]
+    assert rows(go("carol", f"{ask}pay")) == ["pay"], "which leads to a search of everything"
+    assert rows(go("bob", f"{ask}peop&pages=1")) == ["peop"]
+    assert rows(go("ada", f"{ask}peop&pages=1")) == ["People", "peop"]
     assert "alice" in rows(go("olga", f"{ask}ali"))
     assert "main" in rows(go("olga", f"{ask}main"))
     assert "/config" in rows(go("bob", f"{ask}/"))
+    assert rows(go("bob", f"{ask}gpj")) == ["/<b>‹U+202E›gpj", "gpj"]
+    assert "/outside/needle" in rows(go("olga", f"{ask}needle"))
+    assert "/outside/needle" not in rows(go("bob", f"{ask}needle"))

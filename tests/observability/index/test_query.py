@@ -111,10 +111,17 @@ def test_many_stars_take_no_time() -> None:
         ("timeout.*ms", ["timeout"]),
         ("colou?r.set", ["colo", "set"]),
         ("abc+d", ["abc"]),
+        ("abc{2}def", ["abc", "cdef"]),
+        ("abc{0,2}def", ["def"]),
+        ("port=[0-9]{4};x", ["port="]),
+        (r"a\.b\.c\d", ["a.b.c"]),
+        (r"abc[\]x]def", ["abc"]),
         ("^/config", ["/config"]),
         ("a|bcd", []),
         (r"\d{3}", []),
-        ("[abc]def", []),
+        ("[abc]def", ["def"]),
+        ("[]abc]def", ["def"]),
+        ("(abc)?def", []),
     ],
 )
 def test_an_expression_tells_what_must_be_there(pattern: str, texts: list[str]) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import AbstractBaseUser
 
+from observability.index import leads, substrings, suggest, write
 from observability.index import search as searching
-from observability.index import suggest, write
 from observability.index.query import QueryError, parse
 from observability.index.rows import Found
 from observability.index.scope import Scope, of_ensemble, of_tenant
@@ -256,12 +256,13 @@ def test_many_siblings_below_one_do_not_slow_suggestions(whole: Scope) -> None:
 
 def test_without_trigrams_the_same_is_found(whole: Scope, monkeypatch: Any) -> None:
     fill(("/a", "needle"), ("/b", "hay"))
-    monkeypatch.setattr(searching.substrings, "are_there", lambda: False)
+    monkeypatch.setattr(substrings, "are_there", lambda: False)
     assert paths("needle", whole) == ["/a"]
 
 
 def test_a_search_says_how_far_it_got(whole: Scope, monkeypatch: Any) -> None:
     monkeypatch.setattr(searching, "CANDIDATES_MAX", 100)
+    monkeypatch.setattr(leads, "CANDIDATES_MAX", 100)
     fill(*((f"/n{n:03}", "hay") for n in range(250)), ("/z", "needle in hay"))
     found, cursor, looks = [], "", 0
     while True:
@@ -274,6 +275,18 @@ def test_a_search_says_how_far_it_got(whole: Scope, monkeypatch: Any) -> None:
         assert not page.is_all
     assert found == ["/z"]
     assert looks <= 3
+
+
+def test_a_scan_that_runs_out_of_time_goes_on_where_it_was(whole: Scope, monkeypatch: Any) -> None:
+    monkeypatch.setattr(leads, "SCAN_IDS", 10)
+    fill(*((f"/n{n:03}", "") for n in range(35)), ("/zz", "1234567"))
+    found, cursor, looks = [], "", 0
+    while looks == 0 or cursor:
+        page = search(parse("size:7"), whole, cursor=cursor, within_s=0.0)
+        found += [hit.path for hit in page.hits]
+        cursor, looks = page.cursor, looks + 1
+    assert found == ["/zz"]
+    assert looks == 4
 
 
 def test_an_empty_search_is_refused(whole: Scope) -> None:
