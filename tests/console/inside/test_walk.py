@@ -11,6 +11,7 @@ from kazoo.client import KazooClient
 
 from tests.console import browsing
 from tests.console.browsing import Running
+from tests.console.test_shell import serious
 from tests.needs import need
 
 playwright = browsing.playwright
@@ -55,8 +56,10 @@ def test_the_holder_of_a_lock_is_closed_after_a_preview_and_the_next_one_gets_it
     sees(page, ".lock .holders", "worker-1")
     playwright.expect(page.locator(".lock .waiters li")).to_have_count(2)
     sees(page, ".lock .waiters", "worker-2")
+    assert serious(page) == []
     page.click(".lock .holders a")
     sees(page, "#close", "It holds this: the next is worker-2.")
+    assert serious(page) == []
     id = page.locator("h2.big").inner_text()
     page.fill("#id_confirm", "0x1")
     page.click("text=Close the session")
@@ -67,6 +70,9 @@ def test_the_holder_of_a_lock_is_closed_after_a_preview_and_the_next_one_gets_it
     page.goto(running.url + "/ensembles/main/locks?path=/jobs/nightly")
     sees(page, ".lock .holders", "worker-2")
     playwright.expect(page.locator(".lock .waiters li")).to_have_count(1)
+    page.goto(running.url + "/ensembles/main/sessions")
+    sees(page, ".sessions tbody", "0x")
+    assert serious(page) == []
     for client in clients:
         client.stop()
         client.close()
@@ -98,8 +104,10 @@ def test_a_node_that_hangs_is_named_and_the_rest_says_what_may_still_fail(
         sees(page, ".wrong", f"node{sid}: does not answer.")
         sees(page, ".ens", "2 of 3 voters serve, none more may fail")
         sees(page, ".nodes tbody tr", "down")
+        assert serious(page) == []
         page.click(".nodes tbody tr a")
         sees(page, ".wrong", f"node{sid}: does not answer.")
+        assert serious(page) == []
     finally:
         os.kill(pid, signal.SIGCONT)
     page.goto(running.url + "/")
