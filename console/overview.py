@@ -158,7 +158,9 @@ def row_of(
     row = EnsembleRow(ensemble)
     for node in ensemble.nodes.all():
         now = figures.get((name, node.name)) or NodeNow(name, node.name, 0, is_fresh=False)
-        found = problems_of(now, sources.get((name, node.name))) if is_known else []
+        source = sources.get((name, node.name))
+        now = as_known(now, source)
+        found = problems_of(now, source) if is_known else []
         row.problems += found
         row.nodes.append(node_row(now, found, is_known=is_known))
         row.requests += now.requests
@@ -188,6 +190,13 @@ def row_of(
         row.kind
     ]
     return row
+
+
+def as_known(now: NodeNow, source: Source | None) -> NodeNow:
+    """The collector hears at once that a node is gone; its last sample is fresh for a while."""
+    if source is not None and source.problem and now.is_fresh:
+        return replace(now, is_fresh=False)
+    return now
 
 
 def together(problems: list[Problem]) -> list[Problem]:

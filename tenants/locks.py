@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ensemble.client import Client, ClientError, NoNodeError, Stat
+from ensemble.client import Client, ClientError, NoAuthError, NoNodeError, Stat
 from tenants import recipes
 from tenants.recipes import Child, Recipe
 from tenants.zk import Bridge
@@ -24,6 +24,7 @@ SCAN_AT_ONCE: Final = 200
 FOUND_MAX: Final = 1_000
 NAMES_MAX: Final = 2_000  # of one znode's children that are gone into
 PARTICIPANTS_MAX: Final = 100  # of one recipe that are read; the first in their order
+VALUE_MAX: Final = 16_384  # bytes; what is larger is not read
 READ_AT_ONCE: Final = 50  # recipes
 KEPT_S: Final = 60.0  # at most; what took little is looked for again sooner:
 KEPT_LEAST_S: Final = 2.0
@@ -193,7 +194,8 @@ async def read(client: Client, path: str) -> Recipe | None:
     if form is None:
         return None
     order = recipes.order_of(form, names)
-    data, _ = await client.get(path)
+    own = await one_child(client, path, "")
+    data = b"" if own is None else own.data
     found = await some(client, path, order)
     recipe = recipes.recognise(path, data, found, len(order), is_ready=READY in names)
     if recipe is None:
@@ -231,15 +233,19 @@ async def some(client: Client, path: str, names: Sequence[str]) -> list[Child]:
 
 
 async def one_child(client: Client, path: str, name: str) -> Child | None:
-    """A participant; its value only where it may be read."""
-    try:
-        data, stat = await client.get(path)
-        return Child(name, owner_of(stat), int(stat.ctime), data)
-    except NoNodeError:
+    """A participant; its value only where it may be read, and is no larger than values here are."""
+    stat = await client.exists(path)
+    if stat is None:
         return None
-    except ClientError:
-        seen = await client.exists(path)
-        return None if seen is None else Child(name, owner_of(seen), int(seen.ctime))
+    data = b""
+    if 0 < stat.data_bytes <= VALUE_MAX:
+        try:
+            data, stat = await client.get(path)
+        except NoNodeError:
+            return None
+        except NoAuthError:
+            pass
+    return Child(name, owner_of(stat), int(stat.ctime), data)
 
 
 def owner_of(stat: Stat) -> int:

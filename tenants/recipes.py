@@ -16,7 +16,9 @@ times in, meaning out. tests/tenants_app/recipes.json has what the real librarie
 | Curator InterProcessReadWriteLock | `_c_<uuid>-__READ__<n>`, `_c_<uuid>-__WRIT__<n>` |
 | Curator InterProcessSemaphoreV2 | `leases/_c_<uuid>-lease-<n>` beside `locks/_c_<uuid>-lock-<n>` |
 | Curator LeaderLatch | `_c_<uuid>-latch-<n>` |
-| Curator DistributedQueue, SimpleDistributedQueue | `queue-<n>`; `qn-<n>` |
+| kazoo NonBlockingLease | `lease_holder` with JSON: who, until when |
+| Curator DistributedQueue, ...PriorityQueue | `queue-<n>`, `queue-<9 digits><n>` |
+| Curator SimpleDistributedQueue | `qn-<n>` |
 | Curator DistributedDoubleBarrier | `<uuid>`, and `ready` |
 | Curator ServiceDiscovery | `<uuid>`, each with the JSON of a service |
 """
@@ -28,6 +30,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 SHOWN_MAX: Final = 300  # characters of a value
+JSON_BYTES_MAX: Final = 16_384  # of a value that is looked into
 HOLDS: Final = "holds"
 WAITS: Final = "waits"
 MEMBER: Final = "is in"
@@ -148,8 +151,9 @@ FORMS: Final = (
     Form("election", "Curator LeaderLatch", re.compile(rf"_c_{UUID}-latch-{NUMBER}"), first_holds),
     Form("semaphore", "Curator", re.compile(rf"_c_{UUID}-lease-{NUMBER}"), all_hold),
     Form("members", "kazoo Party", re.compile(rf"{HEX}__party__()"), all_are_in),
-    Form("queue", "kazoo", re.compile(rf"entry-(\d{{3}}-{NUMBER})"), all_are_queued),
-    Form("queue", "Curator", re.compile(rf"queue-(?:[0-9A-F]{{8}}-?)?{NUMBER}"), all_are_queued),
+    Form("queue", "kazoo", re.compile(rf"entry-(\d{{3}})-{NUMBER}"), all_are_queued),
+    Form("queue", "Curator", re.compile(r"queue-([01][0-9A-F]{8})(-?\d{10})"), all_are_queued),
+    Form("queue", "Curator", re.compile(r"queue-(-?\d{10})"), all_are_queued),
     Form("queue", "Curator", re.compile(rf"qn-{NUMBER}"), all_are_queued),
     Form(
         "election",
@@ -158,6 +162,7 @@ FORMS: Final = (
         first_holds,
     ),
     Form("election", "ClickHouse", re.compile(rf"leader_election-{NUMBER}"), first_holds),
+    Form("lease", "kazoo", re.compile(r"lease_holder()"), first_holds),
     Form("members", "kazoo ShallowParty", re.compile(rf"{HEX}-().+"), all_are_in),
     Form("service", "Curator ServiceDiscovery", re.compile(rf"{UUID}()"), all_are_in),
     Form("semaphore", "kazoo", re.compile(rf"{HEX}()"), all_hold),
@@ -208,7 +213,7 @@ def order_of(form: Form, names: Iterable[str]) -> list[str]:
 def turn_of(match: re.Match[str]) -> tuple[str, int]:
     """What a name says of its turn: priority, where there is one, and number."""
     groups = match.groups()
-    priority = groups[0][:3] if len(groups) > 1 else ""
+    priority = groups[0] if len(groups) > 1 else ""
     return priority, int(groups[-1]) if groups[-1] else 0
 
 
@@ -253,7 +258,7 @@ def recognise(
             kind, made_by = "barrier", "Curator"
             note = barrier_note(len(found), is_ready=is_ready)
     elif form.kind == "semaphore":
-        note = "Curator keeps the number of leases in its clients; the last one may still wait."
+        note = "How many leases there are, Curator keeps in its clients."
     elif form.made_by == "Curator" and form.kind == "lock":
         note = "Or a LeaderSelector's election: Curator names them the same."
     participants = tuple(
@@ -278,13 +283,17 @@ def barrier_note(count: int, *, is_ready: bool) -> str:
 
 
 def with_queue(semaphore: Recipe, queue: Recipe) -> Recipe:
-    """kazoo's semaphore, with those that stand in line for a lease in the lock beside it."""
-    waiting = [replace(one, state=WAITS) for one in queue.participants]
-    return replace(
-        semaphore,
-        participants=(*semaphore.participants, *waiting),
-        count=semaphore.count + queue.count,
-    )
+    """A semaphore, with those that stand in line for a lease in the lock beside it.
+
+    Who is first in Curator's line has its lease already, and waits until it is among the first.
+    """
+    leases, line = list(semaphore.participants), list(queue.participants)
+    if semaphore.made_by == "Curator" and line and leases and leases[-1].owner == line[0].owner:
+        leases[-1] = replace(leases[-1], state=WAITS)
+        del line[0]
+    waiting = [replace(one, state=WAITS) for one in line]
+    count = semaphore.count + queue.count - (len(queue.participants) - len(line))
+    return replace(semaphore, participants=(*leases, *waiting), count=count)
 
 
 def with_taken(queue: Recipe, taken: Sequence[Child]) -> Recipe:
@@ -330,9 +339,11 @@ def service_of(data: bytes) -> dict[str, Any] | None:
 
 
 def json_of(data: bytes) -> dict[str, Any] | None:
+    if len(data) > JSON_BYTES_MAX:
+        return None
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
@@ -344,6 +355,9 @@ def said(data: bytes) -> str:
         port = service.get("port")
         where = f"{service['address']}:{port}" if port else str(service["address"])
         return f"{service['name']} at {where}"[:SHOWN_MAX]
+    holder = json_of(data)
+    if holder is not None and {"holder", "end"} <= set(holder):
+        return f"{holder['holder']} until {holder['end']}"[:SHOWN_MAX]
     try:
         return data[:SHOWN_MAX].decode("utf-8")
     except UnicodeDecodeError:

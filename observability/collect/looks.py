@@ -15,6 +15,7 @@ from observability.samples.totals import COUNTS, FigureError, MoreNeededError, T
 PAGE: Final = 1_000  # tenants
 PAGES_MAX: Final = 20
 MNTR_TIMEOUT_S: Final = 2.0
+LATE_S: Final = 4.0  # a look that takes longer: the node hangs, whatever comes of it
 
 # What is kept of a node's own figures (mntr's names without zk_), where it has them.
 OWN: Final[tuple[str, ...]] = (
@@ -126,11 +127,17 @@ class NodePoll:
         self.is_ours: Final = is_ours
         self.task: asyncio.Task[Look] | None = None
         self.problem = ""
+        self.asked_s = 0.0
 
     def begin(self, session: aiohttp.ClientSession, before: dict[str, Totals]) -> None:
         if self.task is None:
             asked = look(session, self.target, before) if self.is_ours else look_plain(self.target)
             self.task = asyncio.create_task(asked)
+            self.asked_s = time.monotonic()
+
+    @property
+    def is_late(self) -> bool:
+        return self.task is not None and time.monotonic() >= self.asked_s + LATE_S
 
     def taken(self) -> Look | None:
         """The look, if it has come."""

@@ -49,6 +49,10 @@ class Card:
     unseen: int  # that take part and are not drawn
 
     @property
+    def drawn(self) -> int:
+        return len(self.holders) + len(self.waiters) + len(self.others)
+
+    @property
     def kind(self) -> str:
         if any(seat.hint for seat in self.holders):
             return "warn"

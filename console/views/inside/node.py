@@ -7,7 +7,7 @@ from typing import Any, Final
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
-from console.overview import node_row, problems_of
+from console.overview import as_known, node_row, problems_of
 from console.views.inside.common import of_ensemble
 from observability import health, nodes
 from observability.models import Source
@@ -47,7 +47,9 @@ def node(request: HttpRequest, ensemble: str, node: str) -> HttpResponse:
         raise Http404(f"{ensemble} has no node {node[:100]}")
     now = nodes.now([ensemble]).get((ensemble, node)) or NodeNow(ensemble, node, 0, is_fresh=False)
     is_known = health.collector().is_alive
-    problems = problems_of(now, source_of(place.ensemble, found)) if is_known else []
+    source = source_of(place.ensemble, found)
+    now = as_known(now, source)
+    problems = problems_of(now, source) if is_known else []
     context = {
         "node": found,
         "row": node_row(now, problems, is_known=is_known),
