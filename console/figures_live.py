@@ -17,6 +17,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
 from console.figure_subjects import is_subject, subject_of
+from console.figures_guard import guard
 from console.figures_hub import hub
 from console.routes_figures import FIGURE_ACTIONS
 from console.socket import (
@@ -39,6 +40,7 @@ class FiguresConsumer(PageSocket):
     """One dashboard's websocket."""
 
     actions = FIGURE_ACTIONS
+    harmless = frozenset({"seen"})  # once a second from every page
     open_pages: ClassVar[Counter[int]] = Counter()
 
     async def connect(self) -> None:
@@ -54,10 +56,19 @@ class FiguresConsumer(PageSocket):
         """Whether all that is followed may still be: rights are lost while a page is open, too."""
         return await self.found(user, self.words) is not None
 
+    def stay(self) -> None:
+        guard().take(self)
+
+    @property
+    def session_key(self) -> str | None:
+        found: str | None = self.scope["session"].session_key
+        return found
+
     async def opened(self) -> None:
         self.begin(self.tell())
 
     async def ended(self) -> None:
+        guard().leave(self)
         hub().leave(self)
 
     def is_sound(self, message: Message) -> bool:

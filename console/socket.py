@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.db import SessionStore
 
 from console.second_factor import standing_with_factor
@@ -44,6 +45,7 @@ class PageSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library i
     """One page's websocket."""
 
     actions: ClassVar[Mapping[str, Standing]]
+    harmless: ClassVar[frozenset[str]] = frozenset()  # actions that give nothing: not looked up for
     open_pages: ClassVar[Counter[int]]  # by user; each kind has its own
 
     async def connect(self) -> None:
@@ -63,7 +65,7 @@ class PageSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library i
         self.counted_as = user.pk
         pages[user.pk] += 1
         await self.accept()
-        self.begin(self.check_user())
+        self.stay()
         await self.opened()
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -98,11 +100,17 @@ class PageSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library i
         if needed is None or not isinstance(message, dict) or not self.is_sound(message):
             await self.close(CLOSE_BAD_MESSAGE)
             return
-        user, standing = await self.person()
-        if standing < needed:
-            await self.close(CLOSE_SIGNED_OUT)
-            return
+        user: User = AnonymousUser()
+        if action not in self.harmless:
+            user, standing = await self.person()
+            if standing < needed:
+                await self.close(CLOSE_SIGNED_OUT)
+                return
         await self.act(action, user, message)
+
+    def stay(self) -> None:
+        """See to it that the page is closed when its person may not look any more."""
+        self.begin(self.check_user())
 
     async def check_user(self) -> None:
         """Who was signed out, deactivated or demoted since is not served on."""

@@ -11,17 +11,20 @@ from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.db import connections
+from django.http import Http404
 from django.test import Client as Browser
 
-from console import figures_live, socket
+from console import figures_guard, figures_live, socket
 from console.asgi import router
+from console.figure_subjects import subject_of
 from console.figures_hub import hub
 from console.figures_live import FiguresConsumer
 from console.routes_figures import FIGURE_ACTIONS
 from observability.samples.table import RESOLUTIONS
 from observability.store import ALIAS
-from tenants.models import Membership
+from tenants.models import Membership, Tenant
 from tests.console.cast import SLUG, make_cast, make_tenant
 from tests.console.test_live import closed_with, end_session, grow_old, say
 from tests.observability.test_dashboards import seconds
@@ -190,6 +193,30 @@ async def test_E10_rights_that_are_lost_end_what_is_followed(
     assert await closed_with(page) == socket.CLOSE_SIGNED_OUT
     await page.disconnect()
     assert not hub().subjects
+
+
+def test_E10_what_holds_for_open_pages_is_what_holds_when_they_open(
+    browsers: Callable[[str], Browser],
+) -> None:
+    words = (f"tenant:{SLUG}", "tenant:nobody", "tenant:gone", "ensemble:main", "ensemble:other")
+    one = Tenant.objects.get()
+    Tenant.objects.create(
+        slug="gone", ensemble=one.ensemble, plan=one.plan, root="/gone", lifecycle="gone"
+    )
+    checked = 0
+    for name in ("olga", "ada", "alice", "dan", "bob", "carol", ""):
+        cookie = browsers(name).cookies.get(settings.SESSION_COOKIE_NAME)
+        key = None if cookie is None else cookie.value
+        user, _ = figures_guard.person_of(key)
+        for word in (*words, "node:main:node1"):
+            try:
+                subject_of(user, word)
+                opens = bool(name)
+            except (Http404, PermissionDenied):
+                opens = False
+            assert figures_guard.may_all([(key, (word,))]) == [opens], (name, word)
+            checked += opens
+    assert checked == 9
 
 
 async def test_a_page_that_does_not_answer_is_dropped(

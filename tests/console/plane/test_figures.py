@@ -190,7 +190,7 @@ def test_owners_set_objectives_and_see_their_budget(go: Go, begin: int) -> None:
 def test_operators_set_a_plans_objectives(go: Go, begin: int) -> None:
     assert go("olga", "/plans/of/cast/objective", {"days": "0"}).status_code == 422
     assert go("olga", "/plans/of/cast/objective", {"days": "7"}).status_code == 302
-    assert "over 7 days" in text_of(go("bob", f"/tenants/{SLUG}/dashboard"))
+    assert "server&#x27;s, 7 days" in text_of(go("bob", f"/tenants/{SLUG}/dashboard"))
 
 
 def test_noisy_neighbours_stand_where_operators_look_and_nowhere_else(
