@@ -1,8 +1,10 @@
-"""Addresses of the pages about alerts. Their names stand in `routes_alerts`."""
+"""Addresses of pages about alerts and lines of the trail. Their names: `routes_alerts`."""
 
 from django.urls import URLPattern, path
 
+from console.views import searches
 from console.views.alerts import channels, listing, quiet, rules
+from console.views.tenants import trail
 
 TENANT = "tenants/<slug:slug>"
 
@@ -25,6 +27,10 @@ def both(root: str, prefix: str) -> list[URLPattern]:
 
 
 urlpatterns = [
+    path("audit/line/<int:number>", trail.line_of_plane, name="plane-audit-line"),
+    path(f"{TENANT}/audit/line/<int:number>", trail.line_of_tenant, name="tenant-audit-line"),
+    path("searches/save", searches.save, name="search-save"),
+    path("searches/<int:pk>/remove", searches.remove, name="search-remove"),
     *both("alerts", ""),
     *both(f"{TENANT}/alerts", "tenant-"),
     path("alerts/rules", rules.rules, name="alert-rules"),

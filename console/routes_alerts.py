@@ -1,10 +1,14 @@
-"""The pages about alerts, and what each needs; `routes` takes them in."""
+"""The pages about alerts and lines of the trail, and what each needs; `routes` takes them in."""
 
 from typing import Final
 
 from tenants.access import Standing
 
 ALERT_ROUTES: Final[dict[str, Standing | str]] = {
+    "plane-audit-line": "audit.read",
+    "tenant-audit-line": "tenant.audit",
+    "search-save": "search.own",
+    "search-remove": "search.own",
     "alerts": "alert.read",
     "alerts-firing": "alert.read",
     "alert": "alert.read",

@@ -1,5 +1,6 @@
 """Times and figures as pages of alerts and of the trail say them."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from django import template
@@ -60,3 +61,15 @@ def in_words_of(value: object) -> str:
     if isinstance(value, int | float):
         return figure(value)
     return in_one_line(value)[:2_000]
+
+
+@register.filter
+def words_of(text: str) -> list[str]:
+    """A list of words, for a loop."""
+    return text.split()
+
+
+@register.filter
+def at(values: Mapping[str, str], name: str) -> str:
+    """A value by a name that is a variable."""
+    return values.get(name, "")

@@ -227,6 +227,39 @@ share(
     ("logdir_free_bytes", "logdir_disk_bytes"),
     least=True,
 )
+@check("files-run-out")
+def files_run_out(rule: Rule, value: float, picture: Picture) -> Found:
+    found = Found()
+    for node in picture.nodes:
+        subject = Subject(node.ensemble, node.node)
+        used = node.number("open_file_descriptor_count")
+        most = node.number("max_file_descriptor_count")
+        if node.own is None:
+            found.blind.add(subject)
+        elif used is not None and most and 100 * used / most > value:
+            say = (
+                f"{node.ensemble}/{node.node}: {100 * used / most:.0f} % of its open files are used"
+            )
+            found.add(subject, say, None, used=used, most=most)
+    return found
+
+
+@check("disk-full")
+def disk_full(rule: Rule, value: float, picture: Picture) -> Found:
+    """The disk of the snapshots and that of the log, which may be one."""
+    found = Found()
+    for node in picture.nodes:
+        if node.own is None:
+            found.blind.add(Subject(node.ensemble, node.node))
+            continue
+        for of in ("datadir", "logdir"):
+            free, whole = node.number(f"{of}_free_bytes"), node.number(f"{of}_disk_bytes")
+            if free is not None and whole and 100 * free / whole < value:
+                percent = 100 * free / whole
+                say = f"{node.ensemble}/{node.node}: {percent:.1f} % of the disk of {of} is free"
+                subject = Subject(node.ensemble, node.node, of=of)
+                found.add(subject, say, None, free_bytes=free, disk_bytes=whole)
+    return found
 
 
 @check("trees-differ")
