@@ -158,13 +158,14 @@ def test_what_cannot_be_brought_back_is_named_with_the_reason(
 def test_ephemerals_that_live_now_are_left_alone(
     dan: Desk, story: Story, tree: Now, shop: Tenant
 ) -> None:
+    story.create("/a-beside", b"sorts between /a and what is below it")
     then = story.create("/a", b"1")
     bridge = reach.as_plane(shop.ensemble)
     path = f"{shop.root}/a/live"
     bridge.run(lambda client: client.create(path, b"", mode=CreateMode.EPHEMERAL))
     job = dan.look("restore", "/a", zxid=then)
     assert job.preview["counts"] == {"same": 1, "left": 1}
-    assert sorted(tree()) == ["/a", "/a/live"]
+    assert sorted(tree()) == ["/a", "/a-beside", "/a/live"]
 
 
 def test_a_znode_that_was_made_anew_since_is_set_back(dan: Desk, story: Story, tree: Now) -> None:
