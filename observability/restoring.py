@@ -79,7 +79,8 @@ class Restore:
                 )
         lost = subtree.known_before(path, self.moment, ensemble=ensemble, tenant=tenant)
         lost -= self.past.keys()
-        lost -= subtree.made_since(path, self.moment, lost, ensemble=ensemble, tenant=tenant)
+        if lost:
+            lost -= subtree.made_since(path, self.moment, lost, ensemble=ensemble, tenant=tenant)
         self.lost.update(lost)
         for one in sorted(lost):
             self.gone.add(one)

@@ -77,6 +77,7 @@ def last_changes(
     name, whole = place(path, ensemble, tenant)
     until, value = moment.where()
     secrets = policies_of(name, slugs_in(name, whole), tenant)
+    first, end = below(whole)
     last: tuple[Any, ...] | None = None
     lives = ""  # as the znode's creation has said
     position: tuple[Any, ...] = ("", -1, -1)
@@ -85,17 +86,14 @@ def last_changes(
             "SELECT r.path, r.zxid, r.part, r.operation, r.value_id, r.size, r.why, r.tenant, "
             "r.within "
             "FROM observability_revision r WHERE r.ensemble = %s "
-            "AND (r.path = %s OR (r.path >= %s AND r.path < %s)) "
+            "AND r.path >= %s AND r.path < %s AND (r.path, r.zxid, r.part) > (%s, %s, %s) "
             f"AND {until} AND r.at >= %s AND NOT r.operation = 'setACL' "
-            "AND (r.path > %s OR (r.path = %s AND (r.zxid > %s OR (r.zxid = %s AND r.part > %s))))"
-            " ORDER BY r.path, r.zxid, r.part LIMIT %s",
-            (
-                *(name, whole, *below(whole), value, born(tenant)),
-                *(position[0], position[0], position[1], position[1], position[2]),
-                ROWS_AT_ONCE,
-            ),
+            "ORDER BY r.path, r.zxid, r.part LIMIT %s",
+            (*(name, whole, end), *position, value, born(tenant), ROWS_AT_ONCE),
         )
         for row in rows:
+            if row[0] != whole and not row[0].startswith(first):
+                continue  # /a-b lies between /a and /a/b
             if last is None or row[0] != last[0]:
                 if last is not None:
                     yield from past_of(last, lives, tenant, secrets)

@@ -34,6 +34,18 @@ TITLES: Final = {
 }
 
 
+VERBS: Final = {
+    "duplicate": "Duplicate",
+    "move": "Move",
+    "delete": "Delete",
+    "acl": "Change the ACLs",
+    "export": "Export",
+    "import": "Import",
+    "restore": "Bring it back",
+    "undo": "Undo",
+}
+
+
 @require_GET
 def jobs(request: HttpRequest) -> HttpResponse:
     """One's own; for operators everybody's, where they ask for them."""
@@ -82,6 +94,7 @@ def page(
     context = {
         "job": found,
         "title": TITLES[found.kind],
+        "verb": VERBS[found.kind],
         "is_mine": found.person_id == person_of(request).pk,
         "word": word,
         "is_typed": changes_something(found.preview.get("counts", {})),

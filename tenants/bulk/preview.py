@@ -71,6 +71,7 @@ class Preview:
             "counts": self.counts,
             "bytes": self.bytes,
             "rows": self.rows,
+            "has_notes": any(note for _, _, note in self.rows),
             "blocked": self.blocked,
             "in_the_way": self.in_the_way,
             "stops": self.stops,
