@@ -17,6 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from console.routes import PLANE_ROUTES
+from console.routes_znodes import ZNODE_ROUTES
 from tenants.access import PLANE, Standing, require, standing_of, tenant_for
 from tenants.api.access import is_open
 
@@ -43,13 +44,6 @@ ROUTES: Final[dict[str, Standing | str]] = {
     "members": Standing.AUDITOR,
     "member-add": Standing.OPERATOR,
     "member-remove": Standing.OPERATOR,
-    "znode": Standing.AUDITOR,
-    "znode-children": Standing.AUDITOR,
-    "znode-data": Standing.AUDITOR,
-    "znode-raw": Standing.AUDITOR,
-    "znode-save": Standing.OPERATOR,
-    "znode-create": Standing.OPERATOR,
-    "znode-delete": Standing.OPERATOR,
     "people": "people.read",
     "person": "people.read",
     "person-add": "people.change",
@@ -59,6 +53,7 @@ ROUTES: Final[dict[str, Standing | str]] = {
     "person-activate": "people.change",
     "person-mfa-reset": "people.change",
     **PLANE_ROUTES,
+    **ZNODE_ROUTES,
 }
 
 PERSONS_HOME: Final = "tenants"

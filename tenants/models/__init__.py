@@ -2,6 +2,7 @@
 
 from tenants.models.api import ApiAnswer, ApiBucket
 from tenants.models.audit import AuditEvent
+from tenants.models.bookmarks import Bookmark
 from tenants.models.credentials import Credential, CredentialRole, CredentialSecret
 from tenants.models.ensembles import Ensemble, Node
 from tenants.models.people import ApiToken, Invitation, MemberRole, Membership
@@ -15,6 +16,7 @@ __all__ = [
     "ApiBucket",
     "ApiToken",
     "AuditEvent",
+    "Bookmark",
     "Credential",
     "CredentialRole",
     "CredentialSecret",

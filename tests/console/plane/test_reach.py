@@ -1,4 +1,4 @@
-"""The whole tree is reached as the person: the node holds the role, and its journal has the name."""
+"""The whole tree is reached as the person: the node holds the role, its journal has the name."""
 
 from collections.abc import Iterator
 from pathlib import Path
