@@ -16,6 +16,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 
+from console import navigation
 from console.routes import PLANE_ROUTES
 from console.routes_znodes import ZNODE_ROUTES
 from tenants.access import PLANE, Standing, require, standing_of, tenant_for
@@ -130,7 +131,12 @@ def wants_json(request: HttpRequest) -> bool:
 def context(request: HttpRequest) -> dict[str, Any]:
     """What every template knows."""
     standing = standing_in(request)
+    match = request.resolver_match
+    route = "" if match is None else match.view_name or ""
+    sections = [] if standing is Standing.NOBODY else navigation.sections_for(standing, ROUTES)
     return {
+        "sections": sections,
+        "at": navigation.current(sections, route),
         "sign_on": settings.SIGN_ON,
         "standing": standing.name.lower(),
         "may_look": standing >= Standing.AUDITOR,

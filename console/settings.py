@@ -37,6 +37,7 @@ INSTALLED_APPS = [
     "allauth.socialaccount.providers.openid_connect",
     "django_ace",
     "django_htmx",
+    "heroicons",
     "rest_framework",
     "drf_spectacular",
 ]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.harness import ROOT
+from tests import forks
 from tests.ports import free_ports
 
 READY_TIMEOUT_S: Final = 60.0  # three JVMs on a busy machine
@@ -25,6 +25,7 @@ WORD_TIMEOUT_S: Final = 2.0
 STOP_TIMEOUT_S: Final = 20.0
 POLL_S: Final = 0.02
 STOPPED_WITHIN_S: Final = 10.0
+OURS: Final = [sys.executable, "-m", forks.MODULE]
 APACHE_MAIN: Final = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 SETTINGS: Final[Mapping[str, object]] = {
     "tickTime": 2000,
@@ -51,7 +52,7 @@ class Software:
 
 def ours(*flags: str, python: str = sys.executable) -> Software:
     """Our server; flags as `-Dzookeeper.snapCount=60`."""
-    return Software("ours", (python, "-m", "ensemble.server.main", "server", *flags))
+    return Software("ours", (python, "-m", forks.MODULE, "server", *flags))
 
 
 def apache(classpath: str, *flags: str) -> Software:
@@ -69,7 +70,7 @@ class Member:
     is_observer: bool = False
     config: dict[str, object] = field(default_factory=dict)
     wrapper: list[str] = field(default_factory=list)
-    process: subprocess.Popen[bytes] | None = None
+    process: forks.Process | None = None
     is_paused: bool = False
     keep_config: bool = False  # what the server has made of its zoo.cfg meanwhile
     dials: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -123,14 +124,11 @@ class Member:
         kept = self.folder / "zoo.cfg"
         path = kept if self.keep_config else self.write_config(members)
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*self.wrapper, *self.software.command, str(path)],
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )
+            command = [*self.software.command, str(path)]
+            if not self.wrapper and command[:3] == OURS:
+                self.process = forks.start(command[3:], log)
+            else:
+                self.process = forks.command([*self.wrapper, *command], log)
 
     def word(self, word: str) -> bytes:
         """A four-letter word's answer."""

@@ -4,7 +4,6 @@ Loopback only, on ports of this test process, ended by process id.
 """
 
 import contextlib
-import os
 import signal
 import socket
 import struct
@@ -13,10 +12,12 @@ import sys
 import time
 from pathlib import Path
 
+from tests import forks
+from tests.forks import ROOT
 from tests.ports import free_port
 
+__all__ = ["ROOT", "Node", "RawClient"]
 READY_TIMEOUT_S = 20.0
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class Node:
@@ -36,7 +37,7 @@ class Node:
         self.properties = properties
         self.wrapper = wrapper
         self.log_path = folder / "server.log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: forks.Process | None = None
 
     @property
     def address(self) -> str:
@@ -63,22 +64,12 @@ class Node:
         path = self.write_config()
         flags = [f"-D{k}={v}" for k, v in self.properties.items()]
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    *self.wrapper,
-                    sys.executable,
-                    "-m",
-                    "ensemble.server.main",
-                    "server",
-                    *flags,
-                    path,
-                ],
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )
+            arguments = ["server", *flags, str(path)]
+            if self.wrapper:
+                line = [*self.wrapper, sys.executable, "-m", forks.MODULE, *arguments]
+                self.process = forks.command(line, log)
+            else:
+                self.process = forks.start(arguments, log)
         if wait:
             self.wait_ready()
         return self

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from django import template
 from django.utils import timezone
+from django.utils.html import format_html
 
 from tenants.limits import LIMIT_WORDS
 
@@ -26,6 +27,11 @@ SHORT: Final = {
     "requests_per_second": "requests/s",
     "writes_per_second": "writes/s",
     "bytes_per_second": "a second",
+}
+MOMENTS: Final = {
+    "day": "%Y-%m-%d",
+    "minute": "%Y-%m-%d %H:%M UTC",
+    "second": "%Y-%m-%d %H:%M:%S UTC",
 }
 IN_BYTES: Final = frozenset({"bytes", "znode_bytes", "bytes_per_second"})
 
@@ -104,13 +110,17 @@ def in_one_line(value: object) -> str:
 
 
 @register.filter
-def moment(at: datetime | None) -> str:
-    """2026-11-21 15:04 UTC."""
-    return (
-        ""
-        if at is None
-        else at.astimezone(timezone.get_default_timezone()).strftime("%Y-%m-%d %H:%M UTC")
-    )
+def moment(at: datetime | None, show: str = "minute") -> str:
+    """2026-11-21 15:04 UTC, which the page's script turns into the viewer's zone.
+
+    `show`: minute, second or day (`static/console/times.js`).
+    """
+    if at is None:
+        return ""
+    utc = at.astimezone(UTC)
+    words = utc.strftime(MOMENTS[show])
+    stamp = utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return format_html('<time datetime="{}" data-show="{}">{}</time>', stamp, show, words)
 
 
 @register.filter

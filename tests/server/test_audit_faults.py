@@ -1,5 +1,6 @@
 """The audit journal when things go wrong: processes killed anywhere, a slow or a full disk."""
 
+import contextlib
 import os
 import random
 import signal
@@ -33,12 +34,12 @@ def children(pid: int) -> dict[int, str]:
 
 
 def holds(pid: int) -> str:
+    """What it has open; nothing of one that has ended since it was listed."""
     found = []
-    for fd in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            found.append(os.readlink(fd))
-        except OSError:
-            continue
+    with contextlib.suppress(FileNotFoundError):
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.append(os.readlink(fd))
     return " ".join(found)
 
 

@@ -1,6 +1,9 @@
-// Before anything is painted: the theme that was chosen last, else the system's.
+// Before anything is painted: theme and width of the rail as they were chosen last, else the system's.
 (() => {
-  let kept = null;
-  try { kept = localStorage.getItem("theme"); } catch { /* storage is off: follow the system */ }
-  if (kept === "dark" || kept === "light") document.documentElement.dataset.theme = kept;
+  const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
+  const root = document.documentElement;
+  const theme = kept("theme");
+  if (theme === "dark" || theme === "light") root.dataset.theme = theme;
+  const rail = kept("rail");
+  if (rail === "narrow" || rail === "wide") root.dataset.rail = rail;
 })();

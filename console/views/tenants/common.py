@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from console import navigation
 from tenants import access
 from tenants.models import MemberRole, Publication, Tenant
 
@@ -33,11 +34,12 @@ def tenant_page(
     status: int = 200,
 ) -> HttpResponse:
     """One of a tenant's pages, in the frame with its name, state and tabs."""
-    may = {right.replace(".", "_") for right in access.RIGHTS if access_to(request, right, tenant)}
+    held = [right for right in access.RIGHTS if access_to(request, right, tenant)]
     frame = {
         "tenant": tenant,
         "tab": tab,
-        "may": dict.fromkeys(may, True),
+        "tabs": navigation.tabs_for(held, is_alive=tenant.lifecycle == Tenant.Lifecycle.ALIVE),
+        "may": {right.replace(".", "_"): True for right in held},
         "role": role_word(request, tenant),
         "publication": Publication.objects.filter(tenant=tenant).first(),
     }
