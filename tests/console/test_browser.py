@@ -187,6 +187,68 @@ def test_what_is_typed_outlives_the_session(page: "playwright.Page", running: Ru
     assert read(running, "/night") == b"typed at 1 a.m."
 
 
+MERGES = [  # base, mine, theirs, what comes of it; None: a conflict
+    ("a\nb\nc", "A\nb\nc", "a\nb\nC", "A\nb\nC"),
+    ("a\nb\nc", "A\nb\nc", "a\nB\nc", "A\nB\nc"),  # lines that touch
+    ("a\nb", "a\nx\nb", "a\ny\nb", None),  # nothing says which comes first
+    ("a\nb", "a\nx\nb", "a\nx\nb", "a\nx\nb"),
+    ("a\nb\nc", "a\nc", "a\nB\nc", None),
+    ("a\nb\nc", "a\nc", "a\nb\nc\nd", "a\nc\nd"),
+    ("a", "", "a\nb", None),
+    ("", "x", "", "x"),
+    ("a\n", "a", "b\n", "b"),
+]
+
+FUZZ = """async () => {
+  const { linesOf, edits, merge, conflicts, mergedText } = await import('/static/console/lines.js');
+  let seed = 7;
+  const any = (n) => { seed = (seed * 1103515245 + 12345) & 0x7fffffff; return (seed >> 8) % n; };
+  const change = (text) => {
+    const lines = text.split('\\n');
+    for (let times = any(3); times >= 0; times--) {
+      lines.splice(any(lines.length + 1), any(2), ...'xyz'.slice(0, any(3)));
+    }
+    return lines.join('\\n');
+  };
+  for (let round = 0; round < 5000; round++) {
+    const base = Array.from({ length: any(8) + 1 }, () => 'abc'[any(3)]).join('\\n');
+    const [mine, theirs] = [change(base), change(base)];
+    const rebuilt = [];
+    let at = 0;
+    for (const one of edits(linesOf(base), linesOf(mine))) {
+      rebuilt.push(...linesOf(base).slice(at, one.from), ...linesOf(mine).slice(one.at, one.until));
+      at = one.to;
+    }
+    rebuilt.push(...linesOf(base).slice(at));
+    const parts = merge(base, mine, theirs);
+    const side = (name) => parts.flatMap((part) => part[name]).join('\\n');
+    const swapped = merge(base, theirs, mine);
+    const holds = rebuilt.join('\\n') === mine && side('base') === base && side('mine') === mine
+      && side('theirs') === theirs && mergedText(merge(base, mine, base)) === mine
+      && mergedText(merge(base, base, theirs)) === theirs
+      && mergedText(merge(base, mine, mine)) === mine
+      && conflicts(parts).length === conflicts(swapped).length
+      && (conflicts(parts).length > 0 || mergedText(parts) === mergedText(swapped));
+    if (!holds) return [base, mine, theirs];
+  }
+  return null;
+}"""
+
+
+def test_three_texts_are_merged_by_lines(page: "playwright.Page") -> None:
+    for base, mine, theirs, wanted in MERGES:
+        merged = page.evaluate(
+            """async ([base, mine, theirs]) => {
+              const { conflicts, merge, mergedText } = await import('/static/console/lines.js');
+              const parts = merge(base, mine, theirs);
+              return conflicts(parts).length ? null : mergedText(parts);
+            }""",
+            [base, mine, theirs],
+        )
+        assert merged == wanted, (base, mine, theirs)
+    assert page.evaluate(FUZZ) is None, "no line is lost or made up, whoever is called mine"
+
+
 def test_an_acl_is_changed_and_tried_out(page: "playwright.Page", running: Running) -> None:
     make(running, ("/closed", b"x"))
     open_znode(page, running, "/closed")

@@ -1,5 +1,7 @@
 // Elements out of plain values, and values of others as words that deceive nobody.
 
+import { local } from "./times.js";
+
 // What would turn, hide or end the text around it, as templatetags/plane.py has it.
 const TRICKS = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
@@ -46,12 +48,12 @@ export function inBytes(number) {
   return `${number} ${number === 1 ? "byte" : "bytes"}`;
 }
 
-const SHOWN = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-
 // An instant in the viewer's zone; the title has UTC.
 export function timeOf(ms) {
   const at = new Date(ms);
   if (Number.isNaN(at.getTime())) return el("span", {}, `${ms} ms`);
   const utc = at.toISOString();
-  return el("time", { dateTime: utc, title: utc.replace("T", " ").replace(/\.\d+Z/, " UTC") }, SHOWN.format(at));
+  const made = el("time", { dateTime: utc, title: utc.replace("T", " ").replace("Z", " UTC") }, local(at, "second"));
+  made.dataset.local = "";
+  return made;
 }

@@ -74,10 +74,11 @@ export class Past {
     const buttons = row.has_value
       ? [button("Look", () => this.look(row), { className: "quiet" }), ...(this.revert ? [button("Revert to it", () => this.back(row), { className: "quiet" })] : [])]
       : [];
-    const where = [row.from && `from ${row.from}`, row.session && `session ${row.session}`, row.zxid].filter(Boolean).join(" · ");
+    const where = [row.from && `from ${row.from}`, row.session && `session ${row.session}`].filter(Boolean).join(" · ");
     return el("li", { className: row.is_delete ? "gone" : "" }, box, el("div", {},
-      el("p", {}, el("b", {}, `${what}${version}`), size, " ", timeOf(row.at)),
-      el("p", { className: "hint" }, el("bdi", {}, plain(row.who || "somebody without a credential")), ` · ${plain(where)}`),
+      el("p", { className: "what" }, el("span", {}, el("b", {}, `${what}${version}`), size), el("code", {}, row.zxid)),
+      el("p", {}, el("bdi", {}, plain(row.who || "somebody without a credential")), ", ", timeOf(row.at)),
+      where ? el("p", { className: "hint" }, plain(where)) : null,
       row.why ? el("p", { className: "hint" }, `No value: ${plain(row.why)}.`) : null,
       buttons.length ? el("p", { className: "acts" }, ...buttons) : null));
   }

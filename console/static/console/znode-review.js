@@ -61,7 +61,8 @@ export class Review {
   // What would be saved. `save` null: only looked at.
   changes({ path, version, before, after, problem, save }) {
     const { gone, come } = counted(before, after);
-    const said = [`${come} lines come, ${gone} go.`];
+    const lines = (count) => `${count.toLocaleString("en")} ${count === 1 ? "line" : "lines"}`;
+    const said = [`${lines(come)} added, ${gone.toLocaleString("en")} removed.`];
     if (problem) said.push(" ", el("span", { className: "bad" }, `Line ${problem.line}, column ${problem.column}: ${problem.text} It can be saved as it is.`));
     const back = button("Back to editing", () => this.close());
     const buttons = save ? [back, this.action(`Save as version ${version + 1}`, save, { className: "primary" })] : [back];

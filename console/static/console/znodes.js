@@ -65,7 +65,7 @@ function update() {
   document.title = `${dirty ? "• " : ""}${plain(path)} · Ensemble`;
   if (!mayWrite) return;
   byId("save").disabled = !dirty;
-  byId("save").textContent = dirty ? `Save v${shown.version} → v${shown.version + 1}` : "Save";
+  byId("save").replaceChildren("Save", dirty ? el("span", {}, ` v${shown.version} → v${shown.version + 1}`) : "");
   byId("delete").disabled = shown === null || path === "/";
   byId("create").disabled = shown === null || shown.ephemeral;
   byId("create").title = shown?.ephemeral ? "An ephemeral znode has no children" : "New child (n)";
@@ -505,6 +505,10 @@ byId("format").addEventListener("change", async (event) => {
   }
 });
 byId("show-tree").addEventListener("click", () => page.classList.toggle("tree-open"));
+document.addEventListener("click", (event) => { // on a phone the tree lies above the rest
+  if (!event.target.closest(".side, #show-tree")) page.classList.remove("tree-open");
+});
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") page.classList.remove("tree-open"); });
 if (mayWrite) {
   byId("save").addEventListener("click", save);
   byId("create").addEventListener("click", openCreate);
