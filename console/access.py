@@ -18,6 +18,7 @@ from django.urls import reverse
 
 from console import navigation
 from console.routes import PLANE_ROUTES
+from console.routes_znodes import ZNODE_ROUTES
 from tenants.access import PLANE, Standing, require, standing_of, tenant_for
 from tenants.api.access import is_open
 from tenants.models import Ensemble
@@ -46,13 +47,6 @@ ROUTES: Final[dict[str, Standing | str]] = {
     "members": Standing.AUDITOR,
     "member-add": Standing.OPERATOR,
     "member-remove": Standing.OPERATOR,
-    "znode": Standing.AUDITOR,
-    "znode-children": Standing.AUDITOR,
-    "znode-data": Standing.AUDITOR,
-    "znode-raw": Standing.AUDITOR,
-    "znode-save": Standing.OPERATOR,
-    "znode-create": Standing.OPERATOR,
-    "znode-delete": Standing.OPERATOR,
     "people": "people.read",
     "person": "people.read",
     "person-add": "people.change",
@@ -62,6 +56,7 @@ ROUTES: Final[dict[str, Standing | str]] = {
     "person-activate": "people.change",
     "person-mfa-reset": "people.change",
     **PLANE_ROUTES,
+    **ZNODE_ROUTES,
 }
 
 ENSEMBLES_MAX: Final = 100  # that the rail looks through

@@ -1,6 +1,6 @@
 """Addresses of the admin plane's pages. Their names stand in `routes`, with what each needs."""
 
-from django.urls import URLPattern, path
+from django.urls import path
 
 from console import figure_urls
 from console.bulk_urls import operations
@@ -18,6 +18,7 @@ from console.views.tenants import (
     steering,
     trail,
 )
+from console.znode_urls import browser
 
 TENANT = "tenants/<slug:slug>"
 CREDENTIAL = f"{TENANT}/credentials/<str:name>"
@@ -79,7 +80,7 @@ urlpatterns = [
     path(f"{TENANT}/purge", steering.purge, name="tenant-purge"),
     path(f"{TENANT}/repair", steering.repair, name="tenant-repair"),
     path(f"{TENANT}/publish", steering.publish, name="tenant-publish"),
-    *browser(TENANT, "tenant"),
+    *browser(f"{TENANT}/", "tenant-"),
     path("requests", requests.requests, name="requests"),
     path("requests/<int:pk>/approve", requests.approve, name="request-approve"),
     path("requests/<int:pk>/reject", requests.reject, name="request-reject"),
@@ -96,7 +97,7 @@ urlpatterns = [
     path(f"{ENSEMBLE}/change", ensembles.change, name="ensemble-change"),
     path(f"{ENSEMBLE}/remove", ensembles.remove, name="ensemble-remove"),
     path(f"{ENSEMBLE}/repair", ensembles.repair, name="ensemble-repair"),
-    *browser(ENSEMBLE, "ensemble"),
+    *browser(f"{ENSEMBLE}/", "ensemble-"),
     path("audit", trail.of_plane, name="plane-audit"),
     *figure_urls.urlpatterns,
 ]

@@ -4,6 +4,8 @@ from django.urls import include, path
 
 from console import sign_on
 from console.views import api_docs, counts, errors, health, members, overview, people, znodes
+from console.views import api_docs, errors, health, members, overview, people
+from console.znode_urls import browser
 from observability.api import urls as observability_api
 from tenants.api import urls as tenants_api
 from tenants.api.access import NAMESPACE
@@ -19,14 +21,7 @@ urlpatterns = [
     path("members", members.members, name="members"),
     path("members/add", members.add, name="member-add"),
     path("members/remove", members.remove, name="member-remove"),
-    path("znodes/children", znodes.children, name="znode-children"),
-    path("znodes/data", znodes.data, name="znode-data"),
-    path("znodes/raw", znodes.raw, name="znode-raw"),
-    path("znodes/save", znodes.save, name="znode-save"),
-    path("znodes/create", znodes.create, name="znode-create"),
-    path("znodes/delete", znodes.delete, name="znode-delete"),
-    path("znodes/at/", znodes.znode, {"name": ""}, name="znode"),
-    path("znodes/at/<path:name>", znodes.znode, name="znode"),
+    *browser("", ""),
     path("people", people.people, name="people"),
     path("people/new", people.add, name="person-add"),
     path("people/<int:pk>", people.person, name="person"),

@@ -1,5 +1,7 @@
 """The console's way to the ensemble `main`: as itself for what it watches over, and as the person
 who asked for everything about znodes, so that the node's own checks and journal see who it is.
+"""The console's way to the ensemble `main`: as itself for what it watches over, and for znodes as
+the person who asked, so that the node's own checks and journal see who it is.
 """
 
 from pathlib import Path
@@ -36,9 +38,14 @@ def bridge_as(user: AbstractBaseUser, *, reads: bool) -> Bridge:
         BusyError, NoKeyError: with a text for people.
     """
     main = main_ensemble()
-    if main.kind == Ensemble.Kind.APACHE or not keys.keys_of(main).operator_key.is_file():
-        return bridge()
-    return reach.as_operator(main, user, reads=reads)
+    return reach.as_operator(main, user, reads=reads) if knows_persons(main) else bridge()
+
+
+def knows_persons(ensemble: Ensemble) -> bool:
+    """Whether the console has a key to speak in people's names there."""
+    if ensemble.kind == Ensemble.Kind.APACHE:
+        return False
+    return keys.keys_of(ensemble).operator_key.is_file()
 
 
 def main_ensemble() -> Ensemble:

@@ -9,6 +9,7 @@ from tenants.models.alerts import (
 )
 from tenants.models.api import ApiAnswer, ApiBucket
 from tenants.models.audit import AuditEvent
+from tenants.models.bookmarks import Bookmark
 from tenants.models.credentials import Credential, CredentialRole, CredentialSecret
 from tenants.models.ensembles import Ensemble, Node
 from tenants.models.jobs import Job
@@ -27,6 +28,7 @@ __all__ = [
     "ApiBucket",
     "ApiToken",
     "AuditEvent",
+    "Bookmark",
     "Credential",
     "CredentialRole",
     "CredentialSecret",
