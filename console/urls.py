@@ -3,8 +3,7 @@
 from django.urls import include, path
 
 from console import sign_on
-from console.views import api_docs, counts, errors, health, members, overview, people, znodes
-from console.views import api_docs, errors, health, members, overview, people
+from console.views import api_docs, counts, errors, health, members, overview, people
 from console.znode_urls import browser
 from observability.api import urls as observability_api
 from tenants.api import urls as tenants_api

@@ -1,5 +1,3 @@
-"""The console's way to the ensemble `main`: as itself for what it watches over, and as the person
-who asked for everything about znodes, so that the node's own checks and journal see who it is.
 """The console's way to the ensemble `main`: as itself for what it watches over, and for znodes as
 the person who asked, so that the node's own checks and journal see who it is.
 """

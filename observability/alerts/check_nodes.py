@@ -192,41 +192,6 @@ def clock_apart(rule: Rule, value: float, picture: Picture) -> Found:
     return found
 
 
-def share(name: str, words: str, *pairs: tuple[str, str], least: bool = False) -> None:
-    """A rule on one figure's share of another, in percent; of several pairs, any may break it."""
-
-    @check(name)
-    def is_over(rule: Rule, value: float, picture: Picture) -> Found:
-        found = Found()
-        for node in picture.nodes:
-            subject = Subject(node.ensemble, node.node)
-            if node.own is None:
-                found.blind.add(subject)
-                continue
-            for part, whole in pairs:
-                amount, most = node.number(part), node.number(whole)
-                if amount is None or not most:
-                    continue
-                percent = 100 * amount / most
-                if percent < value if least else percent > value:
-                    say = f"{node.ensemble}/{node.node}: {words.format(percent)}"
-                    found.add(subject, say, None, **{part: amount, whole: most})
-                    break
-        return found
-
-
-share(
-    "files-run-out",
-    "{:.0f} % of its open files are used",
-    ("open_file_descriptor_count", "max_file_descriptor_count"),
-)
-share(
-    "disk-full",
-    "{:.1f} % of the disk is free",
-    ("datadir_free_bytes", "datadir_disk_bytes"),
-    ("logdir_free_bytes", "logdir_disk_bytes"),
-    least=True,
-)
 @check("files-run-out")
 def files_run_out(rule: Rule, value: float, picture: Picture) -> Found:
     found = Found()

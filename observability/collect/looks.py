@@ -21,7 +21,6 @@ LATE_S: Final = 4.0  # a look that takes longer: the node hangs, whatever comes 
 OWN: Final[tuple[str, ...]] = (
     *("server_state", "version", "uptime", "znode_count", "watch_count", "ephemerals_count"),
     *("approximate_data_size", "num_alive_connections", "outstanding_requests", "packets_sent"),
-    *("fsync_threshold_exceed_count", "digest_mismatches_count"),
     *("packets_received", "avg_latency", "max_latency", "open_file_descriptor_count"),
     *("max_file_descriptor_count", "synced_followers", "synced_observers", "learners"),
     *("audit_lines", "audit_missing", "audit_dropped", "audit_process_restarts"),
@@ -30,7 +29,6 @@ OWN: Final[tuple[str, ...]] = (
     *("p99_updatelatency", "avg_readlatency", "p99_readlatency"),
     *("cnt_fsynctime", "sum_fsynctime", "fsync_threshold_exceed_count", "quorum_size"),
     *("looking_count", "peer_state", "digest_mismatches_count"),
-    *("cnt_fsynctime", "sum_fsynctime", "quorum_size", "looking_count", "peer_state"),
     *("datadir_disk_bytes", "datadir_free_bytes", "datadir_files_bytes"),
     *("logdir_disk_bytes", "logdir_free_bytes", "logdir_files_bytes"),
 )
