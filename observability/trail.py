@@ -225,6 +225,20 @@ def who_did(ensemble: str, zxids: list[int]) -> dict[int, str]:
     return dict(execute(sql, (*zxids, ensemble)))
 
 
+def where_from(ensemble: str, zxids: list[int], tenant: Tenant | None = None) -> dict[int, str]:
+    """The clients' addresses of transactions; to a tenant those of its own credentials alone."""
+    if not zxids:
+        return {}
+    marks = ", ".join(["%s"] * len(zxids))
+    sql = (
+        "SELECT zxid, address, principal FROM observability_trail "
+        f"WHERE zxid IN ({marks}) AND ensemble = %s AND address <> ''"
+    )
+    end = "" if tenant is None else f"@{tenant.slug}"
+    found = execute(sql, (*zxids, ensemble))
+    return {zxid: address for zxid, address, who in found if str(who).endswith(end)}
+
+
 # Cursors and rows
 
 

@@ -76,7 +76,11 @@ RIGHTS: Final[dict[str, Need]] = {
     "credential.read": Need(VIEWER, auditor=True),
     "credential.change": Need(DEVELOPER),  # readers and writers
     "credential.admin": Need(OWNER),  # those of role admin
-    "znode.read": Need(VIEWER),
+    "session.read": Need(VIEWER, auditor=True),
+    "session.close": Need(OWNER),
+    # Auditors read whole trees (`tree.read`), and with them what tenants keep: a wall around the
+    # same values on a tenant's page would only send them there.
+    "znode.read": Need(VIEWER, auditor=True),
     "znode.write": Need(DEVELOPER),
     "znode.acl": Need(OWNER),
 }

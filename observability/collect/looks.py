@@ -15,19 +15,20 @@ from observability.samples.totals import COUNTS, FigureError, MoreNeededError, T
 PAGE: Final = 1_000  # tenants
 PAGES_MAX: Final = 20
 MNTR_TIMEOUT_S: Final = 2.0
+LATE_S: Final = 4.0  # a look that takes longer: the node hangs, whatever comes of it
 
 # What is kept of a node's own figures (mntr's names without zk_), where it has them.
 OWN: Final[tuple[str, ...]] = (
     *("server_state", "version", "uptime", "znode_count", "watch_count", "ephemerals_count"),
     *("approximate_data_size", "num_alive_connections", "outstanding_requests", "packets_sent"),
-    *("fsync_threshold_exceed_count", "digest_mismatches_count"),
     *("packets_received", "avg_latency", "max_latency", "open_file_descriptor_count"),
     *("max_file_descriptor_count", "synced_followers", "synced_observers", "learners"),
     *("audit_lines", "audit_missing", "audit_dropped", "audit_process_restarts"),
     *("last_zxid", "global_sessions", "local_sessions", "election_time", "fsynctime"),
     *("p50_fsynctime", "p99_fsynctime", "avg_fsynctime", "max_fsynctime", "avg_updatelatency"),
     *("p99_updatelatency", "avg_readlatency", "p99_readlatency"),
-    *("cnt_fsynctime", "sum_fsynctime", "quorum_size", "looking_count", "peer_state"),
+    *("cnt_fsynctime", "sum_fsynctime", "fsync_threshold_exceed_count", "quorum_size"),
+    *("looking_count", "peer_state", "digest_mismatches_count"),
     *("datadir_disk_bytes", "datadir_free_bytes", "datadir_files_bytes"),
     *("logdir_disk_bytes", "logdir_free_bytes", "logdir_files_bytes"),
 )
@@ -126,11 +127,17 @@ class NodePoll:
         self.is_ours: Final = is_ours
         self.task: asyncio.Task[Look] | None = None
         self.problem = ""
+        self.asked_s = 0.0
 
     def begin(self, session: aiohttp.ClientSession, before: dict[str, Totals]) -> None:
         if self.task is None:
             asked = look(session, self.target, before) if self.is_ours else look_plain(self.target)
             self.task = asyncio.create_task(asked)
+            self.asked_s = time.monotonic()
+
+    @property
+    def is_late(self) -> bool:
+        return self.task is not None and time.monotonic() >= self.asked_s + LATE_S
 
     def taken(self) -> Look | None:
         """The look, if it has come."""

@@ -20,7 +20,9 @@ from observability.collect.admin import new_session
 from observability.collect.changes import follow_changes
 from observability.collect.chores import Chores
 from observability.collect.db import Db
+from observability.collect.index import keep_index
 from observability.collect.jobs import count, follow_journal
+from observability.collect.runner import serving
 from observability.collect.targets import Known, Wanted
 from observability.collect.work import IDLE_S, RETRY_S, Work
 from observability.models import Source
@@ -75,7 +77,7 @@ class Collector:
     async def hold(self) -> None:
         """Collect, as the only one, until the end or until the lease is lost."""
         log.info("collecting as %s, term %d", self.holder, self.term)
-        async with new_session() as session:
+        async with new_session() as session, serving():
             work = [
                 asyncio.create_task(self.renew()),
                 asyncio.create_task(self.watch_targets(session)),
@@ -138,6 +140,8 @@ class Collector:
         jobs: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
         for ensemble in wanted.values():
             jobs["figures", ensemble] = partial(count, work, ensemble)
+            if ensemble.hosts:
+                jobs["index", ensemble] = partial(keep_index, work, ensemble)
             if ensemble.is_ours and any(node.url for node in ensemble.nodes):
                 jobs["changes", ensemble] = partial(follow_changes, work, ensemble)
             for node in ensemble.nodes:

@@ -9,8 +9,10 @@ from tenants.models.alerts import (
 )
 from tenants.models.api import ApiAnswer, ApiBucket
 from tenants.models.audit import AuditEvent
+from tenants.models.bookmarks import Bookmark
 from tenants.models.credentials import Credential, CredentialRole, CredentialSecret
 from tenants.models.ensembles import Ensemble, Node
+from tenants.models.jobs import Job
 from tenants.models.people import ApiToken, Invitation, MemberRole, Membership
 from tenants.models.plans import Plan
 from tenants.models.publication import Publication
@@ -26,11 +28,13 @@ __all__ = [
     "ApiBucket",
     "ApiToken",
     "AuditEvent",
+    "Bookmark",
     "Credential",
     "CredentialRole",
     "CredentialSecret",
     "Ensemble",
     "Invitation",
+    "Job",
     "MemberRole",
     "Membership",
     "Node",

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("observability", "0005_history_by_bytes"),
+        ("observability", "0006_index"),
     ]
 
     operations = [
