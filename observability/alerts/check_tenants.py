@@ -1,8 +1,10 @@
 """Looks at tenants: limits, rates, what the ensemble knows of them."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from observability.alerts.burning import Burning
 from observability.alerts.checks import Found, Subject, check
 from observability.alerts.picture import Picture
 from tenants.alerts.rule import Rule
@@ -83,6 +85,43 @@ rate("tenant-throttled", "throttled", "is refused {:,.1f} requests a second: ove
 rate("tenant-held", "held_ms", "waits {:,.1f} s a second for its rates, all requests together",
      0.001)  # fmt: skip
 rate("watch-storm", "events", "is sent {:,.0f} watch events a second")
+
+
+@check("budget-burns")
+def budget_burns(rule: Rule, value: float, picture: Picture) -> Found:
+    """Over an hour, and still in the last five minutes."""
+    return burning(value, picture, lambda one: (one.burn_1h, one.burn_5m), "an hour")
+
+
+@check("budget-leaks")
+def budget_leaks(rule: Rule, value: float, picture: Picture) -> Found:
+    """Over six hours, and still in the last one."""
+    return burning(value, picture, lambda one: (one.burn_6h, one.burn_1h), "six hours")
+
+
+def burning(
+    value: float,
+    picture: Picture,
+    windows: Callable[[Burning], tuple[float | None, float | None]],
+    words: str,
+) -> Found:
+    found = Found()
+    for ensemble, rates in picture.rates.items():
+        if rates is None:
+            found.blind.add(Subject(ensemble))
+    for slug, one in picture.burning.items():
+        tenant = picture.tenants.get(slug)
+        longer, shorter = windows(one)
+        if tenant is None or longer is None or longer <= value:
+            continue
+        if shorter is None:  # nobody asks any more: whether it would fail is not known
+            found.blind.add(of(tenant))
+        elif shorter > value:
+            say = f"{slug} spends its error budget {longer:,.1f} times as fast as it may ({words})"
+            burns = {"5m": one.burn_5m, "1h": one.burn_1h, "6h": one.burn_6h}
+            shown = {name: round(burn, 2) for name, burn in burns.items() if burn is not None}
+            found.add(of(tenant), say, None, promised=one.objective.words, burn=shown)
+    return found
 
 
 @check("noisy-neighbour")
