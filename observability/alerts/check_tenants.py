@@ -10,10 +10,8 @@ from observability.alerts.picture import Picture
 from tenants.alerts.rule import Rule
 from tenants.models import CredentialSecret, Publication, Tenant
 
-BUSY_LEAST: Final = 0.25  # of one node's thread: below that nobody is slowed
 ROWS_MAX: Final = 1_000
 BEYOND: Final = 1e9  # percent: whatever is used
-NOBODYS: Final = "_"  # accounts that are no tenant's begin so
 
 
 def alive(picture: Picture) -> list[Tenant]:
@@ -126,28 +124,26 @@ def burning(
 
 @check("noisy-neighbour")
 def noisy_neighbour(rule: Rule, value: float, picture: Picture) -> Found:
+    """As the dashboards name them (`observability.neighbours`): with whom they slow."""
     found = Found()
-    for ensemble, rates in picture.rates.items():
-        if rates is None:
+    for ensemble, named in picture.neighbours.items():
+        if picture.rates.get(ensemble) is None:
             found.blind.add(Subject(ensemble))
             continue
-        busy = {
-            name: amounts["busy_us"] / 1e6
-            for name, amounts in rates.items()
-            if amounts["busy_us"] and not name.startswith(NOBODYS)
-        }
-        whole = sum(busy.values())
-        if len(busy) < 2 or whole < BUSY_LEAST:
-            continue
-        slug = max(busy, key=lambda name: busy[name])
-        percent = 100 * busy[slug] / whole
-        if percent > value:
-            requests = rates[slug]["requests"]
-            say = f"{slug} takes {percent:.0f} % of the work in {ensemble}"
-            say += f" with {requests:,.0f} requests a second"
+        for one in named:
+            if one.percent <= value:
+                continue
+            slow = ", ".join([victim.tenant for victim in one.victims][:3])
+            say = f"{one.tenant} takes {one.percent} % of the work in {ensemble}"
+            say += f" with {one.requests_per_s:,.0f} requests a second, while {slow} became slow"
+            usual = {
+                victim.tenant: f"{victim.kind} p99 {victim.usual_ms:g} to {victim.now_ms:g} ms"
+                for victim in one.victims
+            }
+            busy = round(1_000 * one.busy)
             found.add(
-                Subject(ensemble, tenant=slug), say, None, percent=round(percent),
-                busy_ms_per_s=round(1_000 * busy[slug]), others=len(busy) - 1,
+                Subject(ensemble, tenant=one.tenant), say, None,
+                percent=one.percent, busy_ms_per_s=busy, slowed=usual,
             )  # fmt: skip
     return found
 

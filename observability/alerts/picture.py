@@ -12,6 +12,7 @@ from typing import Any, Final
 from observability.alerts.burning import Burning, burning_of
 from observability.latest import AT_ONCE_MAX, usages
 from observability.models import Fact, Segment, Source
+from observability.neighbours import Neighbour, neighbours
 from observability.samples import table
 from observability.samples.totals import COUNTS
 from tenants.models import Ensemble, Tenant
@@ -83,6 +84,7 @@ class Picture:
     segments: list[Segment]
     facts: dict[str, Fact]
     burning: dict[str, Burning] = field(default_factory=dict)
+    neighbours: dict[str, list[Neighbour]] = field(default_factory=dict)  # noisy, by ensemble
     asleep_s: float = 0.0  # between the evaluation before this one and now
     values: dict[str, float] = field(default_factory=dict)  # thresholds of the rules that are on
 
@@ -99,6 +101,7 @@ class Painter:
         self.rates_at = 0.0
         self.usage: dict[str, dict[str, int]] = {}
         self.usage_at = 0.0
+        self.noisy: dict[str, list[Neighbour]] = {}
         self.burning: dict[str, Burning] = {}
         self.burning_at = 0.0
 
@@ -112,6 +115,7 @@ class Painter:
         sources = list(Source.objects.order_by("ensemble", "node", "kind"))
         if now - self.rates_at >= RATES_S or now < self.rates_at:
             self.rates = {name: rates_of(name, int(now)) for name in kinds}
+            self.noisy = {name: neighbours(name, int(now)) for name in kinds}
             self.rates_at = now
         if now - self.usage_at >= USAGE_S or now < self.usage_at:
             self.usage = usage_of(tenants)
@@ -129,6 +133,7 @@ class Painter:
             sources=sources,
             segments=list(Segment.objects.filter(problems__gt=0)[:1_000]),
             burning=self.burning,
+            neighbours=self.noisy,
             facts={fact.name: fact for fact in Fact.objects.all()},
         )
 

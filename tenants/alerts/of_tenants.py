@@ -112,7 +112,7 @@ RULES: Final = (
         scope=Scope.TENANT,
         severity=Severity.TICKET,
         hold_s=120,
-        bound=Bound(60, 20, 100, "% of the work, while others work, too"),
+        bound=Bound(40, 40, 100, "% of the work, while others become slow"),
         every_s=10,
         why="Tenants take turns, so the others are slowed but not starved. It costs all of them "
         "latency.",
