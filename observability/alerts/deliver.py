@@ -31,6 +31,7 @@ TRIES_MAX: Final = 8  # over about an hour and a half
 RETRY_MS: Final = 20_000
 RETRY_MAX_MS: Final = 3_600_000
 GROUP_MS: Final = 10_000  # a mail waits so long for others of the same channel
+STALE_MS: Final = 86_400_000  # after a long sleep, or in a database that was restored
 MAIL_TIMEOUT_S: Final = 15
 ANSWER_MAX: Final = 300
 
@@ -39,8 +40,9 @@ ANSWER_MAX: Final = 300
 class Parcel:
     """Messages that go together: one to a webhook, some in a mail."""
 
-    channel: AlertChannel | None  # None: it is gone, or switched off
+    channel: AlertChannel | None  # None: it is not sent, and `why`
     messages: tuple[Delivery, ...]
+    why: str = ""
 
 
 def due(now: int) -> list[Parcel]:
@@ -62,7 +64,9 @@ def due(now: int) -> list[Parcel]:
     for row in rows:
         channel = channels.get(row.channel)
         if channel is None or not may_send(channel, row):
-            parcels.append(Parcel(None, (row,)))
+            parcels.append(Parcel(None, (row,), "the channel is switched off or gone"))
+        elif now - row.made_at > STALE_MS:
+            parcels.append(Parcel(None, (row,), "older than a day: nobody was at work to send it"))
         elif channel.kind == AlertChannel.Kind.MAIL:
             mails.setdefault(row.channel, []).append(row)
         else:
@@ -87,7 +91,7 @@ async def send(parcel: Parcel) -> str:
     """
     channel = parcel.channel
     if channel is None:
-        raise RefusedError("the channel is switched off or gone", is_final=True)
+        raise RefusedError(parcel.why, is_final=True)
     if channel.kind == AlertChannel.Kind.MAIL:
         return await asyncio.to_thread(mail, channel, parcel.messages)
     try:

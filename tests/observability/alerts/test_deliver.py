@@ -247,8 +247,11 @@ def test_channels_that_are_off_or_gone_are_not_used_any_more(hook: AlertChannel)
     outbox.test(off)
     sent = {parcel.messages[0].channel: parcel.channel is not None for parcel in due(now_ms())}
     assert sent == {gone.pk: False, hook.pk: False, off.pk: True}
+    (late,) = (one for one in due(now_ms() + 90_000_000) if one.messages[0].channel == off.pk)
+    assert late.channel is None
+    assert late.why.startswith("older than a day")
     with pytest.raises(RefusedError, match="switched off or gone") as refused:
-        asyncio.run(deliver.send(deliver.Parcel(None, ())))
+        asyncio.run(deliver.send(due(now_ms())[0]))
     assert refused.value.is_final
 
 
