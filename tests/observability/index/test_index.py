@@ -188,6 +188,8 @@ def test_zookeepers_own_and_values_that_are_long_or_missing(feed: Feed, index: S
     assert Znode.objects.get(path="/untold").why == "token"
     assert [len(path) for path in found if path.startswith("/pp")] == [600]
     assert len(found) == 3
+    write.put("main", state(), [read("/" + "p" * 700, 3, "1")])
+    assert len(rows()) == 3, "for walk and feed it is the same znode"
     feed(line(5, "delete", "/" + "p" * 700))
     assert len(rows()) == 2
 
