@@ -147,6 +147,8 @@ def apply(ensemble: str, changes: Sequence[Change], gap: str, *, anew: bool) -> 
     if gap:
         state.wanted = gap[:300]
         state.anew = state.anew or anew
+    if anew:
+        state.least = state.fill + 1  # nothing of the tree before is shown from now on
     save(ensemble, state)
 
 

@@ -142,6 +142,7 @@ def test_a_gap_asks_for_a_fill_and_another_tree_hides_the_one_before(
     feed(b'{"error": "history is gone", "oldest": "0x0"}')
     assert state().wanted == "history is gone"
     assert state().anew
+    assert rows(fill__gte=state().least) == {}, "nothing of the tree before is shown any more"
     began = write.begin(1, index, state().wanted)
     assert (began.least, began.wanted) == (began.fill, "")
     write.add(1, index, [read("/a", 2, "new")], "/", "a")
