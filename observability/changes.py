@@ -170,7 +170,7 @@ class ChangeReader:
             part=part,
             at=at,
             operation=operation,
-            within=within,
+            within=f"{within} {lives(fields)}".strip(),
             version=version if isinstance(version, int) and abs(version) < 1 << 31 else None,
             principal=who[0],
             session=who[1],
@@ -220,6 +220,14 @@ class ChangeReader:
             except (binascii.Error, ValueError):
                 return
             change.text, change.text_why = text_of(head, change.size or 0)
+
+
+def lives(fields: dict[str, Any]) -> str:
+    """How long a new znode lives, where that is not until it is deleted: a restore asks."""
+    ttl = fields.get("ttl")
+    if fields.get("ephemeral"):
+        return "ephemeral"
+    return f"ttl={ttl:x}" if isinstance(ttl, int) and 0 < ttl < 1 << 40 else ""
 
 
 def is_kept(path: str) -> bool:

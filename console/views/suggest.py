@@ -98,10 +98,10 @@ def pages(text: str, person: User) -> list[Row]:
     """Those of the rail and the account."""
     text = text.lower()
     found = [
-        row("page", entry.label, section.label, reverse(entry.route))
-        for section in navigation.sections_for(standing_of(person), ROUTES)
-        for entry in section.entries
-        if text in entry.label.lower() or text in entry.words.split()
+        row("page", link.entry.label, section.label, link.url)
+        for section in navigation.sections_for(standing_of(person), ROUTES, [])
+        for link in section.links
+        if text in link.entry.label.lower() or text in link.entry.words.split()
     ]
     return sorted(found, key=lambda one: not one["label"].lower().startswith(text))[:EACH]
 

@@ -60,15 +60,11 @@ def test_names_and_values_of_others_are_text(go: Go, filled: Tenant) -> None:
     assert "<script>alert" not in echoed
 
 
-def test_auditors_find_paths_and_operators_whole_ensembles(go: Go, filled: Tenant) -> None:
-    mine = text_of(go("ada", f"{PAGE}?q=needle"))
-    assert "<b>1</b> znode" in mine
-    assert "2181" not in mine
-    assert f'href="/tenants/{SLUG}/history?path=%2Fneedle"' in mine
+def test_auditors_and_operators_search_whole_ensembles(go: Go, filled: Tenant) -> None:
+    assert "2181" in text_of(go("ada", f"{PAGE}?q=needle"))
     whole = text_of(go("ada", f"{WHOLE}?q=needle"))
     assert "/outside/" in whole
-    assert "of nobody" not in whole
-    assert go("ada", f"{WHOLE}?q=needle in:value").status_code == 422
+    assert go("ada", f"{WHOLE}?q=nobody in:value").status_code == 200
     every = text_of(go("olga", f"{WHOLE}?q=needle"))
     assert 'href="/ensembles/main/znodes/at/outside/needle"' in every
     assert "5 znodes are indexed" in every
@@ -100,7 +96,6 @@ def test_what_is_wrong_is_said_and_what_to_write_is_shown(go: Go, filled: Tenant
     empty = text_of(go("bob", PAGE))
     assert "changed:&lt;1h" in empty
     assert "Nothing like that" in text_of(go("bob", f"{PAGE}?q=zzz"))
-    assert "in:value" not in text_of(go("ada", PAGE))
 
 
 def test_how_fresh_it_is_and_what_it_does_not_know(go: Go, filled: Tenant) -> None:
@@ -130,7 +125,6 @@ def test_suggestions_are_of_what_somebody_may_open(go: Go, filled: Tenant) -> No
     ask = "/search/suggest?q="
     assert rows(go("bob", f"{ask}/con&scope=tenant:{SLUG}")) == ["/config", "/config/app"]
     assert rows(go("bob", f"{ask}needle&scope=tenant:{SLUG}")) == ["/needle"]
-    assert rows(go("ada", f"{ask}/&scope=tenant:{SLUG}")) == [], "it leads where they may not"
     assert rows(go("olga", f"{ask}/out&scope=ensemble:main")) == ["/outside", "/outside/needle"]
     assert go("carol", f"{ask}a&scope=tenant:{SLUG}").status_code == 404
     assert go("bob", f"{ask}a&scope=ensemble:main").status_code == 403

@@ -1,6 +1,7 @@
 """Searches: what is found, by whom, page by page, and what never is."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -150,11 +151,13 @@ def test_a_cursor_leads_nowhere_else(own: Scope) -> None:
             ask("path:/", own, cursor=cursor)
 
 
-def test_auditors_find_paths_and_no_values(
+def test_auditors_find_values_as_they_read_them_and_without_the_right_nobody_does(
     cast: dict[str, AbstractBaseUser], tenant: Tenant
 ) -> None:
     fill((f"{OURS}/a", "hunter2"), (f"{OURS}/hunter", ""))
     for scope in (of_tenant(cast["ada"], tenant), of_ensemble(cast["ada"], tenant.ensemble)):
+        assert {path.rpartition("/")[2] for path in paths("hunter", scope)} == {"hunter", "a"}
+        scope = replace(scope, sees_values=False)
         assert [path.rpartition("/")[2] for path in paths("hunter", scope)] == ["hunter"]
         assert paths("/hunter2/", scope) == []
         assert ask("name:a", scope).hits[0].value == []
