@@ -72,6 +72,7 @@ class Change:
     why: str = ""
     data: bytes | None = None  # compressed
     digest: str = ""
+    whole: str = ""  # the path, where it is longer than PATH_MAX
     text: str = ""  # for the index
     text_why: str = ""
     owner: str = ""  # the session, of an ephemeral one
@@ -174,6 +175,8 @@ class ChangeReader:
             principal=who[0],
             session=who[1],
         )
+        if len(path) > PATH_MAX:
+            made.whole = clean(path, len(path) + 4 * path.count("\0"))
         if fields.get("ephemeral") is True:
             made.owner = made.session
         size = fields.get("bytes")

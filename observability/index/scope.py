@@ -53,10 +53,11 @@ def of_tenant(user: access.User, tenant: Tenant) -> Scope:
 def of_ensemble(user: access.User, ensemble: Ensemble) -> Scope:
     """The caller has checked `tree.read`."""
     roots, policies = {}, {}
-    for tenant in ensemble.tenants.exclude(lifecycle=Tenant.Lifecycle.GONE):
-        roots[tenant.root] = tenant.slug
-        secret = tuple(map(str, tenant.secret_paths))
-        policies[tenant.slug] = Policy(secret, root=tenant.root)
+    mine = ensemble.tenants.exclude(lifecycle=Tenant.Lifecycle.GONE)
+    for slug, root, secret in mine.values_list("slug", "root", "secret_paths"):
+        roots[root] = slug
+        if secret:
+            policies[slug] = Policy(tuple(map(str, secret)), root=root)
     return Scope(
         ensemble=ensemble.name,
         tenant=None,

@@ -159,16 +159,17 @@ def gather(
             break
     found.end = found.end or rows.end
     if query.regex:
-        found.hits = by_regex(query, waiting)
+        found.hits = by_regex(query, scope, waiting)
     return found
 
 
-def by_regex(query: Query, waiting: list[Hit]) -> list[Hit]:
+def by_regex(query: Query, scope: Scope, waiting: list[Hit]) -> list[Hit]:
     rows = [
         ("" if query.place == "value" else hit.path, "" if query.place == "path" else hit.text)
         for hit in waiting
     ]
-    spans = fitting(query.regex, rows)
+    whose = f"{scope.ensemble} {scope.tenant.slug if scope.tenant is not None else ''}"
+    spans = fitting(query.regex, rows, whose)
     hits = []
     for at, (path_span, text_span) in spans.items():
         hit = waiting[at]

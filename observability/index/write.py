@@ -138,28 +138,31 @@ def apply(ensemble: str, changes: Sequence[Change], gap: str, *, anew: bool) -> 
         return
     final: dict[str, Found] = {}
     for change in changes:
-        if is_indexed(change.path):
-            found = found_of(change, final.get(change.path))
+        path = change.whole or change.path
+        if is_indexed(path):
+            found = found_of(change, path, final.get(path))
             if found is not None:
-                final[change.path] = found
+                final[path] = found
     put(ensemble, state, final.values())
     if gap:
         state.wanted = gap[:300]
         state.anew = state.anew or anew
+    if anew:
+        state.least = state.fill + 1  # nothing of the tree before is shown from now on
     save(ensemble, state)
 
 
-def found_of(change: Change, before: Found | None) -> Found | None:
+def found_of(change: Change, path: str, before: Found | None) -> Found | None:
     """What a change makes of a znode; `before`: what the same stretch has made of it already."""
     if change.operation in DELETES:
-        return Found(change.path, change.zxid, change.at, is_gone=True)
+        return Found(path, change.zxid, change.at, is_gone=True)
     if change.size is None:
         return None  # an ACL
     owner: str | None = change.owner
     if change.operation not in CREATES:
         owner = before.owner if before is not None and not before.is_gone else None
     return Found(
-        path=change.path,
+        path=path,
         zxid=change.zxid,
         at=change.at,
         version=change.version or 0,

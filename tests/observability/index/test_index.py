@@ -142,6 +142,7 @@ def test_a_gap_asks_for_a_fill_and_another_tree_hides_the_one_before(
     feed(b'{"error": "history is gone", "oldest": "0x0"}')
     assert state().wanted == "history is gone"
     assert state().anew
+    assert rows(fill__gte=state().least) == {}, "nothing of the tree before is shown any more"
     began = write.begin(1, index, state().wanted)
     assert (began.least, began.wanted) == (began.fill, "")
     write.add(1, index, [read("/a", 2, "new")], "/", "a")
@@ -188,6 +189,8 @@ def test_zookeepers_own_and_values_that_are_long_or_missing(feed: Feed, index: S
     assert Znode.objects.get(path="/untold").why == "token"
     assert [len(path) for path in found if path.startswith("/pp")] == [600]
     assert len(found) == 3
+    write.put("main", state(), [read("/" + "p" * 700, 3, "1")])
+    assert len(rows()) == 3, "for walk and feed it is the same znode"
     feed(line(5, "delete", "/" + "p" * 700))
     assert len(rows()) == 2
 
