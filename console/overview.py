@@ -3,6 +3,8 @@
 All of it is from what the collector wrote. The worst comes first.
 """
 
+import threading
+import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -14,6 +16,7 @@ from observability.models import Source
 from observability.nodes import NodeNow
 from tenants.models import Ensemble
 
+FRESH_S: Final = 1.0
 LAG_S_MAX: Final = 5  # a member that is further behind than that is named
 SYNC_MS_MAX: Final = 100.0
 DISK_SHARE_MIN: Final = 0.1  # of a small disk; of a large one
@@ -110,6 +113,29 @@ class Overview:
     @property
     def wrong(self) -> int:
         return sum(row.kind in (BAD, WARN) for row in self.rows)
+
+
+class Last:
+    """The last overview of this process: many who look at the same second share one."""
+
+    def __init__(self) -> None:
+        self._lock: Final = threading.Lock()
+        self._found: Overview | None = None
+        self._at = 0.0
+
+    def get(self) -> Overview:
+        with self._lock:  # who comes meanwhile waits for it rather than making another one
+            if self._found is None or time.monotonic() >= self._at + FRESH_S:
+                self._found = overview()
+                self._at = time.monotonic()
+            return self._found
+
+    def clear(self) -> None:
+        with self._lock:
+            self._found = None
+
+
+last: Final = Last()
 
 
 def overview() -> Overview:
