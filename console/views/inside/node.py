@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -56,12 +57,17 @@ def node(request: HttpRequest, ensemble: str, node: str) -> HttpResponse:
         "now": now,
         "problems": problems,
         "disks": disks_of(now),
+        "certificate_end": from_s(now.number("client_certificate_end")),
         "metrics": sorted(now.own.items()),
         "here": request.get_full_path(),
         "nodes": list(place.ensemble.nodes.values_list("name", flat=True)),
         **told(place.ensemble, found),
     }
     return place.page(request, "node", context)
+
+
+def from_s(seconds: int | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
 
 
 def source_of(ensemble: Ensemble, node: Node) -> Source | None:
