@@ -1,6 +1,6 @@
 """One node: what it is, its disks, its elections, its configuration, and everything it measures."""
 
-import time
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,7 +17,8 @@ from observability.samples import table
 from tenants import inside, sessions
 from tenants.models import Ensemble, Node
 
-GROWTH_OF_S: Final = 6 * 3_600
+GROWTH_OF_S: Final = 6 * 3_600  # is told from figures as old as that, at most,
+GROWTH_LEAST_S: Final = 3_600  # and at least
 CONNECTED_MAX: Final = 8
 ENVIRONMENT: Final = (
     ("host.name", "Host"),
@@ -134,9 +135,12 @@ def at_before(now: NodeNow) -> tuple[int, dict[str, Any]] | None:
     one = table.series_ids(now.ensemble, "node").get(now.node)
     if one is None:
         return None
-    since = int(time.time()) - GROWTH_OF_S
-    found = table.read(60, one, since, since + GROWTH_OF_S // 2)
-    return (found[0].at, found[0].own) if found else None
+    rows = table.ask(
+        "SELECT at, own FROM observability_sample_60 "
+        "WHERE series = %s AND at > %s AND at <= %s ORDER BY at LIMIT 1",
+        (one, now.at - GROWTH_OF_S, now.at - GROWTH_LEAST_S),
+    )
+    return (int(rows[0][0]), json.loads(rows[0][1])) if rows and rows[0][1] else None
 
 
 def growth_of(before: tuple[int, dict[str, Any]], now: NodeNow, name: str) -> int | None:
