@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import aiohttp
@@ -26,8 +27,8 @@ OWN: Final[tuple[str, ...]] = (
     *("last_zxid", "global_sessions", "local_sessions", "election_time", "fsynctime"),
     *("p50_fsynctime", "p99_fsynctime", "avg_fsynctime", "max_fsynctime", "avg_updatelatency"),
     *("p99_updatelatency", "avg_readlatency", "p99_readlatency"),
-    *("cnt_fsynctime", "sum_fsynctime", "quorum_size", "looking_count", "peer_state"),
-    "client_certificate_end",
+    *("cnt_fsynctime", "sum_fsynctime", "fsync_threshold_exceed_count", "quorum_size"),
+    *("looking_count", "peer_state", "digest_mismatches_count", "client_certificate_end"),
     *("datadir_disk_bytes", "datadir_free_bytes", "datadir_files_bytes"),
     *("logdir_disk_bytes", "logdir_free_bytes", "logdir_files_bytes"),
 )
@@ -46,9 +47,21 @@ async def look(session: aiohttp.ClientSession, target: Target, before: dict[str,
         asked_s = time.monotonic()
         found = read_pages(await ask_pages(session, target, "true"), before)
     uptime_ms, accounts, usage = found
-    own = await fetch_json(session, target, "/commands/monitor")
+    heads: dict[str, str] = {}
+    own = await fetch_json(session, target, "/commands/monitor", heads=heads)
     kept: dict[str, Any] = {name: own[name] for name in OWN if name in own}
+    if (ahead := clock_ahead_ms(heads.get("Date", ""))) is not None:
+        kept["clock_ahead_ms"] = ahead
     return Look(asked_s, time.monotonic(), uptime_ms, accounts, usage, kept)
+
+
+def clock_ahead_ms(date: str) -> int | None:
+    """By how much a node's clock is ahead of ours, to half a second: its answer's Date."""
+    try:
+        theirs = parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return None
+    return round((theirs + 0.5 - time.time()) * 1_000)
 
 
 async def ask_pages(
