@@ -8,10 +8,11 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tenants import inside
+from tenants import apache_sessions, inside
 from tenants.inside import Answer
 from tenants.models import Ensemble, Node, Tenant
 
@@ -155,7 +156,26 @@ def of_ensemble(ensemble: Ensemble, tenant: Tenant | None = None) -> Listing:
     return kept
 
 
+def of_apache(ensemble: Ensemble) -> Listing:
+    """What Apache's servers tell."""
+    found: dict[str, dict[str, Any]] = {}
+    problems = []
+    nodes = list(ensemble.nodes.all()[: inside.NODES_MAX])
+    with ThreadPoolExecutor(inside.ASKING_MAX) as pool:
+        for answer in pool.map(lambda node: apache_sessions.of_node(ensemble, node), nodes):
+            if answer.problem:
+                problems.append(f"{answer.node}: {answer.problem}")
+            else:
+                add(found, answer)
+    if not nodes:
+        problems.append(f"no server of {ensemble.name} is registered")
+    sessions = tuple(session_of(entry) for entry in found.values())
+    return Listing(sessions, True, (*problems, apache_sessions.LIMITS), time.monotonic())
+
+
 def ask_all(ensemble: Ensemble, slug: str) -> Listing:
+    if ensemble.kind == Ensemble.Kind.APACHE:
+        return of_apache(ensemble)
     nodes = inside.nodes_of(ensemble)
     if not nodes:
         return Listing((), True, (f"no admin port of {ensemble.name} is registered",))
@@ -265,6 +285,8 @@ def decimal(value: object) -> float:
 
 def find(ensemble: Ensemble, id: str, tenant: Tenant | None = None) -> Session | None:
     """The session of this id, if it is there, and the tenant's where one is named."""
+    if ensemble.kind == Ensemble.Kind.APACHE:
+        return of_ensemble(ensemble).by_id().get(int(id, 16))
     params = {"session": id, **({"tenant": tenant.slug} if tenant else {})}
     found: dict[str, dict[str, Any]] = {}
     for answer in inside.ask_all(ensemble, "sessions", params):
@@ -276,6 +298,8 @@ def find(ensemble: Ensemble, id: str, tenant: Tenant | None = None) -> Session |
 
 def detail(ensemble: Ensemble, session: Session, tenant: Tenant | None = None) -> Detail:
     """What a session holds and watches. The caller has seen that the tenant is its own."""
+    if ensemble.kind == Ensemble.Kind.APACHE:
+        return Detail(session, (), True, (), True, (apache_sessions.LIMITS,))
     params = {"session": session.id, "limit": str(PATHS_MAX)}
     problems: list[str] = []
     held: list[Held] = []
@@ -308,6 +332,8 @@ def detail(ensemble: Ensemble, session: Session, tenant: Tenant | None = None) -
 
 def watchers(ensemble: Ensemble, path: str, tenant: Tenant | None = None) -> dict[int, Watcher]:
     """Who watches a path, by session, at all nodes; of a tenant's whoever it is that does."""
+    if ensemble.kind == Ensemble.Kind.APACHE:
+        return {}
     root = "" if tenant is None else tenant.root
     whole_path = (root + path).rstrip("/") or "/"
     found: dict[int, Watcher] = {}

@@ -6,7 +6,7 @@ from django.views.decorators.http import require_GET
 
 from console.access import PERSONS_HOME, standing_in
 from console.health import ask_all, readable
-from console.overview import overview as of_all
+from console.overview import last
 from console.zk import bridge
 from tenants.access import Standing
 from tenants.models import Ensemble
@@ -33,7 +33,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         return redirect(PERSONS_HOME)
     if not Ensemble.objects.exists():
         return by_words(request)
-    return render(request, "console/pages/overview.html", {"overview": of_all()})
+    return render(request, "console/pages/overview.html", {"overview": last.get()})
 
 
 def by_words(request: HttpRequest) -> HttpResponse:

@@ -19,6 +19,7 @@ from console.who import actor_of
 from tenants import locks, sessions
 from tenants.access import Standing
 from tenants.actions import sessions as actions
+from tenants.models import Ensemble
 from tenants.recipes import Recipe
 from tenants.sessions import Detail, Session, Watcher
 
@@ -218,7 +219,8 @@ def one_page(
 def may_close(request: HttpRequest, place: Place) -> bool:
     if place.tenant is not None:
         return access_to(request, "session.close", place.tenant)
-    return standing_in(request) is Standing.OPERATOR
+    is_ours = place.ensemble.kind == Ensemble.Kind.OURS
+    return is_ours and standing_in(request) is Standing.OPERATOR
 
 
 def changes_of(request: HttpRequest, place: Place, detail: Detail) -> tuple[list[Change], str]:
