@@ -26,6 +26,6 @@ def drop(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("observability", "0005_history_by_bytes")]
+    dependencies = [("observability", "0007_alerts")]
 
     operations = [migrations.RunPython(make, drop)]

@@ -6,7 +6,7 @@ import tenants.objectives
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tenants", "0005_signin_groups")]
+    dependencies = [("tenants", "0007_bulk")]
 
     operations = [
         migrations.AddField(
