@@ -67,6 +67,9 @@ ROUTES: Final[dict[str, dict[str, str]]] = {
     # What was collected: observability.api
     "tenant-usage": {"GET": "tenant.usage"},
     "tenant-metrics": {"GET": "tenant.usage"},
+    "tenant-objectives": {"GET": "tenant.usage", "PUT": "tenant.describe"},
+    "plan-objectives": {"PUT": "plan.change"},
+    "ensemble-neighbours": {"GET": "ensemble.read"},
     "tenant-audit": {"GET": "tenant.audit"},
     "tenant-audit-facets": {"GET": "tenant.audit"},
     "tenant-audit-export": {"GET": "tenant.audit"},

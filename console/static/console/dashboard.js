@@ -157,7 +157,17 @@ function show(next) {
     if (one.dataset.range === shown.range) one.setAttribute("aria-current", "true");
     else one.removeAttribute("aria-current");
   }
+  tellTimes();
   load();
+}
+
+// The times that were chosen by dragging stand where others are typed in.
+function tellTimes() {
+  const choice = document.querySelector(".drop");
+  choice.toggleAttribute("data-chosen", !shown.range);
+  choice.querySelector("summary").textContent = shown.range ? "Other times" : `${moment(shown.since * 1000)} to ${moment(shown.until * 1000)}`;
+  if (shown.range) return;
+  for (const name of ["since", "until"]) choice.querySelector(`[name=${name}]`).value = new Date(shown[name] * 1000).toISOString().slice(0, 16);
 }
 
 back.addEventListener("click", () => history.back());
@@ -175,8 +185,12 @@ function link() {
   for (const card of place.querySelectorAll("[data-chart]")) {
     const failed = card.dataset.chart === "errors" ? { failed: "1" } : {};
     set(card.querySelector("[data-under=slow]"), { since, until });
-    set(card.querySelector("[data-under=audit]"), { since_ms: since * 1000, until_ms: until * 1000, ...failed });
+    set(card.querySelector("[data-under=audit]"), { since: iso(since), until: iso(until), ...failed });
   }
+}
+
+function iso(second) {
+  return new Date(second * 1000).toISOString().replace(".000", "");
 }
 
 function set(anchor, values) {
@@ -195,4 +209,5 @@ for (const choice of document.querySelectorAll("[data-compare]")) {
   });
 }
 
+if (!shown.range) tellTimes();
 load();
