@@ -201,7 +201,8 @@ def line_context(
         links.append(("All at this path", f"{base}?{urlencode({'path': line.path})}"))
     if of_plane and line.tenant:
         links.append((f"Tenant {line.tenant}", reverse("tenant", args=[line.tenant])))
-    links = [*audit_parts.znode_links(own, tenant), *links]
+    writes = tenant is not None and access_to(request, "znode.write", tenant)
+    links = [*audit_parts.znode_links(own, tenant, reads=values, writes=writes), *links]
     diff = audit_parts.diff_of(own, tenant) if tenant is not None and values else None
     return {
         "line": line, "at": audit_parts.at_of(line.at), "stamp": when(line.at),

@@ -219,10 +219,10 @@ def test_searches_of_one_person_are_bounded(go: Go, old: Tenant) -> None:
 
 
 def test_hostile_lines_do_nothing_on_either_page(go: Go, old: Tenant) -> None:
+    short = EVIL[:20]
     add(
-        entry(0, tenant=SLUG, path=f"/{EVIL}", principal=EVIL, operation=EVIL[:60], node=EVIL,
-              result=EVIL[:40], session=EVIL[:20], address=EVIL, is_asked=True,
-              detail='{"a": "\u202e"}'),
+        entry(0, tenant=SLUG, path=f"/{EVIL}", principal=EVIL, operation=EVIL, node=EVIL,
+              result=EVIL, session=short, address=EVIL, is_asked=True, detail='{"a": "\u202e"}'),
     )  # fmt: skip
     pk = Trail.objects.get().pk
     for who, where in (("ada", "/audit"), ("bob", OWN)):
