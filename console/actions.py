@@ -5,12 +5,12 @@ The line says who, what, where and how it ended, whether it succeeded or not. Da
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from ensemble.client import Client, ClientError, CreateMode, Stat
+from ensemble.client import OPEN_ACL, Acl, Client, ClientError, CreateMode, Stat, ensure_path
 from ensemble.up import control
 from ensemble.up.control import NodeReport
 from tenants import znodes
@@ -45,15 +45,41 @@ def save_data(bridge: Bridge, actor: Who, path: str, data: bytes, version: int, 
 
 
 def create_znode(
-    bridge: Bridge, actor: Who, path: str, data: bytes, mode: CreateMode, ttl_ms: int | None
+    bridge: Bridge,
+    actor: Who,
+    path: str,
+    data: bytes,
+    mode: CreateMode,
+    ttl_ms: int | None,
+    *,
+    acl: Sequence[Acl] = OPEN_ACL,
+    parents_acl: Sequence[Acl] | None = None,
 ) -> str:
-    """Create a znode, open to everybody as clients do by default; its final path."""
+    """Create a znode, open to everybody as clients do by default; its final path.
+
+    With `parents_acl` what is missing above it comes first, persistent, with that ACL; it stays if
+    the znode itself is refused.
+    """
 
     async def work(client: Client) -> str:
-        return await client.create(path, data, mode=mode, ttl_ms=ttl_ms)
+        if parents_acl is not None:
+            await ensure_path(client, path[: path.rfind("/")] or "/", parents_acl)
+        return await client.create(path, data, mode=mode, acl=acl, ttl_ms=ttl_ms)
 
     detail = {"mode": mode.name, "bytes": len(data)}
     return audited(bridge, actor, "create", path, detail, work)
+
+
+def save_acl(
+    bridge: Bridge, actor: Who, path: str, acl: Sequence[Acl], aversion: int, czxid: int
+) -> Stat:
+    """Replace a znode's ACL if it still is the one, with the ACL, that was looked at."""
+
+    async def work(client: Client) -> Stat:
+        return await znodes.set_acl_if(client, path, acl, aversion, czxid)
+
+    detail = {"aversion": aversion, "entries": len(acl)}
+    return audited(bridge, actor, "set-acl", path, detail, work)
 
 
 def delete_znode(bridge: Bridge, actor: Who, path: str, version: int) -> None:

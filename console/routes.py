@@ -6,7 +6,11 @@ the same 404 whether it exists or not. Where a page's parts need different right
 
 from typing import Final
 
+from console.routes_alerts import ALERT_ROUTES
 from console.routes_bulk import BULK_ROUTES
+from console.routes_figures import FIGURE_ROUTES
+from console.routes_overview import ROUTES as INSIDE
+from console.routes_search import SEARCH_ROUTES
 from tenants.access import Standing
 
 PLANE_ROUTES: Final[dict[str, Standing | str]] = {
@@ -42,13 +46,6 @@ PLANE_ROUTES: Final[dict[str, Standing | str]] = {
     "tenant-purge": "tenant.purge",
     "tenant-repair": "tenant.publish",
     "tenant-publish": "tenant.publish",
-    "tenant-znode": "znode.read",
-    "tenant-znode-children": "znode.read",
-    "tenant-znode-data": "znode.read",
-    "tenant-znode-raw": "znode.read",
-    "tenant-znode-save": "znode.write",
-    "tenant-znode-create": "znode.write",
-    "tenant-znode-delete": "znode.write",
     "invitation": Standing.PERSON,
     "requests": Standing.PERSON,
     "request-approve": "request.decide",
@@ -66,13 +63,10 @@ PLANE_ROUTES: Final[dict[str, Standing | str]] = {
     "ensemble-change": "ensemble.change",
     "ensemble-remove": "ensemble.change",
     "ensemble-repair": "ensemble.change",
-    "ensemble-znode": Standing.OPERATOR,
-    "ensemble-znode-children": Standing.OPERATOR,
-    "ensemble-znode-data": Standing.OPERATOR,
-    "ensemble-znode-raw": Standing.OPERATOR,
-    "ensemble-znode-save": Standing.OPERATOR,
-    "ensemble-znode-create": Standing.OPERATOR,
-    "ensemble-znode-delete": Standing.OPERATOR,
     "plane-audit": "audit.read",
+    **SEARCH_ROUTES,
+    **INSIDE,
+    **FIGURE_ROUTES,
+    **ALERT_ROUTES,
     **BULK_ROUTES,
 }

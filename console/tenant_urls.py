@@ -1,9 +1,9 @@
 """Addresses of the admin plane's pages. Their names stand in `routes`, with what each needs."""
 
-from django.urls import URLPattern, path
+from django.urls import path
 
+from console import figure_urls
 from console.bulk_urls import operations
-from console.views import znodes
 from console.views.plane import ensembles, plans, requests, tokens
 from console.views.tenants import (
     creation,
@@ -17,31 +17,11 @@ from console.views.tenants import (
     steering,
     trail,
 )
+from console.znode_urls import browser
 
 TENANT = "tenants/<slug:slug>"
 CREDENTIAL = f"{TENANT}/credentials/<str:name>"
 ENSEMBLE = "ensembles/<slug:ensemble>"
-
-
-def browser(root: str, prefix: str) -> list[URLPattern]:
-    """The znode browser's addresses below a tenant or ensemble."""
-    parts = {
-        "children": znodes.children,
-        "data": znodes.data,
-        "raw": znodes.raw,
-        "save": znodes.save,
-        "create": znodes.create,
-        "delete": znodes.delete,
-    }
-    return [
-        *(
-            path(f"{root}/znodes/{n}", view, name=f"{prefix}-znode-{n}")
-            for n, view in parts.items()
-        ),
-        *operations(f"{root}/", f"{prefix}-"),
-        path(f"{root}/znodes/at/", znodes.znode, {"name": ""}, name=f"{prefix}-znode"),
-        path(f"{root}/znodes/at/<path:name>", znodes.znode, name=f"{prefix}-znode"),
-    ]
 
 
 urlpatterns = [
@@ -78,7 +58,8 @@ urlpatterns = [
     path(f"{TENANT}/purge", steering.purge, name="tenant-purge"),
     path(f"{TENANT}/repair", steering.repair, name="tenant-repair"),
     path(f"{TENANT}/publish", steering.publish, name="tenant-publish"),
-    *browser(TENANT, "tenant"),
+    *browser(f"{TENANT}/", "tenant-"),
+    *operations(f"{TENANT}/", "tenant-"),
     path("requests", requests.requests, name="requests"),
     path("requests/<int:pk>/approve", requests.approve, name="request-approve"),
     path("requests/<int:pk>/reject", requests.reject, name="request-reject"),
@@ -95,6 +76,8 @@ urlpatterns = [
     path(f"{ENSEMBLE}/change", ensembles.change, name="ensemble-change"),
     path(f"{ENSEMBLE}/remove", ensembles.remove, name="ensemble-remove"),
     path(f"{ENSEMBLE}/repair", ensembles.repair, name="ensemble-repair"),
-    *browser(ENSEMBLE, "ensemble"),
+    *browser(f"{ENSEMBLE}/", "ensemble-"),
+    *operations(f"{ENSEMBLE}/", "ensemble-"),
     path("audit", trail.of_plane, name="plane-audit"),
+    *figure_urls.urlpatterns,
 ]

@@ -3,7 +3,8 @@
 from django.urls import include, path
 
 from console import sign_on
-from console.views import api_docs, errors, health, members, overview, people, znodes
+from console.views import api_docs, counts, errors, health, members, overview, people
+from console.znode_urls import browser
 from observability.api import urls as observability_api
 from tenants.api import urls as tenants_api
 from tenants.api.access import NAMESPACE
@@ -15,17 +16,11 @@ urlpatterns = [
     path("health", health.health, name="health"),
     path("health/ready", health.ready, name="health-ready"),
     path("metrics", health.metrics, name="metrics"),
+    path("counts", counts.counts, name="counts"),
     path("members", members.members, name="members"),
     path("members/add", members.add, name="member-add"),
     path("members/remove", members.remove, name="member-remove"),
-    path("znodes/children", znodes.children, name="znode-children"),
-    path("znodes/data", znodes.data, name="znode-data"),
-    path("znodes/raw", znodes.raw, name="znode-raw"),
-    path("znodes/save", znodes.save, name="znode-save"),
-    path("znodes/create", znodes.create, name="znode-create"),
-    path("znodes/delete", znodes.delete, name="znode-delete"),
-    path("znodes/at/", znodes.znode, {"name": ""}, name="znode"),
-    path("znodes/at/<path:name>", znodes.znode, name="znode"),
+    *browser("", ""),
     path("people", people.people, name="people"),
     path("people/new", people.add, name="person-add"),
     path("people/<int:pk>", people.person, name="person"),
@@ -35,6 +30,9 @@ urlpatterns = [
     path("people/<int:pk>/activate", people.activate, name="person-activate"),
     path("people/<int:pk>/reset-mfa", people.reset_mfa, name="person-mfa-reset"),
     path("", include("console.tenant_urls")),
+    path("", include("console.search_urls")),
+    path("", include("console.inside_urls")),
+    path("", include("console.alert_urls")),
     path("", include("console.bulk_urls")),
     path("api/v1/docs", api_docs.api_docs, name="api-docs"),
     path("api/v1/", include((API, NAMESPACE))),

@@ -5,9 +5,25 @@ from typing import Any, Final
 
 from console import formats
 from ensemble.client import Acl, Stat
-from tenants.znodes import CHILDREN_PAGE_MAX, ZnodeView, child_path, read_children, read_znode
+from tenants.znodes import (
+    CHILDREN_PAGE_MAX,
+    ZnodeView,
+    child_path,
+    read_acl,
+    read_children,
+    read_names,
+    read_znode,
+)
 
-__all__ = ["CHILDREN_PAGE_MAX", "as_json", "child_path", "read_children", "read_znode"]
+__all__ = [
+    "CHILDREN_PAGE_MAX",
+    "as_json",
+    "child_path",
+    "read_acl",
+    "read_children",
+    "read_names",
+    "read_znode",
+]
 
 PERMISSIONS: Final = ((1, "read"), (2, "write"), (4, "create"), (8, "delete"), (16, "admin"))
 
@@ -15,14 +31,19 @@ PERMISSIONS: Final = ((1, "read"), (2, "write"), (4, "create"), (8, "delete"), (
 def as_json(view: ZnodeView, format: str = "") -> dict[str, Any]:
     """A znode for the page's script. 64-bit numbers go as text: a browser would round them."""
     too_large = len(view.data) > formats.SHOWN_BYTES_MAX
-    shown = formats.Shown("hex", "") if too_large else formats.show(view.data, format)
+    shown = formats.Shown("hex", "", ("hex",)) if too_large else formats.show(view.data, format)
+    language = formats.language(shown.text) if shown.format == "gzip" else shown.format
     return {
         "path": view.path,
         "format": shown.format,
+        "formats": shown.offered,
+        "language": language,
         "text": shown.text,
         "too_large": too_large,
         "bytes": len(view.data),
         "version": view.stat.version,
+        "aversion": view.stat.aversion,
+        "ephemeral": view.stat.ephemeral_owner != 0,
         "czxid": hex(view.stat.czxid),
         "mzxid": hex(view.stat.mzxid),
         "children": view.stat.num_children,
@@ -49,13 +70,13 @@ def stat_rows(stat: Stat) -> list[list[str]]:
     ]
 
 
-def acl_rows(acl: list[Acl]) -> list[list[str]]:
-    """Scheme, id and permissions of each entry."""
-    rows = []
+def acl_rows(acl: list[Acl]) -> list[list[str | int]]:
+    """Scheme, id and permissions of each entry, the bits in words and as a number."""
+    rows: list[list[str | int]] = []
     for entry in acl:
         allowed = [name for bit, name in PERMISSIONS if entry.perms & bit]
         text = "all" if len(allowed) == len(PERMISSIONS) else ", ".join(allowed) or "none"
-        rows.append([entry.id.scheme or "", entry.id.id or "", text])
+        rows.append([entry.id.scheme or "", entry.id.id or "", text, entry.perms])
     return rows
 
 

@@ -56,6 +56,7 @@ class Query:
     node: str = ""
     origin: str = ""
     zxid: int | None = None
+    session: str = ""
     since_ms: int | None = None
     until_ms: int | None = None  # exclusive
 
@@ -176,6 +177,19 @@ def search(
     return Page(lines, "")
 
 
+def one(number: int, *, tenant: Tenant | None = None) -> Line | None:
+    """The line of this number, if its reader may see it."""
+    where = "id = %s"
+    params: list[Any] = [number]
+    if tenant is not None:
+        where += " AND tenant = %s AND ensemble = %s AND at >= %s"
+        params += [tenant.slug, tenant.ensemble.name, born_ms(tenant)]
+    rows = execute(
+        f"SELECT {', '.join(FIELDS)} FROM observability_trail WHERE {where}", tuple(params)
+    )
+    return shown(rows[0], tenant) if rows else None
+
+
 def facets(query: Query, *, tenant: Tenant | None = None) -> Facets:
     """Counts for the filters beside a search."""
     rows, end = fetch(bound(query, tenant), FACETS, FACET_ROWS_MAX, None)
@@ -209,6 +223,20 @@ def who_did(ensemble: str, zxids: list[int]) -> dict[int, str]:
         f"WHERE zxid IN ({marks}) AND ensemble = %s AND principal <> ''"
     )
     return dict(execute(sql, (*zxids, ensemble)))
+
+
+def where_from(ensemble: str, zxids: list[int], tenant: Tenant | None = None) -> dict[int, str]:
+    """The clients' addresses of transactions; to a tenant those of its own credentials alone."""
+    if not zxids:
+        return {}
+    marks = ", ".join(["%s"] * len(zxids))
+    sql = (
+        "SELECT zxid, address, principal FROM observability_trail "
+        f"WHERE zxid IN ({marks}) AND ensemble = %s AND address <> ''"
+    )
+    end = "" if tenant is None else f"@{tenant.slug}"
+    found = execute(sql, (*zxids, ensemble))
+    return {zxid: address for zxid, address, who in found if str(who).endswith(end)}
 
 
 # Cursors and rows
@@ -282,6 +310,8 @@ def filters_of(query: Query) -> tuple[Filter, ...]:
         # From /a up to /a0, the first behind all of /a/...; /a-b and /a.b lie between and are not.
         where = "path >= %s AND path < %s AND (path = %s OR path >= %s)"
         found.append(Filter("path", where, (path, f"{path}0", path, f"{path}/"), "trail_path"))
+    if query.session:
+        found.append(Filter("session", "session = %s", (query.session,)))
     if query.ensemble:
         found.append(Filter("ensemble", "ensemble = %s", (query.ensemble,)))
     if query.origin:

@@ -144,6 +144,25 @@ async def read_children(
     return ChildrenPage(len(names), offset, rows)
 
 
+async def read_names(client: Client, path: str, start: str, most: int) -> list[str]:
+    """The first of the children's names that begin with `start`."""
+    names, _ = await listings.of(client, path)
+    found: list[str] = []
+    for name in names[bisect_left(names, start) :]:
+        if len(found) == most or not name.startswith(start):
+            break
+        found.append(name)
+    return found
+
+
+async def read_acl(client: Client, path: str) -> list[Acl] | None:
+    """None: not readable, or not there any more."""
+    try:
+        return (await client.get_acl(path))[0]
+    except (NoAuthError, NoNodeError):
+        return None
+
+
 async def read_znode(client: Client, path: str) -> ZnodeView:
     """Data, stat and ACL.
 

@@ -48,6 +48,7 @@ LAYERS: dict[str, set[str]] = {
         "ensemble.client",
         "ensemble.errors",
         "ensemble.tenancy",
+        "ensemble.tree",  # the rule about ACLs, for the tester of them
         "ensemble.up",
         "observability",
         "tenants",

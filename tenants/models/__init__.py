@@ -1,7 +1,15 @@
 """What the plane keeps in SQL. The database refuses what must not be; `actions` change it."""
 
+from tenants.models.alerts import (
+    AlertChannel,
+    AlertNote,
+    AlertRule,
+    AlertSilence,
+    SavedSearch,
+)
 from tenants.models.api import ApiAnswer, ApiBucket
 from tenants.models.audit import AuditEvent
+from tenants.models.bookmarks import Bookmark
 from tenants.models.credentials import Credential, CredentialRole, CredentialSecret
 from tenants.models.ensembles import Ensemble, Node
 from tenants.models.jobs import Job
@@ -12,10 +20,15 @@ from tenants.models.requests import Request
 from tenants.models.tenants import Tenant
 
 __all__ = [
+    "AlertChannel",
+    "AlertNote",
+    "AlertRule",
+    "AlertSilence",
     "ApiAnswer",
     "ApiBucket",
     "ApiToken",
     "AuditEvent",
+    "Bookmark",
     "Credential",
     "CredentialRole",
     "CredentialSecret",
@@ -28,5 +41,6 @@ __all__ = [
     "Plan",
     "Publication",
     "Request",
+    "SavedSearch",
     "Tenant",
 ]

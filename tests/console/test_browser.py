@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from ensemble.client import Client, NoNodeError
+from ensemble.client import Acl, Client, Id, NoNodeError, digest_id
 from tests.console import browsing
 from tests.needs import need
 
@@ -96,7 +96,7 @@ def test_a_person_finds_a_znode_in_the_tree_edits_it_and_a_client_sees_it(
     page: "playwright.Page", running: Running
 ) -> None:
     make(running, ("/app", b""), ("/app/config", b'{"port": 8080}'))
-    page.click("text=Browse znodes")
+    page.get_by_role("link", name="Znodes", exact=True).first.click()
     page.click(".tree-row:has-text('app')")
     page.click(".tree-row:has-text('config')")
     page.wait_for_url("**/znodes/at/app/config")
@@ -104,11 +104,11 @@ def test_a_person_finds_a_znode_in_the_tree_edits_it_and_a_client_sees_it(
     playwright.expect(page.locator("#format")).to_have_value("json")
     write(page, '{"port": 9090}')
     playwright.expect(page.locator("#save")).to_have_text("Save v0 → v1")
-    page.click("#diff")
-    playwright.expect(page.locator("#diff")).to_have_attribute("aria-pressed", "true")
-    playwright.expect(page.locator(".ace_diff").first).to_be_attached()
-    page.click("#diff")
     page.click("#save")
+    playwright.expect(page.locator("#review .sides .old")).to_have_text('−{"port": 8080}')
+    playwright.expect(page.locator("#review .sides .new")).to_have_text('+{"port": 9090}')
+    assert read(running, "/app/config") == b'{"port": 8080}', "looked at, not saved yet"
+    page.click("text=Save as version 1")
     playwright.expect(page.locator("#notice")).to_contain_text("Saved as version 1")
     assert read(running, "/app/config") == b'{"port": 9090}'
 
@@ -130,22 +130,24 @@ def test_what_a_client_writes_appears_by_itself(page: "playwright.Page", running
     playwright.expect(page.locator("#empty")).to_contain_text("No such znode")
 
 
-def test_two_who_edit_the_same_lose_nothing(page: "playwright.Page", running: Running) -> None:
-    make(running, ("/both", b"start"))
+def test_two_who_edit_the_same_are_merged(page: "playwright.Page", running: Running) -> None:
+    make(running, ("/both", b"a=1\nb=2\nc=3\n"))
     open_znode(page, running, "/both")
-    write(page, "mine")
-    set_data(running, "/both", b"theirs")
+    write(page, "a=1\nb=20\nc=30\n")
+    set_data(running, "/both", b"a=10\nb=2\nc=33\n")
     notice = page.locator("#notice")
     playwright.expect(notice).to_contain_text("Somebody saved version 1")
-    assert text(page) == "mine"
-    page.click("text=Compare")
-    playwright.expect(page.locator(".ace_diff").first).to_be_attached()
-    page.click("text=Keep mine, on top of theirs")
-    playwright.expect(page.locator("#save")).to_have_text("Save v1 → v2")
-    assert text(page) == "mine"
-    page.keyboard.press("Control+s")
+    assert text(page) == "a=1\nb=20\nc=30\n"
+    page.click("text=Look and merge")
+    said = page.locator("#review .said")
+    playwright.expect(said).to_contain_text("1 of 1 places")
+    done = page.locator("text=Save the result")
+    playwright.expect(done).to_be_disabled()
+    page.click("#review .choices >> text=Mine")
+    playwright.expect(said).to_contain_text("All is decided")
+    done.click()
     playwright.expect(notice).to_contain_text("Saved as version 2")
-    assert read(running, "/both") == b"mine"
+    assert read(running, "/both") == b"a=10\nb=20\nc=30\n"
 
 
 def test_a_save_that_comes_too_late_shows_theirs(page: "playwright.Page", running: Running) -> None:
@@ -156,11 +158,161 @@ def test_a_save_that_comes_too_late_shows_theirs(page: "playwright.Page", runnin
     page.wait_for_selector(".ace_content")
     write(page, "mine")
     set_data(running, "/late", b"theirs")
-    page.click("#save")
-    playwright.expect(page.locator("#notice")).to_contain_text("changed by somebody else")
-    page.click("text=Take theirs")
+    page.keyboard.press("Control+s")
+    page.keyboard.press("Control+s")
+    playwright.expect(page.locator("#review h2")).to_contain_text("somebody saved version 1 first")
+    page.click("#review footer >> text=Take theirs")
     assert text(page) == "theirs"
     assert read(running, "/late") == b"theirs"
+
+
+def test_what_is_typed_outlives_the_session(page: "playwright.Page", running: Running) -> None:
+    make(running, ("/night", b"start"))
+    open_znode(page, running, "/night")
+    write(page, "typed at 1 a.m.")
+    kept = page.context.cookies()
+    page.context.clear_cookies(name="ensemble_session")
+    page.keyboard.press("Control+s")
+    page.click("text=Save as version 1")
+    playwright.expect(page.locator("#notice")).to_contain_text("Your session is over")
+    assert text(page) == "typed at 1 a.m."
+    page.context.add_cookies(kept)
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.reload()
+    playwright.expect(page.locator("#notice")).to_contain_text("is back, not saved")
+    assert text(page) == "typed at 1 a.m."
+    page.keyboard.press("Control+s")
+    page.keyboard.press("Control+s")
+    playwright.expect(page.locator("#notice")).to_contain_text("Saved as version 1")
+    assert read(running, "/night") == b"typed at 1 a.m."
+
+
+MERGES = [  # base, mine, theirs, what comes of it; None: a conflict
+    ("a\nb\nc", "A\nb\nc", "a\nb\nC", "A\nb\nC"),
+    ("a\nb\nc", "A\nb\nc", "a\nB\nc", "A\nB\nc"),  # lines that touch
+    ("a\nb", "a\nx\nb", "a\ny\nb", None),  # nothing says which comes first
+    ("a\nb", "a\nx\nb", "a\nx\nb", "a\nx\nb"),
+    ("a\nb\nc", "a\nc", "a\nB\nc", None),
+    ("a\nb\nc", "a\nc", "a\nb\nc\nd", "a\nc\nd"),
+    ("a", "", "a\nb", None),
+    ("", "x", "", "x"),
+    ("a\n", "a", "b\n", "b"),
+]
+
+FUZZ = """async () => {
+  const { linesOf, edits, merge, conflicts, mergedText } = await import('/static/console/lines.js');
+  let seed = 7;
+  const any = (n) => { seed = (seed * 1103515245 + 12345) & 0x7fffffff; return (seed >> 8) % n; };
+  const change = (text) => {
+    const lines = text.split('\\n');
+    for (let times = any(3); times >= 0; times--) {
+      lines.splice(any(lines.length + 1), any(2), ...'xyz'.slice(0, any(3)));
+    }
+    return lines.join('\\n');
+  };
+  for (let round = 0; round < 5000; round++) {
+    const base = Array.from({ length: any(8) + 1 }, () => 'abc'[any(3)]).join('\\n');
+    const [mine, theirs] = [change(base), change(base)];
+    const rebuilt = [];
+    let at = 0;
+    for (const one of edits(linesOf(base), linesOf(mine))) {
+      rebuilt.push(...linesOf(base).slice(at, one.from), ...linesOf(mine).slice(one.at, one.until));
+      at = one.to;
+    }
+    rebuilt.push(...linesOf(base).slice(at));
+    const parts = merge(base, mine, theirs);
+    const side = (name) => parts.flatMap((part) => part[name]).join('\\n');
+    const swapped = merge(base, theirs, mine);
+    const holds = rebuilt.join('\\n') === mine && side('base') === base && side('mine') === mine
+      && side('theirs') === theirs && mergedText(merge(base, mine, base)) === mine
+      && mergedText(merge(base, base, theirs)) === theirs
+      && mergedText(merge(base, mine, mine)) === mine
+      && conflicts(parts).length === conflicts(swapped).length
+      && (conflicts(parts).length > 0 || mergedText(parts) === mergedText(swapped));
+    if (!holds) return [base, mine, theirs];
+  }
+  return null;
+}"""
+
+
+def test_three_texts_are_merged_by_lines(page: "playwright.Page") -> None:
+    for base, mine, theirs, wanted in MERGES:
+        merged = page.evaluate(
+            """async ([base, mine, theirs]) => {
+              const { conflicts, merge, mergedText } = await import('/static/console/lines.js');
+              const parts = merge(base, mine, theirs);
+              return conflicts(parts).length ? null : mergedText(parts);
+            }""",
+            [base, mine, theirs],
+        )
+        assert merged == wanted, (base, mine, theirs)
+    assert page.evaluate(FUZZ) is None, "no line is lost or made up, whoever is called mine"
+
+
+def test_an_acl_is_changed_and_tried_out(page: "playwright.Page", running: Running) -> None:
+    make(running, ("/closed", b"x"))
+    open_znode(page, running, "/closed")
+    page.keyboard.press("a")
+    page.click("text=Change the ACL")
+    page.select_option(".adding select", "digest-plain")
+    page.fill("#panel-acl .adding input >> nth=0", "curator:s3cret")
+    page.click("#panel-acl .adding >> nth=0 >> button")
+    for name in ("create children", "delete children", "write", "change the ACL"):
+        page.click(f"#panel-acl tbody tr >> nth=0 >> [aria-label='{name}']")
+    page.click("text=Save the ACL")
+    playwright.expect(page.locator("#notice")).to_contain_text("The ACL is saved")
+
+    async def acl(client: Client) -> list[Acl]:
+        return (await client.get_acl("/closed"))[0]
+
+    async def as_curator(client: Client) -> list[Acl]:
+        await client.add_auth("digest", b"curator:s3cret")
+        return await acl(client)
+
+    wanted = [Acl(1, Id("world", "anyone")), Acl(31, digest_id("curator", "s3cret"))]
+    assert running.do(as_curator) == wanted
+    page.fill("#test-who", "digest-plain:curator:s3cret")
+    page.click("text=Try")
+    rows = page.locator(".verdicts tr")
+    playwright.expect(rows.nth(1)).to_contain_text("yesentry 2 of its ACL: digest:curator")
+    page.fill("#test-who", "anyone")
+    page.click("text=Try")
+    playwright.expect(rows.nth(1)).to_contain_text("no entry of its ACL gives write to anyone")
+    page.click("text=Change the ACL")
+    page.click("[aria-label='Remove user curator']")
+    page.click("text=Save the ACL")
+    playwright.expect(page.locator("#panel-acl .problem").first).to_contain_text("only superusers")
+
+
+def test_who_changed_it_is_found_compared_and_reverted(
+    page: "playwright.Page", running: Running
+) -> None:
+    make(running, ("/past", b"port: 1\n"))
+    set_data(running, "/past", b"port: 2\n")
+    open_znode(page, running, "/past")
+    page.wait_for_function(  # the collector is at it
+        "async () => (await (await fetch('/znodes/revisions?path=/past')).json()).rows.length == 2"
+    )
+    page.keyboard.press("h")
+    rows = page.locator(".revisions li")
+    playwright.expect(rows.nth(0)).to_contain_text("changed v1")
+    playwright.expect(rows.nth(1)).to_contain_text("created v0")
+    rows.nth(0).locator("input").check()
+    rows.nth(1).locator("input").check()
+    page.click("text=Compare two")
+    playwright.expect(page.locator("#review .sides .old")).to_have_text("−port: 1")
+    playwright.expect(page.locator("#review .sides .new")).to_have_text("+port: 2")
+    page.keyboard.press("Escape")
+    rows.nth(1).get_by_text("Revert to it").click()
+    page.click("text=Save as version 2")
+    playwright.expect(page.locator("#notice")).to_contain_text("Saved as version 2")
+    assert read(running, "/past") == b"port: 1\n"
+    first = page.evaluate(
+        "async () => (await (await fetch('/znodes/revisions?path=/past')).json()).rows.at(-1).zxid"
+    )
+    page.goto(f"{running.url}/znodes/at/past?zxid={first}")
+    playwright.expect(page.locator(".revisions .wanted")).to_contain_text("created v0")
+    playwright.expect(page.locator("#review h2")).to_contain_text("its first revision")
 
 
 def test_a_child_is_made_and_deleted_from_the_keyboard(
@@ -223,16 +375,36 @@ def test_a_hundred_thousand_children_are_fluid(page: "playwright.Page", running:
     playwright.expect(page.locator(".tree-row.waiting")).to_have_count(0)
 
 
+HOSTILE = [
+    ("<img src=x onerror=alert(1)>", b"<script>alert(2)</script>", "<script>alert(2)</script>"),
+    ("\u202egpj.exe\u200b\u0300", "\u202e\u2066 x".encode(), "Holds what cannot be seen: ‹U+202E›"),
+    ("\uffee'\"`${1}", b"\xff\xfe<b>", "ff fe 3c 62 3e"),
+    ("{{ 7*7 }}", b"\x1b[31m\x07", "1b 5b 33 31 6d 07"),
+    ("n" * 250, b"y" * 1_000_000, "yyyy"),
+]
+
+
 def test_hostile_names_and_data_are_only_text(page: "playwright.Page", running: Running) -> None:
-    name = "<img src=x onerror=alert(1)>"
-    make(running, ("/hostile", b""), (f"/hostile/{name}", b"<script>alert(2)</script>"))
+    make(running, ("/hostile", b""), *((f"/hostile/{name}", data) for name, data, _ in HOSTILE))
     alerts: list[str] = []
     page.on("dialog", lambda dialog: alerts.append(dialog.message))
     open_znode(page, running, "/hostile")
     page.click(".tree-row:has-text('hostile') .fold")
-    page.click(f".tree-row:has-text('{name}')")
-    playwright.expect(page.locator("#editor")).to_contain_text("<script>alert(2)</script>")
+    rows = page.locator(".tree-row[aria-level='3'] .name")
+    playwright.expect(rows).to_have_count(len(HOSTILE))
+    assert "‹U+202E›gpj.exe‹U+200B›" in "".join(rows.all_text_contents())
+    for at in range(len(HOSTILE)):
+        rows.nth(at).click()
+        shown = page.evaluate("decodeURIComponent(location.pathname.split('/').pop())")
+        wanted = page.evaluate("document.querySelector('[aria-selected=true]').title")
+        while shown == "hostile":
+            shown = page.evaluate("decodeURIComponent(location.pathname.split('/').pop())")
+        words = next(words for name, _, words in HOSTILE if name == shown)
+        playwright.expect(page.locator(".desk")).to_contain_text(words)
+        assert "\u202e" not in wanted
     assert alerts == []
+    wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0, "a long name does not push the page"
 
 
 def test_leaving_an_unsaved_edit_asks_first(page: "playwright.Page", running: Running) -> None:

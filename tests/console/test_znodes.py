@@ -1,5 +1,6 @@
 """The znode browser's requests, against a real node."""
 
+import gzip
 import json
 import logging
 import time
@@ -11,8 +12,10 @@ from django.test import Client as Browser
 from kazoo.client import KazooClient
 
 from console import formats, zk
+from console.views.znode import changes
 from ensemble.client import Acl, Client, NoNodeError, digest_id
 from tenants import reach
+from tenants.actions import bookmarks
 from tenants.zk import CONNECT_TIMEOUT_S, UnreachableError
 from tests.console.conftest import Do
 from tests.harness import Node
@@ -46,7 +49,7 @@ def test_a_znode_is_shown_with_data_stat_and_acl(auditor: Browser, base: str) ->
     shown = get(auditor, "data", path=base)
     assert shown["status"] == 200
     assert (shown["text"], shown["format"], shown["version"]) == ('{"a": 1}', "json", 0)
-    assert shown["acl"] == [["world", "anyone", "all"]]
+    assert shown["acl"] == [["world", "anyone", "all", 31]]
     assert ["dataLength", "8", "bytes"] in shown["stat"]
 
 
@@ -139,6 +142,77 @@ def test_raw_data_is_a_download_and_never_a_page(auditor: Browser, base: str, do
     assert answer["X-Content-Type-Options"] == "nosniff"
 
 
+def test_a_download_has_the_znodes_name_and_nothing_that_a_file_system_minds(
+    auditor: Browser, base: str, do: Do[Any]
+) -> None:
+    async def make(client: Client) -> None:
+        await client.create(f'{base}/a"b;\u202e.json', b"{}")
+
+    do(make)
+    answer = auditor.get("/znodes/raw", {"path": f'{base}/a"b;\u202e.json'})
+    assert answer["Content-Disposition"] == 'attachment; filename="a_b_.json"'
+    assert (
+        'filename="znode.bin"' in auditor.get("/znodes/raw", {"path": "/"})["Content-Disposition"]
+    )
+
+
+def test_paths_are_completed_level_by_level(auditor: Browser, base: str, do: Do[Any]) -> None:
+    async def make(client: Client) -> None:
+        for name in ("alpha", "alps", "beta"):
+            await client.create(f"{base}/{name}")
+
+    do(make)
+    found = get(auditor, "complete", path=f"{base}/al")["paths"]
+    assert found == [f"{base}/alpha", f"{base}/alps"]
+    assert len(get(auditor, "complete", path=f"{base}/")["paths"]) == 3
+    assert get(auditor, "complete", path="/nowhere/x")["paths"] == []
+
+
+def test_what_was_packed_by_others_stays_as_it_is_while_its_text_does(
+    operator: Browser, base: str, do: Do[Any]
+) -> None:
+    """Another program packs in another way; what the console packs has no time in it."""
+    theirs = gzip.compress(b"a: 1\nb: 2\n", 1, mtime=7)
+
+    async def make(client: Client) -> None:
+        await client.set(base, theirs)
+
+    async def read(client: Client) -> bytes:
+        return (await client.get(base))[0]
+
+    do(make)
+    shown = get(operator, "data", path=base)
+    assert (shown["format"], shown["language"]) == ("gzip", "yaml")
+    edit = {"path": base, "czxid": shown["czxid"], "format": "gzip"}
+    assert post(operator, "save", version=1, text=shown["text"], **edit)["status"] == 200
+    assert do(read) == theirs
+    saved = post(operator, "save", version=2, text="a: 2\n", **edit)
+    assert (saved["format"], saved["text"]) == ("gzip", "a: 2\n")
+    assert do(read) == formats.packed("a: 2\n")
+
+
+def test_a_text_is_checked_where_it_is_typed_and_put_in_order(operator: Browser) -> None:
+    wrong = post(operator, "check", text='{"a": 1,}', format="json")
+    assert (wrong["problem"]["line"], wrong["problem"]["column"]) == (1, 9)
+    assert post(operator, "check", text="{}", format="json")["problem"] is None
+    laid = post(operator, "check", text='{"a":1.50}', format="json", layout="1")
+    assert laid["text"] == '{\n  "a": 1.50\n}'
+    assert post(operator, "check", text="{", format="json", layout="1")["status"] == 400
+
+
+def test_bookmarks_are_a_persons_own_and_bounded(
+    operator: Browser, auditor: Browser, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert post(operator, "bookmark", path=base)["bookmarks"] == [base]
+    assert post(operator, "bookmark", path=base)["bookmarks"] == [base]
+    assert post(auditor, "bookmark", path="/")["bookmarks"] == ["/"]
+    assert f'"bookmarks": ["{base}"]' in operator.get("/znodes/at/").content.decode()
+    monkeypatch.setattr(bookmarks, "BOOKMARKS_MAX", 1)
+    assert "remove some" in post(operator, "bookmark", path="/other")["error"]
+    assert "absolute path" in post(auditor, "bookmark", path="/" + "x" * 1_000)["error"]
+    assert post(operator, "bookmark", path=base, remove="1")["bookmarks"] == []
+
+
 def test_large_data_is_offered_as_a_download(
     auditor: Browser, base: str, do: Do[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,11 +235,32 @@ def test_a_child_of_each_kind_is_created(operator: Browser, base: str, do: Do[An
     assert post(operator, "create", parent=base, name="c", mode="container")["status"] == 201
     made = post(operator, "create", parent=base, name="t", mode="ttl", ttl_ms=60_000)
     assert made["status"] == 201
+    made = post(operator, "create", parent=base, name="t-", mode="ttl_sequential", ttl_ms=60_000)
+    assert made["path"] == f"{base}/t-0000000004"
+    made = post(operator, "create", parent=base, name="e-", mode="ephemeral_sequential")
+    shown = get(operator, "data", path=made["path"])
+    assert shown["ephemeral"], "it belongs to the console's session"
+    below = post(operator, "create", parent=made["path"], name="x", mode="persistent")
+    assert (below["status"], "ephemeral" in below["error"]) == (409, True)
 
     async def read(client: Client) -> bytes:
         return (await client.get(f"{base}/s-0000000001"))[0]
 
     assert do(read) == "é".encode()
+
+
+def test_parents_are_made_on_demand_and_an_acl_is_chosen(
+    operator: Browser, base: str, do: Do[Any]
+) -> None:
+    made = {"parent": base, "mode": "persistent", "acl": "read"}
+    deep = post(operator, "create", name="a/b/c", parents="1", **made)
+    assert (deep["status"], deep["path"]) == (201, f"{base}/a/b/c")
+    assert get(operator, "data", path=deep["path"])["acl"] == [["world", "anyone", "read", 1]]
+    assert get(operator, "data", path=f"{base}/a/b")["acl"] == [["world", "anyone", "all", 31]]
+    as_parent = post(operator, "create", **{**made, "name": "d", "acl": "parent"})
+    assert get(operator, "data", path=as_parent["path"])["acl"][0][3] == 31
+    many = "/".join("x" * (changes.LEVELS_MAX + 1))
+    assert "levels" in post(operator, "create", name=many, parents="1", **made)["error"]
 
 
 @pytest.mark.parametrize(
@@ -177,6 +272,7 @@ def test_a_child_of_each_kind_is_created(operator: Browser, base: str, do: Do[An
         ({"name": "a", "mode": "ttl"}, 400, "ttl_ms is ''"),
         ({"name": "a", "mode": "ttl", "ttl_ms": 0}, 400, "between 1 and"),
         ({"name": "a", "format": "hex", "text": "0"}, 400, "takes two"),
+        ({"name": "a", "acl": "mine"}, 400, "acl is 'mine'; use open"),
         ({"name": "a", "parent": "nowhere"}, 400, "must begin with a slash"),
         ({"name": "a", "parent": "/nowhere"}, 404, "no znode"),
         ({"name": "\x01"}, 400, "Not possible"),

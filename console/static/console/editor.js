@@ -1,16 +1,20 @@
-// The editor: Ace with a mode per format, and a view of what was changed. Knows nothing of znodes.
+// The editor: Ace with a mode per format. Knows nothing of znodes.
 /* global ace */
 
 import { isDark } from "./app.js";
 
-const MODES = { json: "json", xml: "xml", yaml: "yaml", text: "text", hex: "text" };
+const MODES = { json: "json", xml: "xml", yaml: "yaml", properties: "properties" };
+const HEX_BYTES_A_LINE = 16;
+
+const OFFSETS = {
+  getWidth: (session, last) => Math.max(5, last.toString().length + 2) * 7,
+  getText: (session, row) => (row * HEX_BYTES_A_LINE).toString(16).padStart(5, "0"),
+};
 
 export class Editor {
   constructor(element, base, readOnly, onChange) {
-    this.element = element;
     this.readOnly = readOnly;
     this.saved = "";
-    this.view = null;
     ace.config.set("basePath", base);
     ace.config.set("loadWorkerFromBlob", false);
     ace.config.set("useStrictCSP", true);
@@ -24,6 +28,7 @@ export class Editor {
       newLineMode: "unix",
       highlightActiveLine: !readOnly,
     });
+    this.ace.textInput.getElement().setAttribute("aria-label", "Data of the znode");
     // Escape leaves the editor, so the keyboard is not trapped in it.
     this.ace.commands.addCommand({ name: "leave", bindKey: { win: "Esc", mac: "Esc" }, exec: () => this.ace.blur() });
     this.ace.session.on("change", () => { if (!this.filling) onChange(); });
@@ -39,34 +44,40 @@ export class Editor {
   get dirty() { return this.text !== this.saved; }
 
   // Show a text as the saved one. `keep`: what the person has typed stays, only the base changes.
-  show(text, format, keep = false) {
-    this.endDiff();
+  show(text, language, keep = false) {
     this.saved = text;
-    this.ace.session.setMode(`ace/mode/${MODES[format] ?? "text"}`);
+    this.ace.session.setMode(`ace/mode/${MODES[language] ?? "text"}`);
+    this.ace.session.gutterRenderer = language === "hex" ? OFFSETS : null;
+    this.point(null);
     if (!keep) {
-      this.filling = true;
       const at = this.ace.getCursorPosition();
+      this.filling = true;
       this.ace.session.setValue(text);
-      this.ace.moveCursorToPosition(at);
       this.filling = false;
+      this.ace.moveCursorToPosition(at);
     }
+    this.ace.renderer.updateFull();
   }
 
-  // What was changed, inside the text; `base` is what it is compared with.
-  startDiff(base = this.saved) {
-    this.endDiff();
-    const { createDiffView } = ace.require("ace/ext/diff");
-    this.view = createDiffView({ editorB: this.ace, valueA: base, inline: "b" });
-    this.view.onInput(); // it would wait for the next change
+  // Type a text over all there is: one step to undo.
+  type(text) {
+    const all = this.ace.session.doc;
+    const last = all.getLength() - 1;
+    this.ace.session.replace({ start: { row: 0, column: 0 }, end: { row: last, column: all.getLine(last).length } }, text);
   }
 
-  endDiff() {
-    if (this.view) {
-      this.view.detach();
-      this.view = null;
-    }
+  // Mark what is wrong; null: nothing is.
+  point(problem) {
+    const mark = problem && { row: problem.line - 1, column: problem.column - 1, text: problem.text, type: "error" };
+    this.ace.session.setAnnotations(mark ? [mark] : []);
   }
 
-  get comparing() { return this.view !== null; }
+  goTo(problem) {
+    this.ace.gotoLine(problem.line, problem.column - 1, true);
+    this.ace.focus();
+  }
+
+  set locked(is) { this.ace.setReadOnly(is || this.readOnly); }
   focus() { this.ace.focus(); }
+  resize() { this.ace.resize(); }
 }

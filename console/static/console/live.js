@@ -57,6 +57,12 @@ export class Live {
     }
   }
 
+  // These and no others.
+  only(paths) {
+    for (const path of [...this.paths]) if (!paths.has(path)) this.unwatch(path);
+    for (const path of paths) this.watch(path);
+  }
+
   unwatch(path) {
     if (this.paths.delete(path)) this.say("unwatch", path);
   }

@@ -1,85 +1,63 @@
 // <znode-tree>: a tree of any size. Children come a page at a time, only rows in sight are in the document.
 
+import { Node, SHOWN_MS, find, joined, measure, place, rowAt, rowOf } from "./tree-rows.js";
+import { el, plain } from "./words.js";
+
+export { joined };
+
 const ROW_PX = 26;
 const MARGIN_ROWS = 8;
 const PAGE = 500;
 const INDENT_PX = 14;
+const FOLLOWED_MAX = 150; // paths whose changes are told
+const SIGHT_AFTER_MS = 250;
+const REST = 3; // a look at a large parent is followed by a rest of so many times its length,
+const REST_MS_MAX = 2000; // up to this: who changes it all the time does not keep us busy
 
-export function joined(parent, name) {
-  return parent === "/" ? `/${name}` : `${parent}/${name}`;
-}
-
-class Node {
-  constructor(parent, path, name, count, ephemeral) {
-    this.parent = parent;
-    this.path = path;
-    this.name = name;
-    this.count = count;
-    this.ephemeral = ephemeral;
-    this.open = false;
-    this.kids = [];
-    this.asked = new Set();
-    this.depth = parent ? parent.depth + 1 : 0;
-    this.looking = false;
-    this.lookAgain = false;
-  }
-}
+const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 
 class ZnodeTree extends HTMLElement {
-  // fetchChildren(path, offset, count, around) -> {total, offset, rows: [[name, children, ephemeral]]}
+  // fetchChildren(path, offset, count, around, background) -> {total, offset, rows: [[name, children, ephemeral]]}
   start(fetchChildren) {
     this.fetchChildren = fetchChildren;
-    this.root = new Node(null, "/", "/", 0, false);
+    this.root = new Node(null, "/", 0);
     this.selected = null;
-    this.cursor = 0;
-    this.rows = [];
+    this.current = this.root; // where the keyboard is
     this.setAttribute("role", "tree");
-    this.space = document.createElement("div");
-    this.space.className = "tree-space";
+    this.space = el("div", { className: "tree-space", role: "presentation" });
     this.append(this.space);
-    this.addEventListener("scroll", () => this.paint(), { passive: true });
+    this.addEventListener("scroll", () => this.paintSoon(), { passive: true });
     this.addEventListener("keydown", (event) => this.onKey(event));
     this.addEventListener("click", (event) => this.onClick(event));
-    new ResizeObserver(() => this.paint()).observe(this);
+    new ResizeObserver(() => this.paintSoon()).observe(this);
   }
 
-  emit(kind, path) {
-    this.dispatchEvent(new CustomEvent(kind, { detail: path }));
-  }
+  emit(kind, detail) { this.dispatchEvent(new CustomEvent(kind, { detail })); }
+  find(path) { return find(this.root, path); }
+
+  // Coming and going of rows
 
   async open(node) {
     node.open = true;
-    this.emit("opened", node.path);
     if (!node.asked.size) await this.load(node, 0);
-    this.flatten();
+    this.settle();
   }
 
   close(node) {
     const shut = (one) => {
-      if (one.open) {
-        one.open = false;
-        this.emit("closed", one.path);
-        one.kids.forEach((kid) => kid && shut(kid));
-      }
+      one.open = false;
+      for (const kid of one.byName.values()) if (kid.open) shut(kid);
     };
     shut(node);
-    this.flatten();
+    if (rowOf(this.current) < 0) this.current = node;
+    this.settle();
   }
 
   async load(node, page) {
     if (node.asked.has(page)) return;
     node.asked.add(page);
     const got = await this.fetched(node, page * PAGE, "");
-    if (got) this.take(node, got); else node.asked.delete(page);
-  }
-
-  // The page on which a name stands, wherever that is.
-  async loadAround(node, name) {
-    const got = await this.fetched(node, 0, name);
-    if (got) {
-      node.asked.add(got.offset / PAGE);
-      this.take(node, got);
-    }
+    if (got) this.take(node, [got]); else node.asked.delete(page);
   }
 
   async fetched(node, offset, around, background = false) {
@@ -90,201 +68,233 @@ class ZnodeTree extends HTMLElement {
     } catch (error) {
       if (error.status !== 404) {
         this.problem = error.message;
-        this.paint();
+        this.paintSoon();
       }
       return null;
     }
   }
 
-  take(node, got) {
-    const before = new Map();
-    node.kids.forEach((kid) => kid && before.set(kid.name, kid));
-    this.place(node, got, before);
-    this.flatten();
+  // What stands on top of what is seen stays there, whatever comes or goes above it.
+  take(node, pages, now = null) {
+    const top = this.total ? Math.floor(this.scrollTop / ROW_PX) : 0;
+    const anchor = top > 0 ? rowAt(this.root, Math.min(top, this.total - 1)).node : null;
+    const lost = place(node, pages, PAGE, now);
+    this.measure();
+    const row = anchor && anchor.parent?.kids.get(anchor.index) === anchor ? rowOf(anchor) : -1;
+    if (row >= 0 && row !== top) {
+      this.stretch();
+      this.scrollTop += (row - top) * ROW_PX;
+    }
+    if (rowOf(this.current) < 0 || (this.current.parent && this.current.parent.byName.get(this.current.name) !== this.current)) this.current = node;
+    this.paintSoon();
+    return lost;
   }
 
-  // Put a page where it belongs; a child that was there before stays the same object, open or not.
-  place(node, got, before) {
-    node.count = got.total;
-    node.kids.length = got.total;
-    got.rows.forEach(([name, count, ephemeral], index) => {
-      const kid = before.get(name) ?? new Node(node, joined(node.path, name), name, count, ephemeral);
-      kid.count = count;
-      kid.ephemeral = Boolean(ephemeral);
-      node.kids[got.offset + index] = kid;
-    });
+  measure() { this.total = measure(this.root); }
+  stretch() { this.space.style.height = `${this.total * ROW_PX}px`; }
+
+  settle() {
+    this.measure();
+    this.paintSoon();
   }
 
-  // The children of a path have changed. One look at a time: what changes during it costs one more.
+  // The children of a path have changed. One look at a time, and a rest after a long one: what changes
+  // meanwhile costs one more.
   async refresh(path) {
     const node = this.find(path);
     if (!node) return;
-    if (node.looking) {
-      node.lookAgain = true;
+    const wait = (node.restUntil ?? 0) - performance.now();
+    if (node.looking || wait > 0) {
+      if (!node.looking && !node.timer) {
+        node.timer = setTimeout(() => { node.timer = 0; this.refresh(path); }, wait);
+      }
+      node.lookAgain = node.looking;
       return;
     }
     node.looking = true;
+    node.lookAgain = false;
+    const began = performance.now();
     try {
-      do {
-        node.lookAgain = false;
-        await this.look(node);
-      } while (node.lookAgain);
+      await this.look(node);
     } finally {
+      const now = performance.now();
+      node.restUntil = now + Math.min(REST_MS_MAX, REST * (now - began));
       node.looking = false;
     }
+    if (node.lookAgain) this.refresh(path);
   }
 
   // Fetch again what is in sight or open; all else waits until it comes into sight.
   async look(node) {
+    const now = performance.now();
     if (!node.open) {
       try {
-        node.count = (await this.fetchChildren(node.path, 0, 1, "", true)).total;
+        const { total } = await this.fetchChildren(node.path, 0, 1, "", true);
+        if (total !== node.count) {
+          node.delta = total - node.count;
+          node.deltaAt = now;
+        }
+        node.count = total;
       } catch { /* it is gone, or the next event tells */ }
       node.asked = new Set();
-      node.kids = [];
-      this.paint();
+      node.kids = new Map();
+      node.byName = new Map();
+      this.paintSoon();
       return;
     }
-    const pages = new Set([0]);
-    for (const row of this.sight()) {
-      if (row.parent === node) pages.add(Math.floor(row.index / PAGE));
+    const mine = this.sight().filter((row) => row.parent === node && row.node);
+    const wanted = new Set([mine[0]?.node.name, mine.at(-1)?.node.name, ...node.opened.map((kid) => kid.name)]);
+    wanted.delete(undefined);
+    const isEnd = mine.length > 0 && mine.at(-1).index >= node.count - 2;
+    const pages = new Map();
+    for (const name of wanted.size ? wanted : [""]) {
+      if ([...pages.values()].some((got) => got.rows.some(([one]) => one === name))) continue;
+      const got = await this.fetched(node, 0, name, true);
+      if (!got) return;
+      pages.set(got.offset, got);
     }
-    const open = node.kids.filter((kid) => kid?.open);
-    const fetched = [];
-    for (const page of pages) fetched.push(await this.fetched(node, page * PAGE, "", true));
-    for (const kid of open) {
-      const seen = fetched.some((got) => got?.rows.some(([name]) => name === kid.name));
-      if (!seen) fetched.push(await this.fetched(node, 0, kid.name, true));
+    const last = Math.max(...pages.keys());
+    if (isEnd && last + PAGE < pages.get(last).total) { // it has grown behind what is seen
+      const got = await this.fetched(node, last + PAGE, "", true);
+      if (got) pages.set(got.offset, got);
     }
-    if (fetched.includes(null)) return;
-    const before = new Map();
-    node.kids.forEach((kid) => kid && before.set(kid.name, kid));
-    node.asked = new Set(fetched.map((got) => got.offset / PAGE));
-    node.kids = [];
-    for (const got of fetched) this.place(node, got, before);
-    const now = new Set(node.kids.filter((kid) => kid));
-    open.forEach((kid) => { if (!now.has(kid)) this.close(kid); });
-    this.flatten();
+    node.asked = new Set();
+    this.take(node, [...pages.values()], now);
   }
 
-  find(path) {
-    let node = this.root;
-    if (path === "/") return node;
-    for (const name of path.slice(1).split("/")) {
-      node = node.kids.find((kid) => kid && kid.name === name);
-      if (!node) return null;
-    }
-    return node;
+  // The data of a znode was changed: its row says so for a moment.
+  touch(path) {
+    const node = this.find(path);
+    if (!node) return;
+    node.freshAt = performance.now();
+    this.paintSoon();
   }
 
-  // Open everything above a path and show its row, where it is among the loaded ones.
+  // Open everything above a path and show its row.
   async reveal(path) {
     this.selected = path;
     let node = this.root;
     if (!node.open) await this.open(node);
-    if (path !== "/") {
-      const names = path.slice(1).split("/");
-      for (let depth = 0; depth < names.length; depth++) {
-        const named = (one) => one && one.name === names[depth];
-        let kid = node.kids.find(named);
-        if (!kid) {
-          await this.loadAround(node, names[depth]);
-          kid = node.kids.find(named);
-        }
-        if (!kid) break;
-        if (depth < names.length - 1 && !kid.open) await this.open(kid);
-        node = kid;
+    for (const name of path === "/" ? [] : path.slice(1).split("/")) {
+      if (!node.open) await this.open(node);
+      if (!node.byName.has(name)) {
+        const got = await this.fetched(node, 0, name);
+        if (got) this.take(node, [got]);
       }
+      const kid = node.byName.get(name);
+      if (!kid) break;
+      node = kid;
     }
-    const at = this.rows.findIndex((row) => row.node && row.node.path === path);
-    if (at >= 0) {
-      this.cursor = at;
-      this.scrollToRow(at);
+    this.measure();
+    if (node.path === path) {
+      this.current = node;
+      this.scrollTo_(rowOf(node));
     }
-    this.paint();
+    this.paintSoon();
   }
 
-  flatten() {
-    const rows = [];
-    const add = (node, at) => {
-      rows.push({ node, parent: node.parent, index: at });
-      if (!node.open) return;
-      for (let index = 0; index < node.kids.length; index++) {
-        const kid = node.kids[index];
-        if (kid && kid.open) {
-          add(kid, index);
-        } else {
-          rows.push({ node: kid ?? null, parent: node, index });
-        }
-      }
-    };
-    add(this.root, 0);
-    const current = this.rows[this.cursor]?.node;
-    this.rows = rows;
-    if (current) {
-      const at = rows.findIndex((row) => row.node === current);
-      if (at >= 0) this.cursor = at;
-    }
-    this.cursor = Math.min(this.cursor, rows.length - 1);
-    this.space.style.height = `${rows.length * ROW_PX}px`;
-    this.paint();
-  }
+  // What is seen
 
   sight() {
     const first = Math.max(0, Math.floor(this.scrollTop / ROW_PX) - MARGIN_ROWS);
-    const last = Math.min(this.rows.length, Math.ceil((this.scrollTop + this.clientHeight) / ROW_PX) + MARGIN_ROWS);
-    this.first = first;
-    return this.rows.slice(first, last);
+    const last = Math.min(this.total ?? 1, Math.ceil((this.scrollTop + this.clientHeight) / ROW_PX) + MARGIN_ROWS);
+    const rows = [];
+    for (let row = first; row < last; row++) rows.push({ row, ...rowAt(this.root, row) });
+    return rows;
+  }
+
+  // Paths that the page should hear of: what is open, and what is in sight.
+  followed() {
+    const found = new Set();
+    const add = (node) => {
+      if (!node.open || found.size >= FOLLOWED_MAX) return;
+      found.add(node.path);
+      node.opened.forEach(add);
+    };
+    add(this.root);
+    for (const { node } of this.sight()) {
+      if (node && found.size < FOLLOWED_MAX) found.add(node.path);
+    }
+    return found;
+  }
+
+  paintSoon() {
+    if (this.planned) return;
+    this.planned = requestAnimationFrame(() => { this.planned = 0; this.paint(); });
   }
 
   paint() {
     if (!this.space) return;
+    this.stretch();
+    const now = performance.now();
     const sight = this.sight();
-    const rows = sight.map((row, offset) => this.row(row, this.first + offset));
-    if (this.problem) {
-      const problem = document.createElement("p");
-      problem.className = "tree-problem";
-      problem.textContent = this.problem;
-      rows.push(problem);
-    }
+    const rows = sight.map((row) => this.row(row, now));
+    if (this.problem) rows.push(el("p", { className: "tree-problem" }, this.problem));
     this.space.replaceChildren(...rows);
-    this.setAttribute("aria-activedescendant", `row-${this.cursor}`);
+    this.setAttribute("aria-activedescendant", `row-${rowOf(this.current)}`);
+    this.report(now);
+    clearTimeout(this.toldSoon);
+    this.toldSoon = setTimeout(() => this.emit("sight"), SIGHT_AFTER_MS);
   }
 
-  row(row, at) {
-    const line = document.createElement("div");
-    const node = row.node;
-    const depth = node ? node.depth : row.parent.depth + 1;
-    line.className = "tree-row";
-    line.id = `row-${at}`;
-    line.dataset.at = at;
-    line.style.top = `${at * ROW_PX}px`;
+  row({ row, node, parent, index }, now) {
+    const depth = node ? node.depth : parent.depth + 1;
+    const line = el("div", { className: "tree-row", id: `row-${row}`, role: "treeitem", ariaLevel: String(depth + 1) });
+    line.dataset.at = row;
+    line.style.top = `${row * ROW_PX}px`;
     line.style.paddingLeft = `${6 + depth * INDENT_PX}px`;
-    line.setAttribute("role", "treeitem");
-    line.setAttribute("aria-level", depth + 1);
-    if (at === this.cursor) line.classList.add("cursor");
+    if (parent) {
+      line.ariaSetSize = String(parent.count);
+      line.ariaPosInSet = String(index + 1);
+      if (!parent.asked.has(Math.floor(index / PAGE))) this.load(parent, Math.floor(index / PAGE));
+    }
     if (!node) {
       line.classList.add("waiting");
       line.append(part("fold", ""), part("name", "…"));
-      this.load(row.parent, Math.floor(row.index / PAGE));
       return line;
     }
-    line.title = node.path;
+    if (node === this.current) line.classList.add("cursor");
+    line.title = plain(node.path);
     line.setAttribute("aria-selected", String(node.path === this.selected));
     if (node.count) line.setAttribute("aria-expanded", String(node.open));
-    line.append(part("fold", node.count || node === this.root ? (node.open ? "▾" : "▸") : ""));
-    line.append(part("name", node.name));
-    if (node.ephemeral) {
-      const mark = part("mark", "◷");
-      mark.title = "ephemeral: goes with its session";
-      line.append(mark);
-    }
+    line.append(part("fold", node.count || node === this.root ? (node.open ? "▾" : "▸") : ""), part("name", plain(node.name)));
+    if (node.ephemeral) line.append(el("span", { className: "mark", title: "ephemeral: goes with its session" }, "◷"));
+    if (now - node.deltaAt < SHOWN_MS && node.delta) line.append(part(`delta ${node.delta > 0 ? "more" : "less"}`, (node.delta > 0 ? "+" : "−") + Math.abs(node.delta).toLocaleString("en")));
     if (node.count) line.append(part("count", node.count.toLocaleString("en")));
+    if (now - node.freshAt < SHOWN_MS) this.mark(line, now - node.freshAt);
     return line;
   }
 
-  scrollToRow(at) {
-    const top = at * ROW_PX;
+  mark(line, ageMs) {
+    line.classList.add("fresh");
+    if (stillness.matches) return;
+    const flash = line.animate([{ backgroundColor: "var(--good-soft)" }, { backgroundColor: "transparent" }], { duration: SHOWN_MS, easing: "ease-out" });
+    flash.currentTime = ageMs;
+  }
+
+  // One line under the tree, for who does not see the rows flash; and a last look when the marks end.
+  report(now) {
+    const moved = [];
+    const visit = (node) => {
+      if (now - node.deltaAt < SHOWN_MS && node.delta) moved.push(node);
+      if (node.open) for (const kid of node.byName.values()) if (kid.open || now - kid.deltaAt < SHOWN_MS) visit(kid);
+    };
+    visit(this.root);
+    const text = moved.slice(0, 2).map((node) => `${plain(node.name)}: ${Math.abs(node.delta).toLocaleString("en")} ${node.delta > 0 ? "more" : "fewer"}`).join(", ");
+    if (text !== this.said) {
+      this.said = text;
+      this.emit("said", text);
+    }
+    if (moved.length && !this.ending) {
+      this.ending = setTimeout(() => { this.ending = 0; this.paintSoon(); }, SHOWN_MS + 50);
+    }
+  }
+
+  // Keys and clicks
+
+  scrollTo_(row) {
+    this.stretch();
+    const top = row * ROW_PX;
     if (top < this.scrollTop || top + ROW_PX > this.scrollTop + this.clientHeight) {
       this.scrollTop = Math.max(0, top - this.clientHeight / 3);
     }
@@ -292,9 +302,9 @@ class ZnodeTree extends HTMLElement {
 
   onClick(event) {
     const line = event.target.closest(".tree-row");
-    const node = line && this.rows[line.dataset.at]?.node;
+    const node = line && rowAt(this.root, Number(line.dataset.at)).node;
     if (!node) return;
-    this.cursor = Number(line.dataset.at);
+    this.current = node;
     if (event.target.classList.contains("fold")) {
       if (node.open) this.close(node); else this.open(node);
       return;
@@ -305,33 +315,40 @@ class ZnodeTree extends HTMLElement {
 
   choose(node) {
     this.selected = node.path;
-    this.paint();
+    this.paintSoon();
     this.emit("chosen", node.path);
   }
 
-  move(to) {
-    this.cursor = Math.max(0, Math.min(this.rows.length - 1, to));
-    this.scrollToRow(this.cursor);
-    this.paint();
+  async move(to) {
+    const row = Math.max(0, Math.min(this.total - 1, to));
+    let { node, parent, index } = rowAt(this.root, row);
+    if (!node) {
+      await this.load(parent, Math.floor(index / PAGE));
+      node = rowAt(this.root, row).node;
+    }
+    if (node) this.current = node;
+    this.scrollTo_(row);
+    this.paintSoon();
   }
 
   onKey(event) {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const node = this.rows[this.cursor]?.node;
+    const node = this.current;
+    const at = rowOf(node);
     const page = Math.max(1, Math.floor(this.clientHeight / ROW_PX) - 1);
     const moves = { ArrowUp: -1, ArrowDown: 1, PageUp: -page, PageDown: page };
     if (event.key in moves) {
-      this.move(this.cursor + moves[event.key]);
+      this.move(at + moves[event.key]);
     } else if (event.key === "Home") {
       this.move(0);
     } else if (event.key === "End") {
-      this.move(this.rows.length - 1);
-    } else if (event.key === "ArrowRight" && node) {
-      if (!node.open && node.count) this.open(node); else if (node.open) this.move(this.cursor + 1);
-    } else if (event.key === "ArrowLeft" && node) {
+      this.move(this.total - 1);
+    } else if (event.key === "ArrowRight") {
+      if (!node.open && node.count) this.open(node); else if (node.open) this.move(at + 1);
+    } else if (event.key === "ArrowLeft") {
       if (node.open) this.close(node);
-      else if (node.parent) this.move(this.rows.findIndex((row) => row.node === node.parent));
-    } else if (event.key === "Enter" && node) {
+      else if (node.parent) this.move(rowOf(node.parent));
+    } else if (event.key === "Enter") {
       this.choose(node);
     } else {
       return;
@@ -340,11 +357,6 @@ class ZnodeTree extends HTMLElement {
   }
 }
 
-function part(name, text) {
-  const span = document.createElement("span");
-  span.className = name;
-  span.textContent = text;
-  return span;
-}
+const part = (name, text) => el("span", { className: name }, text);
 
 customElements.define("znode-tree", ZnodeTree);

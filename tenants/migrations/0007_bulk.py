@@ -11,7 +11,7 @@ import tenants.models.jobs
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0005_signin_groups"),
+        ("tenants", "0006_alerts"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,0 +1,1 @@
+"""The znode browser: one page over any tree, and what its script asks for."""
