@@ -21,6 +21,7 @@ from console.routes import PLANE_ROUTES
 from console.routes_znodes import ZNODE_ROUTES
 from tenants.access import PLANE, Standing, require, standing_of, tenant_for
 from tenants.api.access import is_open
+from tenants.models import Ensemble
 
 ROUTES: Final[dict[str, Standing | str]] = {
     "account_login": Standing.NOBODY,
@@ -42,6 +43,7 @@ ROUTES: Final[dict[str, Standing | str]] = {
     "mfa_generate_recovery_codes": Standing.PERSON,
     "api-docs": Standing.PERSON,
     "overview": Standing.PERSON,  # who is neither auditor nor operator is led to PERSONS_HOME
+    "counts": Standing.PERSON,
     "members": Standing.AUDITOR,
     "member-add": Standing.OPERATOR,
     "member-remove": Standing.OPERATOR,
@@ -56,6 +58,8 @@ ROUTES: Final[dict[str, Standing | str]] = {
     **PLANE_ROUTES,
     **ZNODE_ROUTES,
 }
+
+ENSEMBLES_MAX: Final = 100  # that the rail looks through
 
 PERSONS_HOME: Final = "tenants"
 """The route where those begin who have nothing to do with the whole tree."""
@@ -128,12 +132,24 @@ def wants_json(request: HttpRequest) -> bool:
     return request.headers.get("Accept", "").startswith("application/json")
 
 
+def sections_in(request: HttpRequest, standing: Standing) -> list[navigation.Section]:
+    """The rail of who asks, about the ensemble that the address names."""
+    if standing is Standing.NOBODY:
+        return []
+    ensembles: list[str] = []
+    if standing >= Standing.AUDITOR:
+        names = Ensemble.objects.order_by("pk").values_list("name", flat=True)
+        ensembles = list(names[:ENSEMBLES_MAX])
+    named = {} if request.resolver_match is None else request.resolver_match.kwargs
+    return navigation.sections_for(standing, ROUTES, ensembles, str(named.get("ensemble", "")))
+
+
 def context(request: HttpRequest) -> dict[str, Any]:
     """What every template knows."""
     standing = standing_in(request)
     match = request.resolver_match
     route = "" if match is None else match.view_name or ""
-    sections = [] if standing is Standing.NOBODY else navigation.sections_for(standing, ROUTES)
+    sections = sections_in(request, standing)
     return {
         "sections": sections,
         "at": navigation.current(sections, route),

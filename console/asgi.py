@@ -26,7 +26,8 @@ presence.hold()  # a restore does not replace the database under our feet
 
 PAGE_THREADS = 4
 
-from console.live import LiveConsumer  # needs the applications that wsgi has loaded
+from console.figures_live import FiguresConsumer  # these need the applications that wsgi has loaded
+from console.live import LiveConsumer
 from console.origin import SameOriginValidator
 
 
@@ -44,6 +45,7 @@ router = ProtocolTypeRouter(
                 SessionMiddlewareStack(
                     URLRouter(
                         [
+                            path("live/figures", FiguresConsumer.as_asgi()),
                             path("live", LiveConsumer.as_asgi()),
                             path("live/tenants/<slug>", LiveConsumer.as_asgi()),
                             path("live/ensembles/<ensemble>", LiveConsumer.as_asgi()),

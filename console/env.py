@@ -1,5 +1,6 @@
 """What the environment decides about the console, read in one place. See docs/console.md."""
 
+import ipaddress
 import os
 import secrets
 from pathlib import Path
@@ -59,6 +60,27 @@ def choice(name: str, default: str, known: tuple[str, ...]) -> str:
 def words(name: str, default: str) -> list[str]:
     """A list, separated by commas."""
     return [word.strip() for word in os.environ.get(name, default).split(",") if word.strip()]
+
+
+def networks(name: str) -> list[str]:
+    """Networks, separated by commas.
+
+    Raises:
+        ValueError: one that is none, with the name and the value.
+    """
+    found = words(name, "")
+    for word in found:
+        try:
+            ipaddress.ip_network(word)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}; use networks like 10.1.2.0/24") from None
+    return found
+
+
+def secret_in(name: str) -> str:
+    """The first line of the file that the variable names; empty without one."""
+    path = os.environ.get(name, "")
+    return Path(path).read_text().split("\n", 1)[0] if path else ""
 
 
 def kept_secret(path: Path) -> str:

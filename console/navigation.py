@@ -1,12 +1,14 @@
-"""The pages that stand in the rail and in the command palette, and a tenant's tabs.
+"""The pages that stand in the rail and in the command palette, and the tabs of a tenant.
 
 Who may open one is not said here but in `access.ROUTES`: an entry whose route somebody may not open
-is not shown to them.
+is not shown to them. Pages of one ensemble lead to the one that is looked at, else to the first.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from django.urls import reverse
 
 from tenants.access import PLANE, RIGHTS, Standing
 
@@ -16,6 +18,7 @@ class Entry:
     """A page. `own`: beginnings of the route names that belong to it, for the mark in the rail.
 
     `key`: the letter behind `g`. `words`: what people look for when they mean it.
+    `is_of_ensemble`: its address names one.
     """
 
     route: str
@@ -24,7 +27,22 @@ class Entry:
     own: tuple[str, ...]
     key: str = ""
     words: str = ""
-    is_account: bool = False  # reached by the name on the top right, not in the rail
+    is_of_ensemble: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An entry as somebody sees it."""
+
+    entry: Entry
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    label: str
+    links: tuple[Link, ...]
+    in_rail: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +56,48 @@ class Tab:
     is_kept: bool = True
 
 
+HERE: Final = "You"  # the section that stands in the palette only
 SECTIONS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
     (
-        "Ensembles",
+        "Watch",
         (
-            Entry("overview", "Overview", "home", ("overview",), "o", "health quorum nodes start"),
-            Entry("znode", "Znodes", "folder", ("znode",), "z", "tree browse edit data"),
-            Entry("members", "Members", "server-stack", ("member",), "m", "observers nodes add"),
+            Entry("overview", "Overview", "home", ("overview", "node"), "o", "health quorum nodes"),
             Entry(
-                "ensembles", "Ensembles", "circle-stack", ("ensemble",), "e", "register drift keys"
+                "ensemble-dashboard",
+                "Dashboard",
+                "presentation-chart-line",
+                ("ensemble-dashboard", "ensemble-slow"),
+                "d",
+                "latency throughput charts figures noisy neighbour",
+                is_of_ensemble=True,
             ),
+            Entry("alerts", "Alerts", "bell-alert", ("alert",), "b", "rules silences channels"),
+        ),
+    ),
+    (
+        "Data",
+        (
+            Entry("znode", "Znodes", "folder", ("znode",), "z", "tree browse edit data"),
+            Entry("search", "Search", "magnifying-glass", ("search",), "s", "find path value"),
+            Entry(
+                "sessions",
+                "Sessions",
+                "signal",
+                ("session",),
+                "n",
+                "connections clients watches ephemerals close",
+                is_of_ensemble=True,
+            ),
+            Entry(
+                "locks",
+                "Locks",
+                "lock-closed",
+                ("locks",),
+                "l",
+                "elections leaders queues barriers recipes",
+                is_of_ensemble=True,
+            ),
+            Entry("jobs", "Jobs", "queue-list", ("job",), "j", "import export progress undo"),
         ),
     ),
     (
@@ -66,57 +116,68 @@ SECTIONS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
         ),
     ),
     (
-        "Trust",
+        "Plane",
         (
             Entry(
                 "plane-audit",
                 "Audit",
                 "finger-print",
-                ("plane-audit",),
+                ("plane-audit", "saved-search"),
                 "a",
                 "who did what trail chain verdict",
             ),
+            Entry("ensembles", "Ensembles", "circle-stack", ("ensemble",), "e", "register drift"),
+            Entry("members", "Members", "server-stack", ("member",), "m", "observers nodes add"),
             Entry("people", "People", "users", ("people", "person"), "u", "accounts operators"),
         ),
     ),
     (
-        "You",
+        HERE,
         (
-            Entry("tenant-new", "New tenant", "plus-circle", (), "", "make create", True),
-            Entry("tokens", "API tokens", "key", ("token",), "", "curl automation", True),
-            Entry("mfa_index", "Your account", "user-circle", ("mfa",), "", "two-factor", True),
-            Entry(
-                "api-docs", "API reference", "book-open", ("api-docs",), "", "rest openapi", True
-            ),
+            Entry("tenant-new", "New tenant", "plus-circle", (), words="make create"),
+            Entry("tokens", "API tokens", "key", ("token",), words="curl automation"),
+            Entry("mfa_index", "Your account", "user-circle", ("mfa",), words="two-factor"),
+            Entry("api-docs", "API reference", "book-open", ("api-docs",), words="rest openapi"),
         ),
     ),
 )
 
 TABS: Final = (
     Tab("tenant", "Overview", ("overview",), "tenant.read"),
+    Tab("tenant-dashboard", "Dashboard", ("dashboard", "slow"), "tenant.usage"),
     Tab("tenant-znode", "Znodes", ("znodes",), "znode.read", is_kept=False),
+    Tab("tenant-sessions", "Sessions", ("sessions", "session"), "session.read", is_kept=False),
+    Tab("tenant-locks", "Locks", ("locks",), "znode.read", is_kept=False),
     Tab("tenant-credentials", "Credentials", ("credentials", "secret"), "credential.read"),
     Tab("tenant-members", "Members", ("members",), "member.read"),
-    Tab("tenant-settings", "Settings", ("settings",), "tenant.read"),
     Tab("tenant-history", "History", ("history",), "tenant.history"),
     Tab("tenant-audit", "Audit", ("audit",), "tenant.audit"),
+    Tab("tenant-alerts", "Alerts", ("alerts",), "tenant.alerts"),
+    Tab("tenant-settings", "Settings", ("settings",), "tenant.read"),
     Tab("tenant-steer", "Operate", ("steer",), "tenant.state"),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    label: str
-    entries: tuple[Entry, ...]
+def sections_for(
+    standing: Standing, routes: Mapping[str, Standing | str], ensembles: Sequence[str], at: str = ""
+) -> list[Section]:
+    """What somebody of this standing may open, by section; sections with nothing are left out.
 
-
-def sections_for(standing: Standing, routes: Mapping[str, Standing | str]) -> list[Section]:
-    """What somebody of this standing may open, by section; sections with nothing are left out."""
+    Args:
+        ensembles: the names of those that are registered.
+        at: the ensemble that the page is about, if any.
+    """
+    ensemble = at if at in ensembles else next(iter(ensembles), "")
+    named = {"ensemble": ensemble}
     found = []
     for label, entries in SECTIONS:
-        open_to = tuple(entry for entry in entries if is_open(entry.route, standing, routes))
-        if open_to:
-            found.append(Section(label, open_to))
+        links = tuple(
+            Link(entry, reverse(entry.route, kwargs=named if entry.is_of_ensemble else None))
+            for entry in entries
+            if is_open(entry.route, standing, routes) and (ensemble or not entry.is_of_ensemble)
+        )
+        if links:
+            found.append(Section(label, links, label != HERE))
     return found
 
 
@@ -131,10 +192,10 @@ def current(sections: Iterable[Section], route: str) -> str:
     """The route of the entry that a page belongs to: the one with the longest beginning."""
     best, longest = "", 0
     for section in sections:
-        for entry in section.entries:
-            for own in entry.own:
+        for link in section.links:
+            for own in link.entry.own:
                 if route.startswith(own) and len(own) > longest:
-                    best, longest = entry.route, len(own)
+                    best, longest = link.entry.route, len(own)
     return best
 
 

@@ -6,6 +6,11 @@ the same 404 whether it exists or not. Where a page's parts need different right
 
 from typing import Final
 
+from console.routes_alerts import ALERT_ROUTES
+from console.routes_bulk import BULK_ROUTES
+from console.routes_figures import FIGURE_ROUTES
+from console.routes_overview import ROUTES as INSIDE
+from console.routes_search import SEARCH_ROUTES
 from tenants.access import Standing
 
 PLANE_ROUTES: Final[dict[str, Standing | str]] = {
@@ -59,4 +64,9 @@ PLANE_ROUTES: Final[dict[str, Standing | str]] = {
     "ensemble-remove": "ensemble.change",
     "ensemble-repair": "ensemble.change",
     "plane-audit": "audit.read",
+    **SEARCH_ROUTES,
+    **INSIDE,
+    **FIGURE_ROUTES,
+    **ALERT_ROUTES,
+    **BULK_ROUTES,
 }

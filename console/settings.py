@@ -7,7 +7,7 @@ from typing import Any
 import dj_database_url
 from csp.constants import NONE, SELF
 
-from console import env, sign_on_settings
+from console import env, sign_on_settings, vendored
 
 BASE_DIR = Path(__file__).parent.parent
 VAR = env.folder()
@@ -102,11 +102,13 @@ OBSERVED_KEEP_S = {
     1: env.number("ENSEMBLE_KEEP_SECONDS_HOURS", default=1, low=1, high=48) * 3_600,
     10: env.number("ENSEMBLE_KEEP_TENS_DAYS", default=1, low=1, high=60) * 86_400,
     60: env.number("ENSEMBLE_KEEP_MINUTES_DAYS", default=30, low=1, high=1_000) * 86_400,
+    3_600: env.number("ENSEMBLE_KEEP_HOURS_DAYS", default=400, low=32, high=4_000) * 86_400,
 }
 OBSERVED_TRAIL_DAYS = env.number("ENSEMBLE_TRAIL_DAYS", default=365, low=1, high=3_650)
 OBSERVED_TRAIL_ROWS = env.number(
     "ENSEMBLE_TRAIL_ROWS", default=10_000_000, low=10_000, high=1_000_000_000
 )
+OBSERVED_INDEX_ROWS = env.number("ENSEMBLE_INDEX_ROWS", default=5_000_000, low=0, high=100_000_000)
 DATABASE_ROUTERS = ["observability.router.Router"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -187,6 +189,7 @@ CONTENT_SECURITY_POLICY = {
 
 STATIC_URL = "static/"
 STATIC_ROOT = VAR / "static"
+STATICFILES_DIRS = vendored.static_dirs()
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
@@ -253,6 +256,17 @@ SPECTACULAR_SETTINGS = {
         "tenants.api.schema.complete",
     ],
 }
+
+# Where alerts are sent. Networks of one's own that operators' webhooks may reach: "10.1.2.0/24".
+ALERT_NETWORKS = env.networks("ENSEMBLE_ALERT_NETWORKS")
+# Mail goes through a server of one's own; without one channels say that there is none.
+EMAIL_HOST = os.environ.get("ENSEMBLE_MAIL_HOST", "")
+EMAIL_PORT = env.number("ENSEMBLE_MAIL_PORT", default=587, low=1, high=65_535)
+MAIL_TLS = env.choice("ENSEMBLE_MAIL_TLS", "starttls", ("starttls", "tls", "none"))
+EMAIL_USE_TLS, EMAIL_USE_SSL = MAIL_TLS == "starttls", MAIL_TLS == "tls"
+EMAIL_HOST_USER = os.environ.get("ENSEMBLE_MAIL_USER", "")
+EMAIL_HOST_PASSWORD = env.secret_in("ENSEMBLE_MAIL_PASSWORD_FILE")
+DEFAULT_FROM_EMAIL = os.environ.get("ENSEMBLE_MAIL_FROM", "") or "ensemble@localhost"
 
 # The file with the token for /metrics of the plane itself; closed without.
 METRICS_TOKEN_FILE = os.environ.get("ENSEMBLE_METRICS_TOKEN_FILE", "")

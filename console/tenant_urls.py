@@ -2,6 +2,8 @@
 
 from django.urls import path
 
+from console import figure_urls
+from console.bulk_urls import operations
 from console.views.plane import ensembles, plans, requests, tokens
 from console.views.tenants import (
     creation,
@@ -57,6 +59,7 @@ urlpatterns = [
     path(f"{TENANT}/repair", steering.repair, name="tenant-repair"),
     path(f"{TENANT}/publish", steering.publish, name="tenant-publish"),
     *browser(f"{TENANT}/", "tenant-"),
+    *operations(f"{TENANT}/", "tenant-"),
     path("requests", requests.requests, name="requests"),
     path("requests/<int:pk>/approve", requests.approve, name="request-approve"),
     path("requests/<int:pk>/reject", requests.reject, name="request-reject"),
@@ -74,5 +77,7 @@ urlpatterns = [
     path(f"{ENSEMBLE}/remove", ensembles.remove, name="ensemble-remove"),
     path(f"{ENSEMBLE}/repair", ensembles.repair, name="ensemble-repair"),
     *browser(f"{ENSEMBLE}/", "ensemble-"),
+    *operations(f"{ENSEMBLE}/", "ensemble-"),
     path("audit", trail.of_plane, name="plane-audit"),
+    *figure_urls.urlpatterns,
 ]

@@ -3,7 +3,7 @@
 from django.urls import include, path
 
 from console import sign_on
-from console.views import api_docs, errors, health, members, overview, people
+from console.views import api_docs, counts, errors, health, members, overview, people
 from console.znode_urls import browser
 from observability.api import urls as observability_api
 from tenants.api import urls as tenants_api
@@ -16,6 +16,7 @@ urlpatterns = [
     path("health", health.health, name="health"),
     path("health/ready", health.ready, name="health-ready"),
     path("metrics", health.metrics, name="metrics"),
+    path("counts", counts.counts, name="counts"),
     path("members", members.members, name="members"),
     path("members/add", members.add, name="member-add"),
     path("members/remove", members.remove, name="member-remove"),
@@ -29,6 +30,10 @@ urlpatterns = [
     path("people/<int:pk>/activate", people.activate, name="person-activate"),
     path("people/<int:pk>/reset-mfa", people.reset_mfa, name="person-mfa-reset"),
     path("", include("console.tenant_urls")),
+    path("", include("console.search_urls")),
+    path("", include("console.inside_urls")),
+    path("", include("console.alert_urls")),
+    path("", include("console.bulk_urls")),
     path("api/v1/docs", api_docs.api_docs, name="api-docs"),
     path("api/v1/", include((API, NAMESPACE))),
     path("account/sign-on", sign_on.begin, name="sign-on"),

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from observability import series
+from observability.forecast import Forecast
 from tenants import keys
 from tenants.limits import LIMIT_WORDS
 from tenants.models import Node, Tenant
@@ -44,6 +45,7 @@ class Meter:
     words: str
     limit: int | None
     used: int | None
+    forecast: str = ""  # when it will be full, where that can be said
 
     @property
     def percent(self) -> int | None:
@@ -59,11 +61,15 @@ class Meter:
         return "warn" if percent < FULL else "bad"
 
 
-def meters(tenant: Tenant, used: Mapping[str, int]) -> list[Meter]:
+def meters(
+    tenant: Tenant, used: Mapping[str, int], forecasts: Mapping[str, Forecast] | None = None
+) -> list[Meter]:
     """All limits of a tenant, in their order, with what is used of them."""
     limits = tenant.limits
+    words_of = {name: found.words for name, found in (forecasts or {}).items()}
     return [
-        Meter(name, words, limits.get(name), used.get(name)) for name, words in LIMIT_WORDS.items()
+        Meter(name, words, limits.get(name), used.get(name), words_of.get(name, ""))
+        for name, words in LIMIT_WORDS.items()
     ]
 
 

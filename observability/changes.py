@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from observability.models import Revision
+from observability.index.rows import TEXT_BYTES_MAX, is_indexed, text_of
+from observability.models import Revision, Znode
 from observability.roots import QUOTAS, Roots, inward
 from observability.rows import PATH_MAX, clean, ms_of, zxid_of
 
@@ -27,6 +28,7 @@ CHANGES: Final = frozenset(
 OWN: Final = "/zookeeper/"
 KEPT: Final = (f"{QUOTAS}/", "/zookeeper/config")
 COMPRESSION: Final = 6
+HEAD_BASE64: Final = (TEXT_BYTES_MAX // 3 + 1) * 4
 FULL_BY: Final = 1.25  # beyond its bytes by so much a tenant's values are not kept any more
 
 
@@ -70,6 +72,9 @@ class Change:
     why: str = ""
     data: bytes | None = None  # compressed
     digest: str = ""
+    text: str = ""  # for the index
+    text_why: str = ""
+    owner: str = ""  # the session, of an ephemeral one
 
 
 @dataclass(slots=True)
@@ -164,15 +169,18 @@ class ChangeReader:
             part=part,
             at=at,
             operation=operation,
-            within=within,
+            within=f"{within} {lives(fields)}".strip(),
             version=version if isinstance(version, int) and abs(version) < 1 << 31 else None,
             principal=who[0],
             session=who[1],
         )
+        if fields.get("ephemeral") is True:
+            made.owner = made.session
         size = fields.get("bytes")
         if isinstance(size, int) and 0 <= size < 1 << 31:
             made.size = size
             self.keep_value(made, path, fields.get("value"))
+            self.keep_text(made, path, fields.get("value"))
         yield made
 
     def keep_value(self, change: Change, path: str, value: object) -> None:
@@ -194,6 +202,29 @@ class ChangeReader:
                 return
             change.digest = hashlib.sha256(data).hexdigest()
             change.data = zlib.compress(data, COMPRESSION)
+
+    def keep_text(self, change: Change, path: str, value: object) -> None:
+        """What the index has of the value, however full the history is."""
+        if not is_indexed(path):
+            return
+        if self.policies.get(change.tenant, NOBODYS).is_secret(path):
+            change.text_why = Znode.Why.SECRET
+        elif change.size and not isinstance(value, str):
+            change.text_why = Znode.Why.TOKEN
+        elif isinstance(value, str):
+            try:
+                head = base64.b64decode(value[:HEAD_BASE64], validate=True)
+            except (binascii.Error, ValueError):
+                return
+            change.text, change.text_why = text_of(head, change.size or 0)
+
+
+def lives(fields: dict[str, Any]) -> str:
+    """How long a new znode lives, where that is not until it is deleted: a restore asks."""
+    ttl = fields.get("ttl")
+    if fields.get("ephemeral"):
+        return "ephemeral"
+    return f"ttl={ttl:x}" if isinstance(ttl, int) and 0 < ttl < 1 << 40 else ""
 
 
 def is_kept(path: str) -> bool:

@@ -7,6 +7,7 @@ from django.db import connections, transaction
 from django.db.models import Exists, OuterRef
 
 from observability.changes import NOBODYS, Policy, Stretch
+from observability.index import write as index
 from observability.models import Revision, Source, Value
 from observability.roots import outward
 from observability.rows import Row, of_gap
@@ -24,6 +25,7 @@ KEEP: Final = (
     "INSERT INTO observability_value (ensemble, tenant, digest, size, stored, data) "
     "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (ensemble, tenant, digest) DO NOTHING"
 )
+BEGINNING: Final = "0x0"  # where a tree is collected from that is another one
 ROW_BYTES: Final = 200  # that a revision counts besides its value: about what it takes
 PRUNE_ROWS: Final = 500  # removed at once
 HIDE_ROWS: Final = 5_000  # looked at at once
@@ -69,6 +71,8 @@ def write(term: int, source: Source, stretch: Stretch, stored: dict[str, int]) -
                     )
                 )
             cursor.executemany(INSERT, cast("list[tuple[str, ...]]", rows))
+        gap = stretch.gaps[0] if stretch.gaps else ""
+        index.apply(source.ensemble, stretch.changes, gap, anew=stretch.restart_at == BEGINNING)
     for tenant, size in added.items():
         stored[tenant] = stored.get(tenant, 0) + size
 

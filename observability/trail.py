@@ -56,6 +56,7 @@ class Query:
     node: str = ""
     origin: str = ""
     zxid: int | None = None
+    session: str = ""
     since_ms: int | None = None
     until_ms: int | None = None  # exclusive
 
@@ -174,6 +175,19 @@ def search(
     if end is not None:
         return Page(lines, f"{end[0]}.{end[1]}", is_cut=True, looked_back_to=end[0])
     return Page(lines, "")
+
+
+def one(number: int, *, tenant: Tenant | None = None) -> Line | None:
+    """The line of this number, if its reader may see it."""
+    where = "id = %s"
+    params: list[Any] = [number]
+    if tenant is not None:
+        where += " AND tenant = %s AND ensemble = %s AND at >= %s"
+        params += [tenant.slug, tenant.ensemble.name, born_ms(tenant)]
+    rows = execute(
+        f"SELECT {', '.join(FIELDS)} FROM observability_trail WHERE {where}", tuple(params)
+    )
+    return shown(rows[0], tenant) if rows else None
 
 
 def facets(query: Query, *, tenant: Tenant | None = None) -> Facets:
@@ -296,6 +310,8 @@ def filters_of(query: Query) -> tuple[Filter, ...]:
         # From /a up to /a0, the first behind all of /a/...; /a-b and /a.b lie between and are not.
         where = "path >= %s AND path < %s AND (path = %s OR path >= %s)"
         found.append(Filter("path", where, (path, f"{path}0", path, f"{path}/"), "trail_path"))
+    if query.session:
+        found.append(Filter("session", "session = %s", (query.session,)))
     if query.ensemble:
         found.append(Filter("ensemble", "ensemble = %s", (query.ensemble,)))
     if query.origin:

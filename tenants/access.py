@@ -57,6 +57,9 @@ RIGHTS: Final[dict[str, Need]] = {
     "tenant.read": Need(VIEWER, auditor=True),
     "tenant.usage": Need(VIEWER, auditor=True),
     "tenant.audit": Need(VIEWER, auditor=True),
+    "tenant.alerts": Need(VIEWER, auditor=True),
+    "tenant.alerts.act": Need(DEVELOPER),  # acknowledge, silence
+    "tenant.alerts.channels": Need(OWNER),  # where its alerts are sent
     "tenant.history": Need(VIEWER, auditor=True),
     "tenant.describe": Need(OWNER),  # title, secret paths, audit of reads, history's bounds
     "tenant.mode": Need(OWNER),
@@ -73,6 +76,8 @@ RIGHTS: Final[dict[str, Need]] = {
     "credential.read": Need(VIEWER, auditor=True),
     "credential.change": Need(DEVELOPER),  # readers and writers
     "credential.admin": Need(OWNER),  # those of role admin
+    "session.read": Need(VIEWER, auditor=True),
+    "session.close": Need(OWNER),
     # Auditors read whole trees (`tree.read`), and with them what tenants keep: a wall around the
     # same values on a tenant's page would only send them there.
     "znode.read": Need(VIEWER, auditor=True),
@@ -93,6 +98,10 @@ PLANE: Final[dict[str, Standing]] = {
     "tree.read": Standing.AUDITOR,  # a whole tree, across all walls
     "tree.change": Standing.OPERATOR,
     "audit.read": Standing.AUDITOR,  # of all tenants and of the plane
+    "alert.read": Standing.AUDITOR,
+    "alert.act": Standing.OPERATOR,  # acknowledge, silence
+    "alert.change": Standing.OPERATOR,  # rules and channels
+    "search.own": Standing.PERSON,  # saved searches of the trail
     "people.read": Standing.AUDITOR,
     "people.change": Standing.OPERATOR,
     "policy.export": Standing.AUDITOR,

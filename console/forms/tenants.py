@@ -7,6 +7,7 @@ from django import forms
 from console.forms.base import DAYS_MAX, WORDS_MAX, PlaneForm, lines
 from tenants.models import CredentialRole, Ensemble, MemberRole, Plan, Tenant
 from tenants.models.ensembles import NAME
+from tenants.objectives import BOUNDS, CLASSES, OBJECTIVE_WORDS, WHOLE, objectives_in_force
 
 SUBJECTS_MAX: Final = 4_000
 OVERLAPS: Final = (
@@ -94,6 +95,37 @@ class OperatorTenantForm(NewTenantForm):
         if cleaned.get("root") and not cleaned.get("adopt"):
             self.add_error("root", "A path is for an adoption only: tick it, or leave this empty.")
         return cleaned
+
+
+class ObjectiveForm(PlaneForm):
+    """What a tenant is promised; empty: the plan's, or for a plan the defaults."""
+
+    availability = forms.FloatField(label=OBJECTIVE_WORDS["availability"], required=False)
+    latency = forms.FloatField(label=OBJECTIVE_WORDS["latency"], required=False)
+    latency_of = forms.ChoiceField(label=OBJECTIVE_WORDS["latency_of"], required=False)
+    latency_ms = forms.IntegerField(label=OBJECTIVE_WORDS["latency_ms"], required=False)
+    days = forms.IntegerField(label=OBJECTIVE_WORDS["days"], required=False)
+
+    def __init__(self, *args: Any, of: Tenant | Plan, **kwargs: Any) -> None:
+        kwargs.setdefault("initial", of.objectives)
+        kwargs.setdefault("auto_id", "objective-%s")
+        super().__init__(*args, **kwargs)
+        plan = of.plan.objectives if isinstance(of, Tenant) else {}
+        whose = "plan" if isinstance(of, Tenant) else "default"
+        for name, value in objectives_in_force(plan, {}).items():
+            field = self.fields[name]
+            if name == "latency_of":
+                kinds = [(kind, f"{kind}s") for kind in CLASSES]
+                field.choices = [("", f"{whose}: {value}s"), *kinds]  # type: ignore[attr-defined]
+                continue
+            low, high = BOUNDS[name]
+            field.help_text = f"{whose}: {value:g}; {low:g} to {high:g}"
+            field.widget.attrs |= {"step": "1" if name in WHOLE else "any"}
+
+    @property
+    def objectives(self) -> dict[str, Any]:
+        """What was filled in."""
+        return {k: v for k, v in self.cleaned_data.items() if v not in (None, "")}
 
 
 class CredentialForm(PlaneForm):

@@ -1,4 +1,4 @@
-"""The first page: is the ensemble well?"""
+"""The first page of operators and auditors: is everything well, and if not, what to do?"""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -6,8 +6,10 @@ from django.views.decorators.http import require_GET
 
 from console.access import PERSONS_HOME, standing_in
 from console.health import ask_all, readable
+from console.overview import overview as of_all
 from console.zk import bridge
 from tenants.access import Standing
+from tenants.models import Ensemble
 
 SHOWN = [
     ("Zxid", "Zxid"),
@@ -29,6 +31,13 @@ SHOWN = [
 def overview(request: HttpRequest) -> HttpResponse:
     if standing_in(request) < Standing.AUDITOR:
         return redirect(PERSONS_HOME)
+    if not Ensemble.objects.exists():
+        return by_words(request)
+    return render(request, "console/pages/overview.html", {"overview": of_all()})
+
+
+def by_words(request: HttpRequest) -> HttpResponse:
+    """Where no ensemble is registered: what the servers that the console knows say themselves."""
     zookeeper = bridge()
     nodes = [
         {
@@ -42,4 +51,4 @@ def overview(request: HttpRequest) -> HttpResponse:
         for node in ask_all(zookeeper, zookeeper.hosts)
     ]
     context = {"nodes": nodes, "well": all(not node["problem"] for node in nodes)}
-    return render(request, "console/pages/overview.html", context)
+    return render(request, "console/pages/overview-words.html", context)

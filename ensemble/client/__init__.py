@@ -31,10 +31,12 @@ from ensemble.client.state import State
 from ensemble.client.transaction import MultiRead, Transaction
 from ensemble.client.trees import delete_tree, ensure_path, walk
 from ensemble.client.watches import EventStream, EventType, WatchEvent, WatchKind
+from ensemble.wire.codes import ERROR_NAMES
 from ensemble.wire.records import Acl, Id, Stat
 
 __all__ = [
     "CREATOR_ACL",
+    "ERROR_NAMES",
     "OPEN_ACL",
     "READ_ACL",
     "Acl",

@@ -2,7 +2,13 @@
 
 from typing import Final
 
-from ensemble.server import admin_backup, apache_commands, introspection, tenant_views
+from ensemble.server import (
+    admin_backup,
+    apache_commands,
+    introspection,
+    session_commands,
+    tenant_views,
+)
 from ensemble.server.admin_protocol import Access, Command, Need
 
 ALWAYS: Final = Access.ALWAYS
@@ -52,6 +58,11 @@ COMMANDS: Final[dict[str, Command]] = {
         Command("watches_by_path", SERVING, READ, apache_commands.watches_by_path),
         Command("zabstate", ALWAYS, READ, apache_commands.zabstate),
         # Ours: they tell of tenants and sessions, and never run without a right.
+        Command(
+            *("close_session", SERVING, Need.GUARDED_CONTROL, None, "POST"),
+            handler=session_commands.close_session,
+        ),
+        Command("elections", ALWAYS, GUARDED, apache_commands.elections),
         guarded("ephemerals", introspection.ephemerals),
         guarded("locks", introspection.locks),
         guarded("session_watches", introspection.watches_of_session),

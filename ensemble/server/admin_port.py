@@ -19,6 +19,7 @@ from ensemble.server.audit_routes import AuditRoutes
 from ensemble.server.auth.providers import AuthRefused, Peer
 from ensemble.server.feed_routes import FeedRoutes
 from ensemble.server.paging import Scans, TooManyScans
+from ensemble.server.session_commands import NOTE
 from ensemble.server.tenant_metrics import Named, tenant_series
 from ensemble.server.tls import server_context, subject_of
 from ensemble.wire import codes
@@ -142,7 +143,7 @@ class AdminPort:
             return reply(name, {}, f"Unknown command: {name}")
         if command.need in (Need.CONTROL, Need.GUARDED_CONTROL):
             response = await self.run_command(request, method, command)
-            self.note(request, command.name, response.status)
+            self.note(request, request.get(NOTE, command.name), response.status)
             return response
         return await self.run_command(request, method, command)
 

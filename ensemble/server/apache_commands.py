@@ -114,6 +114,14 @@ def set_trace_mask(node: "Node", request: web.Request) -> JsonObject:
     return {"tracemask": node.trace_mask}
 
 
+def elections(node: "Node", request: web.Request) -> JsonObject:
+    """Ours: which roles this server has had, and why they ended; none for one that stands alone."""
+    peering = node.peering
+    if peering is None:
+        return {"total": 0, "roles": []}
+    return {"total": peering.roles.total, "roles": peering.roles.entries()}
+
+
 def hashes(node: "Node", request: web.Request) -> JsonObject:
     return {
         "digests": [

@@ -21,6 +21,7 @@ from ensemble.server.paging import (
     Page,
     TooManyScans,
     next_keys,
+    path_of,
     session_id_of,
     session_text,
     shown,
@@ -53,7 +54,7 @@ def answered(
                 fields = await make(port, request)
         except TooManyScans as refused:
             return reply(name, {}, str(refused), 503)
-        return reply(name, fields, None)
+        return reply(name, fields, None, is_compact="compact" in request.query)
 
     return handler
 
@@ -115,7 +116,10 @@ async def sessions(port: "AdminPort", request: web.Request) -> JsonObject:
     prefix_of(node, request)
     slug = request.query.get("tenant")
     known: Iterable[int]
-    if slug is not None:
+    if "session" in request.query:
+        one = session_id_of(request.query["session"], "session")
+        known = [one] if is_shown(node, one, slug) else []
+    elif slug is not None:
         known = await sessions_of(node, slug)
     else:
         known = node.tree.sessions
@@ -124,6 +128,14 @@ async def sessions(port: "AdminPort", request: web.Request) -> JsonObject:
     ids, more = await next_keys(known, page.after_session(), page.limit)
     entries = [session_entry(node, id) for id in ids]
     return {"sessions": entries, "next": session_text(ids[-1]) if more else None}
+
+
+def is_shown(node: "Node", session_id: int, slug: str | None) -> bool:
+    """Whether there is such a session here, and it is the tenant's that is asked for, if any."""
+    conn = node.pipeline.session_connections.get(session_id)
+    if conn is None and session_id not in node.tree.sessions:
+        return False
+    return slug is None or tenant_of_session(node, session_id, conn) == slug
 
 
 def session_entry(node: "Node", session_id: int) -> JsonObject:
@@ -159,6 +171,9 @@ def connection_fields(node: "Node", conn: Connection) -> JsonObject:
         "secure": conn.secure,
         "age_ms": max(0, now_ms - int(conn.connected_ms)),
         "watches": node.watches.count_of(conn.id),
+        "requests": int(conn.stats.count),
+        "avg_ms": int(conn.stats.sum_ms) / max(1, int(conn.stats.count)),
+        "max_ms": int(conn.stats.max_ms),
         "queue": int(conn.pending.count),
         "queue_oldest_ms": waited_us / 1_000,
         "received_bytes_waiting": conn.frames.pending(),
@@ -178,7 +193,7 @@ def kinds_of(bits: int) -> list[str]:
 
 
 async def watches_on_paths(port: "AdminPort", request: web.Request) -> JsonObject:
-    """Who watches which path, by path. `table=child` for those of children."""
+    """Who watches which path, by path, or just `path=`. `table=child` for those of children."""
     node = port.node
     page = Page(request)
     root = prefix_of(node, request)
@@ -187,7 +202,12 @@ async def watches_on_paths(port: "AdminPort", request: web.Request) -> JsonObjec
         raise BadQuery(f"table={name[:20]}: data or child is expected")
     table = node.watches.data if name == "data" else node.watches.child
     wanted = (lambda path: is_within(path, root)) if root else None
-    paths, more = await next_keys(table, page.after_path(), page.limit, wanted)
+    if "path" in request.query:
+        one = path_of(request.query["path"])
+        is_here = one in table and (wanted is None or wanted(one))
+        paths, more = [one] if is_here else [], False
+    else:
+        paths, more = await next_keys(table, page.after_path(), page.limit, wanted)
     entries: list[JsonObject] = []
     for path in paths:
         watchers = table.get(path, {})  # it may have gone while others were looked for

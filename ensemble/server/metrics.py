@@ -111,6 +111,7 @@ def gauges(node: "Node") -> dict[str, int | str]:
         # Not in Apache's list since 3.6, but collectors ask for it and so should alerts.
         "fsync_threshold_exceed_count": int(stats.fsync_slow),
         **member_words.gauges(node),
+        **node.upkeep.room.found,
     }
 
 
@@ -228,6 +229,7 @@ def monitor(node: "Node") -> dict[str, int | str]:
     """mntr's names without `zk_`, in its order: gauges, gauge sets, counters, summaries."""
     values: dict[str, int | str] = {"version": version(), "server_state": node.mode()}
     values.update(member_words.peer_state(node))
+    values["last_zxid"] = f"{node.last_zxid() & 0xFFFFFFFFFFFFFFFF:#x}"
     values.update(gauges(node))
     values.update(namespace_gauges(node))
     values.update(counters(node))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, final
 from mypy_extensions import i64
 
 from ensemble.errors import ConfigError, StorageError
+from ensemble.server.clock import wall_ms
 from ensemble.server.election_port import ElectionPort
 from ensemble.server.peer_net import PeerNet
 from ensemble.server.peer_socket import PeerHandler, PeerSocket
@@ -22,6 +23,7 @@ from ensemble.server.quorum_config import QuorumOptions
 from ensemble.server.quorum_port import QuorumPort
 from ensemble.server.quorum_tls import LOOK_EVERY_MS, Renewal, peer_security
 from ensemble.server.replica import Replica
+from ensemble.server.role_history import RoleHistory
 from ensemble.server.shell import Shell
 from ensemble.server.snapshots import Child
 from ensemble.storage import replacement
@@ -96,6 +98,7 @@ class Peering(Shell):
         self.alarm: asyncio.TimerHandle | None = None
         self.alarm_ms = 0
         self.elected_ms = 0
+        self.roles: Final = RoleHistory()
 
     def attach(self, poll: Poll, now_ms: int) -> None:
         """Put the ports together; `poll` serves them."""
@@ -369,6 +372,18 @@ class Peering(Shell):
         else:
             self.measure_role(state)
         self.node.on_role(state, epoch)
+        self.note_role(state, epoch)
+
+    def note_role(self, state: int, epoch: int) -> None:
+        """For who asks afterwards when there were elections, and why."""
+        peer = self.replica.get_peer()
+        leader = 0
+        if state == peers.LEADING:
+            leader = self.options.sid
+        elif state != peers.LOOKING and peer.learner is not None:
+            leader = int(peer.learner.leader_sid)
+        away_ms = 0 if state == peers.LOOKING else int(self.net.now_ms - peer.looking_since_ms)
+        self.roles.begin(wall_ms(), self.node.mode(), epoch, leader, away_ms)
 
     def on_elected(self, took_ms: int) -> None:
         self.elected_ms = int(self.net.now_ms)
@@ -404,6 +419,7 @@ class Peering(Shell):
         self.node.tree = tree
 
     def report(self, text: str) -> None:
+        self.roles.on_report(text)
         log.info("%s", text)
 
 

@@ -12,6 +12,7 @@ from librt.strings import BytesWriter
 from ensemble.errors import StorageError
 from ensemble.server.clock import wall_ms
 from ensemble.server.costs import Window, accounts
+from ensemble.server.disk_room import DiskRoom
 from ensemble.server.snapshots import Snapshotter
 from ensemble.server.soft_quotas import SoftQuotas
 from ensemble.storage import purge, snapfile
@@ -50,10 +51,12 @@ class Upkeep:
         self.window: Final = Window()
         self.soft_quotas: Final = SoftQuotas()
         self.next_quotas_ms = 0
+        self.room: Final = DiskRoom(node)
 
     def on_tick(self, now_ms: int, orders: bool) -> None:
         """Close windows; sweep, where this server `orders` writes; purge, when it is time."""
         self.window.close(accounts(self.node), now_ms)
+        self.room.on_tick(now_ms)
         if now_ms >= self.next_quotas_ms:
             self.next_quotas_ms = now_ms + QUOTAS_EVERY_MS
             self.soft_quotas.on_tick(self.node.tree)

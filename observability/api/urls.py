@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from observability.api import history, views
+from observability.api import history, search, views
 
 TENANT = "tenants/<slug:slug>"
 ENSEMBLE = "ensembles/<slug:name>"
@@ -30,6 +30,8 @@ urlpatterns = [
         name="ensemble-history-changed",
     ),
     path(f"{ENSEMBLE}/collected", history.Collected.as_view(), name="ensemble-collected"),
+    path(f"{TENANT}/search", search.TenantSearch.as_view(), name="tenant-search"),
+    path(f"{ENSEMBLE}/search", search.EnsembleSearch.as_view(), name="ensemble-search"),
     path("audit/verdicts", history.Verdicts.as_view(), name="audit-verdicts"),
     path("audit", views.Trail.as_view(), name="audit"),
     path("audit/facets", views.TrailFacets.as_view(), name="audit-facets"),

@@ -42,9 +42,13 @@ def new_session() -> aiohttp.ClientSession:
 
 
 async def fetch(
-    session: aiohttp.ClientSession, target: Target, path: str, params: dict[str, str] | None = None
+    session: aiohttp.ClientSession,
+    target: Target,
+    path: str,
+    params: dict[str, str] | None = None,
+    heads: dict[str, str] | None = None,
 ) -> tuple[int, bytes]:
-    """Status and body.
+    """Status and body; `heads` takes the answer's headers.
 
     Raises:
         AskError: there was no answer.
@@ -54,6 +58,8 @@ async def fetch(
         async with session.get(
             url, params=params, headers=target.headers(), allow_redirects=False
         ) as answer:
+            if heads is not None:
+                heads.update(answer.headers)
             parts: list[bytes] = []
             size = 0
             async for part in answer.content.iter_any():
@@ -69,14 +75,18 @@ async def fetch(
 
 
 async def fetch_json(
-    session: aiohttp.ClientSession, target: Target, path: str, params: dict[str, str] | None = None
+    session: aiohttp.ClientSession,
+    target: Target,
+    path: str,
+    params: dict[str, str] | None = None,
+    heads: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """The object that it answers.
 
     Raises:
         AskError: none, or another status than 200.
     """
-    status, body = await fetch(session, target, path, params)
+    status, body = await fetch(session, target, path, params, heads)
     if status != 200:
         raise AskError(f"{target.url}{path}: {refusal(status, body)}", status)
     try:

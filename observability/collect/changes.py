@@ -20,7 +20,7 @@ from observability.collect.admin import CONNECT_TIMEOUT_S, AskError, Target, fet
 from observability.collect.targets import NOTHING, Wanted
 from observability.collect.work import RETRY_MAX_S, RETRY_S, Work
 from observability.models import Source
-from observability.revisions import prune, stored_by_tenant, write
+from observability.revisions import BEGINNING, prune, stored_by_tenant, write
 from observability.rows import zxid_of
 from observability.store import MovedError, answered, source_of
 
@@ -99,7 +99,7 @@ async def begin_anew(work: Work, source: Source, why: str) -> None:
     """No node has what was collected last, for long enough: it is another tree. A row says so."""
     said = f"the changes are collected from the beginning once more: {why}"
     log.warning("%s: %s", source.ensemble, said)
-    stretch = Stretch(gaps=[said], restart_at="0x0")
+    stretch = Stretch(gaps=[said], restart_at=BEGINNING)
     try:
         await work.db.run(write, work.term, source, stretch, {})
     except DatabaseError as error:

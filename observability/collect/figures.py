@@ -22,6 +22,8 @@ SERIES_MAX: Final = 20_000  # of an ensemble; further tenants have none
 WHOLE_EVERY_S: Final = 60  # then everybody has a row, also who does nothing
 OWN_BYTES_MAX: Final = 8_000
 PRUNE_EVERY_S: Final = 600
+HOUR_S: Final = 3_600
+HOURS_SPREAD: Final = 60  # checkpoints over which an hour is rolled up: all at once takes seconds
 
 
 class EnsembleFigures:
@@ -38,6 +40,9 @@ class EnsembleFigures:
         self.touched: set[int] | None = None  # have rows since the last checkpoint; None: unknown
         self.encoded: dict[str, dict[str, tuple[Totals, bytes]]] = {}  # the last baselines
         self.restarts = 0
+        self.hours_due: list[
+            tuple[int, int]
+        ] = []  # (series, the hour's last second), the last first
 
     # In the SQL thread
 
@@ -61,6 +66,9 @@ class EnsembleFigures:
             self.written_at = self.checked_at
             if self.checked_at:
                 table.forget_after(self.series.values(), self.checked_at)
+                # The one before may have ended within its hour, or before that was rolled up.
+                end = self.checked_at // HOUR_S * HOUR_S - 1
+                self.hours_due = [(one, end) for one in self.series.values()]
 
     def save(self, term: int, at: int) -> None:
         """Write the second `at`; a checkpoint where one is due."""
@@ -138,6 +146,10 @@ class EnsembleFigures:
         table.roll_up(10, touched, since, at)
         if self.checked_at // 60 != at // 60:
             table.roll_up(60, every, since, at)
+        if self.checked_at and self.checked_at // HOUR_S != at // HOUR_S:
+            end = (self.checked_at // HOUR_S + 1) * HOUR_S - 1
+            self.hours_due = [(one, end) for one in every] + self.hours_due
+        self.roll_up_hours()
         if self.checked_at // PRUNE_EVERY_S != at // PRUNE_EVERY_S:
             table.prune(every, at)
         rows = [
@@ -146,6 +158,14 @@ class EnsembleFigures:
             if figures.uptime_ms >= 0
         ]
         table.keep_baselines(rows)
+
+    def roll_up_hours(self) -> None:
+        """Some of the hours that are due; the whole of it is done in ten minutes."""
+        for _ in range(-(-max(len(self.series), len(self.hours_due)) // HOURS_SPREAD)):
+            if not self.hours_due:
+                return
+            one, end = self.hours_due.pop()
+            table.roll_up(HOUR_S, [one], end - HOUR_S + 1, end)
 
     def encode(self, node: str, accounts: dict[str, Totals]) -> bytes:
         """A node's baseline; of who did nothing since the last one it is at hand."""

@@ -16,7 +16,7 @@ from observability.collect.admin import AskError, Target
 from observability.collect.figures import EnsembleFigures
 from observability.collect.journal import JournalReader
 from observability.collect.lease import wall_ms
-from observability.collect.looks import NodePoll
+from observability.collect.looks import LATE_S, NodePoll
 from observability.collect.targets import NOTHING, Wanted
 from observability.collect.work import ANSWERED_EVERY, IDLE_S, RETRY_MAX_S, RETRY_S, Work
 from observability.models import Source
@@ -105,9 +105,10 @@ async def count_seconds(
                 figures.take(node, look)
                 if rounds % ANSWERED_EVERY == 0 or sources[node].problem:
                     await work.db.run(answered, work.term, sources[node])
-            elif poll.problem:
+            elif poll.problem or poll.is_late:
                 figures.miss(node)
-                await work.tell(sources[node], poll.problem)
+                problem = poll.problem or f"no answer for {LATE_S:.0f} s: it hangs, or is very busy"
+                await work.tell(sources[node], problem)
         rounds += 1
         at = max(int(time.time()), figures.written_at + 1)
         await work.db.run(figures.save, work.term, at)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import aiohttp
@@ -14,6 +15,7 @@ from observability.samples.totals import COUNTS, FigureError, MoreNeededError, T
 PAGE: Final = 1_000  # tenants
 PAGES_MAX: Final = 20
 MNTR_TIMEOUT_S: Final = 2.0
+LATE_S: Final = 4.0  # a look that takes longer: the node hangs, whatever comes of it
 
 # What is kept of a node's own figures (mntr's names without zk_), where it has them.
 OWN: Final[tuple[str, ...]] = (
@@ -25,6 +27,10 @@ OWN: Final[tuple[str, ...]] = (
     *("last_zxid", "global_sessions", "local_sessions", "election_time", "fsynctime"),
     *("p50_fsynctime", "p99_fsynctime", "avg_fsynctime", "max_fsynctime", "avg_updatelatency"),
     *("p99_updatelatency", "avg_readlatency", "p99_readlatency"),
+    *("cnt_fsynctime", "sum_fsynctime", "fsync_threshold_exceed_count", "quorum_size"),
+    *("looking_count", "peer_state", "digest_mismatches_count"),
+    *("datadir_disk_bytes", "datadir_free_bytes", "datadir_files_bytes"),
+    *("logdir_disk_bytes", "logdir_free_bytes", "logdir_files_bytes"),
 )
 
 
@@ -41,9 +47,21 @@ async def look(session: aiohttp.ClientSession, target: Target, before: dict[str,
         asked_s = time.monotonic()
         found = read_pages(await ask_pages(session, target, "true"), before)
     uptime_ms, accounts, usage = found
-    own = await fetch_json(session, target, "/commands/monitor")
+    heads: dict[str, str] = {}
+    own = await fetch_json(session, target, "/commands/monitor", heads=heads)
     kept: dict[str, Any] = {name: own[name] for name in OWN if name in own}
+    if (ahead := clock_ahead_ms(heads.get("Date", ""))) is not None:
+        kept["clock_ahead_ms"] = ahead
     return Look(asked_s, time.monotonic(), uptime_ms, accounts, usage, kept)
+
+
+def clock_ahead_ms(date: str) -> int | None:
+    """By how much a node's clock is ahead of ours, to half a second: its answer's Date."""
+    try:
+        theirs = parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return None
+    return round((theirs + 0.5 - time.time()) * 1_000)
 
 
 async def ask_pages(
@@ -109,11 +127,17 @@ class NodePoll:
         self.is_ours: Final = is_ours
         self.task: asyncio.Task[Look] | None = None
         self.problem = ""
+        self.asked_s = 0.0
 
     def begin(self, session: aiohttp.ClientSession, before: dict[str, Totals]) -> None:
         if self.task is None:
             asked = look(session, self.target, before) if self.is_ours else look_plain(self.target)
             self.task = asyncio.create_task(asked)
+            self.asked_s = time.monotonic()
+
+    @property
+    def is_late(self) -> bool:
+        return self.task is not None and time.monotonic() >= self.asked_s + LATE_S
 
     def taken(self) -> Look | None:
         """The look, if it has come."""

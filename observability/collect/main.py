@@ -14,12 +14,15 @@ from typing import Any, Final
 import aiohttp
 from django.db import DatabaseError
 
+from observability.alerts.job import send_messages, watch_rules
 from observability.collect import lease, plane, targets
 from observability.collect.admin import new_session
 from observability.collect.changes import follow_changes
 from observability.collect.chores import Chores
 from observability.collect.db import Db
+from observability.collect.index import keep_index
 from observability.collect.jobs import count, follow_journal
+from observability.collect.runner import serving
 from observability.collect.targets import Known, Wanted
 from observability.collect.work import IDLE_S, RETRY_S, Work
 from observability.models import Source
@@ -39,6 +42,8 @@ class Collector:
         self.db: Final = Db()
         self.holder: Final = lease.own_name()
         self.chores: Final = Db()  # they ask ensembles: nothing else waits for that
+        self.alerts: Final = Db()
+        self.outbox: Final = Db()
         self.stopping: Final = asyncio.Event()
         self.term = 0
         self.known: Final[dict[str, Known]] = {}
@@ -59,6 +64,8 @@ class Collector:
         finally:
             self.db.close()
             self.chores.close()
+            self.alerts.close()
+            self.outbox.close()
 
     async def take_lease(self) -> int:
         try:
@@ -70,12 +77,14 @@ class Collector:
     async def hold(self) -> None:
         """Collect, as the only one, until the end or until the lease is lost."""
         log.info("collecting as %s, term %d", self.holder, self.term)
-        async with new_session() as session:
+        async with new_session() as session, serving():
             work = [
                 asyncio.create_task(self.renew()),
                 asyncio.create_task(self.watch_targets(session)),
                 asyncio.create_task(self.follow_plane()),
                 asyncio.create_task(self.do_chores()),
+                asyncio.create_task(watch_rules(self.alerts, self.term)),
+                asyncio.create_task(send_messages(self.outbox, self.term)),
                 asyncio.create_task(self.pause(FOREVER_S)),
             ]
             try:
@@ -131,6 +140,8 @@ class Collector:
         jobs: dict[object, Callable[[], Coroutine[Any, Any, None]]] = {}
         for ensemble in wanted.values():
             jobs["figures", ensemble] = partial(count, work, ensemble)
+            if ensemble.hosts:
+                jobs["index", ensemble] = partial(keep_index, work, ensemble)
             if ensemble.is_ours and any(node.url for node in ensemble.nodes):
                 jobs["changes", ensemble] = partial(follow_changes, work, ensemble)
             for node in ensemble.nodes:

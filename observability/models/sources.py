@@ -15,6 +15,7 @@ class Source(models.Model):
         PLANE = "plane", "the plane's own trail"
         CHANGES = "changes", "change feed of an ensemble"
         METRICS = "metrics", "figures of a node"
+        INDEX = "index", "index of an ensemble's znodes"
 
     ensemble = models.CharField(max_length=63, blank=True)
     node = models.CharField(max_length=100, blank=True)

@@ -17,12 +17,13 @@ from observability.samples.node import USAGE
 from observability.samples.totals import COUNTS, ClassTotals, Totals, decode
 from observability.store import ALIAS
 
-RESOLUTIONS: Final = (1, 10, 60)
-KEEP_S: Final[dict[int, int]] = {1: 3_600, 10: 86_400, 60: 30 * 86_400}
+RESOLUTIONS: Final = (1, 10, 60, 3_600)
+KEEP_S: Final[dict[int, int]] = {1: 3_600, 10: 86_400, 60: 30 * 86_400, 3_600: 400 * 86_400}
 COLUMNS: Final = ("series", "at", "span", *COUNTS, *USAGE, "shape", "own")
 FIRST_COUNT: Final = 3
 FIRST_USAGE: Final = FIRST_COUNT + len(COUNTS)
 SHAPE: Final = FIRST_USAGE + len(USAGE)
+AT_ONCE_MAX: Final = 500  # series in one statement
 
 Row = tuple[Any, ...]
 
@@ -88,6 +89,36 @@ def read(resolution: int, series: int, first: int, last: int) -> list[Sample]:
         "WHERE series = %s AND at >= %s AND at <= %s ORDER BY at"
     )
     return [sample_of(row) for row in ask(sql, (series, first, last))]
+
+
+def read_many(resolution: int, series: list[int], first: int, last: int) -> dict[int, list[Sample]]:
+    """The same of several series at once; those without samples are missing."""
+    found: dict[int, list[Sample]] = {}
+    for begin in range(0, len(series), AT_ONCE_MAX):
+        some = series[begin : begin + AT_ONCE_MAX]
+        sql = (
+            f"SELECT {', '.join(COLUMNS)} FROM {table(resolution)} "
+            f"WHERE series IN ({', '.join(['%s'] * len(some))}) AND at >= %s AND at <= %s "
+            "ORDER BY series, at"
+        )
+        for row in ask(sql, (*some, first, last)):
+            found.setdefault(int(row[0]), []).append(sample_of(row))
+    return found
+
+
+def spans(resolution: int, series: int, first: int, last: int) -> list[tuple[int, int]]:
+    """(at, span) of the samples, without what they say."""
+    sql = (
+        f"SELECT at, span FROM {table(resolution)} "
+        "WHERE series = %s AND at >= %s AND at <= %s ORDER BY at"
+    )
+    return [(int(at), int(span)) for at, span in ask(sql, (series, first, last))]
+
+
+def last_second(series: list[int]) -> int:
+    """The newest second of several series; 0 where there is none."""
+    newest_of = (ask(f"SELECT MAX(at) FROM {table(1)} WHERE series = %s", (one,)) for one in series)
+    return max((int(rows[0][0] or 0) for rows in newest_of), default=0)
 
 
 def newest(resolution: int, series: int) -> Sample | None:
@@ -158,6 +189,20 @@ def series_ids(ensemble: str, kind: str) -> dict[str, int]:
     """Numbers of the series of an ensemble by name; `kind`: tenant or node."""
     sql = "SELECT name, id FROM observability_series WHERE ensemble = %s AND kind = %s"
     return {str(name): int(one) for name, one in ask(sql, (ensemble, kind))}
+
+
+def ids_of(ensemble: str, kind: str, names: list[str]) -> dict[str, int]:
+    """The same of some names only."""
+    found: dict[str, int] = {}
+    for begin in range(0, len(names), AT_ONCE_MAX):
+        some = names[begin : begin + AT_ONCE_MAX]
+        sql = (
+            "SELECT name, id FROM observability_series WHERE ensemble = %s AND kind = %s "
+            f"AND name IN ({', '.join(['%s'] * len(some))})"
+        )
+        rows = ask(sql, (ensemble, kind, *some))
+        found |= {str(name): int(one) for name, one in rows}
+    return found
 
 
 def make_series(ensemble: str, kind: str, names: Iterable[str]) -> dict[str, int]:

@@ -7,6 +7,7 @@ several nodes or of a longer time, `encode` a few bytes. No database and no cloc
 from collections.abc import Iterator
 from typing import Any, Final
 
+from ensemble.client import ERROR_NAMES
 from ensemble.tenancy.histogram import SIZE, bucket_top
 
 # In this order in the bytes that are kept: new ones come at the end.
@@ -19,6 +20,10 @@ COUNTS: Final = (
     *("opened", "events"),
 )
 FORMAT: Final = 1
+FORMAT_WITH_CODES: Final = 2  # where an error occurred: each class has its errors by code
+CODES: Final = {name: code for code, name in ERROR_NAMES.items()}
+CODES_MAX: Final = 64  # of one class; what a node says is not trusted to be short
+CODE_DIGITS_MAX: Final = 11
 NUMBER_MAX: Final = (1 << 63) - 1
 BYTE_MAX: Final = 127
 
@@ -32,9 +37,9 @@ class MoreNeededError(FigureError):
 
 
 class ClassTotals:
-    """One class of operations. `buckets`: of the histogram, by number."""
+    """One class of operations. `buckets`: of the histogram, by number; `codes`: errors by code."""
 
-    __slots__ = ("buckets", "bytes_in", "bytes_out", "count", "errors", "max_us", "sum_us")
+    __slots__ = ("buckets", "bytes_in", "bytes_out", "codes", "count", "errors", "max_us", "sum_us")
 
     def __init__(self) -> None:
         self.count = 0
@@ -44,6 +49,7 @@ class ClassTotals:
         self.sum_us = 0
         self.max_us = 0  # of all time where it is cumulative, so a difference has an upper bound
         self.buckets: dict[int, int] = {}
+        self.codes: dict[int, int] = {}
 
     def add(self, other: "ClassTotals") -> None:
         self.count += other.count
@@ -55,6 +61,8 @@ class ClassTotals:
         buckets = self.buckets
         for index, times in other.buckets.items():
             buckets[index] = buckets.get(index, 0) + times
+        for code, times in other.codes.items():
+            self.codes[code] = self.codes.get(code, 0) + times
 
     def since(self, before: "ClassTotals") -> "ClassTotals":
         found = ClassTotals()
@@ -68,9 +76,17 @@ class ClassTotals:
             more = times - old.get(index, 0)
             if more:
                 found.buckets[index] = more
+        for code, times in self.codes.items():
+            more = times - before.codes.get(code, 0)
+            if more > 0:
+                found.codes[code] = more
         top = max(found.buckets, default=-1)
         found.max_us = min(self.max_us, int(bucket_top(top))) if top >= 0 else 0
         return found
+
+    def within(self, us: int) -> int:
+        """How many took no longer, as exactly as buckets tell: an eighth of a power of two."""
+        return sum(times for index, times in self.buckets.items() if int(bucket_top(index)) <= us)
 
     def quantile(self, share: float) -> int:
         """Microseconds that a share of all did not exceed; 0 where there is nothing."""
@@ -138,7 +154,8 @@ class Totals:
 
     def encode(self) -> bytes:
         """The classes alone: the counts have columns of their own."""
-        numbers = [FORMAT, len(self.classes)]
+        has_codes = any(totals.codes for totals in self.classes.values())
+        numbers = [FORMAT_WITH_CODES if has_codes else FORMAT, len(self.classes)]
         for kind, totals in sorted(self.classes.items()):
             numbers += (kind, totals.count, totals.errors, totals.bytes_in, totals.bytes_out)
             numbers += (totals.sum_us, totals.max_us, len(totals.buckets))
@@ -146,6 +163,11 @@ class Totals:
             for index in sorted(totals.buckets):
                 numbers += (index - last, totals.buckets[index])
                 last = index
+            if has_codes:
+                numbers.append(len(totals.codes))
+                for code in sorted(totals.codes):
+                    # Most are negative: what is kept is not.
+                    numbers += (-2 * code if code <= 0 else 2 * code - 1, totals.codes[code])
         return pack(numbers)
 
 
@@ -157,8 +179,9 @@ def decode(raw: bytes) -> dict[int, ClassTotals]:
     """
     numbers = unpack(raw)
     try:
-        if next(numbers) != FORMAT:
-            raise FigureError(f"figures begin with {raw[:1]!r}, format {FORMAT} is expected")
+        form = next(numbers)
+        if form not in (FORMAT, FORMAT_WITH_CODES):
+            raise FigureError(f"figures begin with {raw[:1]!r}, format 1 or 2 is expected")
         classes: dict[int, ClassTotals] = {}
         for _ in range(next(numbers)):
             totals = classes[next(numbers)] = ClassTotals()
@@ -172,6 +195,10 @@ def decode(raw: bytes) -> dict[int, ClassTotals]:
             for _ in range(next(numbers)):
                 index += next(numbers)
                 totals.buckets[index] = next(numbers)
+            if form == FORMAT_WITH_CODES:
+                for _ in range(next(numbers)):
+                    code = next(numbers)
+                    totals.codes[(code + 1) // 2 if code % 2 else -(code // 2)] = next(numbers)
         return classes
     except StopIteration:
         raise FigureError(f"figures of {len(raw)} bytes end too early") from None
@@ -252,6 +279,8 @@ def of_account(account: dict[str, Any], before: Totals | None = None) -> Totals:
             totals.bytes_in = number(fields["bytes_in"])
             totals.bytes_out = number(fields["bytes_out"])
             take_histogram(totals, fields["latency"])
+            if totals.errors:  # an older server does not tell them by code
+                take_codes(totals, fields.get("errors_by_code", {}))
         if delivery["count"]:
             totals = found.classes[DELIVERY] = ClassTotals()
             totals.count = number(delivery["count"])
@@ -268,6 +297,17 @@ def take_histogram(totals: ClassTotals, fields: dict[str, Any]) -> None:
         if not 0 <= index < SIZE:
             raise FigureError(f"bucket {index} of a histogram; 0 to {SIZE - 1} is expected")
         totals.buckets[index] = number(times)
+
+
+def take_codes(totals: ClassTotals, by_name: dict[str, Any]) -> None:
+    for name, times in list(by_name.items())[:CODES_MAX]:
+        code = CODES.get(name)
+        if code is None:
+            text = str(name).removeprefix("error")
+            if not text.removeprefix("-").isdecimal() or len(text) > CODE_DIGITS_MAX:
+                continue
+            code = int(text)
+        totals.codes[code] = totals.codes.get(code, 0) + number(times)
 
 
 def number(value: object) -> int:

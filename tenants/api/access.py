@@ -78,6 +78,8 @@ ROUTES: Final[dict[str, dict[str, str]]] = {
     "ensemble-history": {"GET": "tree.read"},
     "ensemble-history-at": {"GET": "tree.read"},
     "ensemble-history-changed": {"GET": "tree.read"},
+    "tenant-search": {"GET": "tenant.history"},  # values only with znode.read
+    "ensemble-search": {"GET": "tree.read"},
     "ensemble-collected": {"GET": "ensemble.read"},
     "audit-verdicts": {"GET": "audit.read"},
     "audit": {"GET": "audit.read"},

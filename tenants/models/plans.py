@@ -5,6 +5,7 @@ from django.db.models import Q
 
 from tenants.limits import check_limits
 from tenants.models.ensembles import NAME
+from tenants.objectives import check_objectives
 
 
 class PlanQuerySet(models.QuerySet["Plan"]):
@@ -27,6 +28,7 @@ class Plan(models.Model):
     description = models.TextField(max_length=2_000, blank=True)
     entry = models.CharField(max_length=20, choices=Entry.choices, default=Entry.APPROVAL)
     limits = models.JSONField(default=dict, blank=True, validators=[check_limits])
+    objectives = models.JSONField(default=dict, blank=True, validators=[check_objectives])
     weight = models.PositiveIntegerField(default=100, help_text="share when work queues, 1-10000")
     tenants_per_person_max = models.PositiveIntegerField(
         default=3, help_text="self-service: how many of this plan one person may own"

@@ -11,6 +11,7 @@ from ensemble.admin.draft import LIMIT_NAMES
 from tenants.limits import check_limits, check_overrides, limits_in_force
 from tenants.models.ensembles import NAME, Ensemble
 from tenants.models.plans import Plan
+from tenants.objectives import check_objectives, objectives_in_force
 
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
@@ -52,6 +53,9 @@ class Tenant(models.Model):
     root = models.CharField(max_length=1_000)
     adopted = models.BooleanField(default=False, help_text="the root was there before the tenant")
     overrides = models.JSONField(default=dict, blank=True, validators=[check_overrides])
+    objectives = models.JSONField(
+        default=dict, blank=True, validators=[check_objectives], help_text="in the plan's place"
+    )
     weight = models.PositiveIntegerField(null=True, blank=True, help_text="in the plan's place")
     mode = models.CharField(max_length=12, choices=Mode.choices, default=Mode.ENFORCE)
     state = models.CharField(max_length=12, choices=State.choices, default=State.ACTIVE)
@@ -124,6 +128,11 @@ class Tenant(models.Model):
         for name, value in self.throttle.items():
             limits[name] = min(value, limits.get(name, value))
         return {name: limits[name] for name in LIMIT_NAMES if name in limits}
+
+    @property
+    def objectives_in_force(self) -> dict[str, float | int | str]:
+        """What it is promised: its own, else the plan's, else the defaults."""
+        return objectives_in_force(self.plan.objectives, self.objectives)
 
     @property
     def weight_in_force(self) -> int:

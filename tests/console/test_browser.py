@@ -96,7 +96,7 @@ def test_a_person_finds_a_znode_in_the_tree_edits_it_and_a_client_sees_it(
     page: "playwright.Page", running: Running
 ) -> None:
     make(running, ("/app", b""), ("/app/config", b'{"port": 8080}'))
-    page.click("text=Browse znodes")
+    page.get_by_role("link", name="Znodes", exact=True).first.click()
     page.click(".tree-row:has-text('app')")
     page.click(".tree-row:has-text('config')")
     page.wait_for_url("**/znodes/at/app/config")

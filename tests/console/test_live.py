@@ -13,10 +13,12 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client as Browser
 
 from console import live, zk
+from console import socket as sockets
 from console.asgi import router
-from console.live import Allowance, LiveConsumer
+from console.live import LiveConsumer
 from console.origin import is_own
 from console.sessions import ACTIVE, BEGAN
+from console.socket import Allowance
 from ensemble.client import Client
 from tests.console.cast import make_person
 from tests.harness import Node
@@ -95,7 +97,7 @@ async def test_E10_persons_do_not_follow_the_whole_tree(zookeeper: Node) -> None
     carol = await sync_to_async(make_person)("carol")
     await sync_to_async(browser.force_login)(carol)
     page = socket(browser)
-    assert (await page.connect()) == (False, live.CLOSE_SIGNED_OUT)
+    assert (await page.connect()) == (False, sockets.CLOSE_SIGNED_OUT)
 
 
 def test_an_origin_that_is_trusted_by_name_passes(settings: Any) -> None:
@@ -142,21 +144,21 @@ async def test_a_change_is_told_once_until_the_page_has_seen_it(
         '{"do": "watch", "path": 7}',
         '{"do": "__class__", "path": "/"}',
         "[" * 60_000,
-        " " * (live.MESSAGE_BYTES_MAX + 1),
+        " " * (sockets.MESSAGE_BYTES_MAX + 1),
     ],
 )
 async def test_a_message_that_means_nothing_closes(text: str, signed_in: Browser) -> None:
     page = socket(signed_in)
     await page.connect()
     await page.send_to(text)
-    assert await closed_with(page) == live.CLOSE_BAD_MESSAGE
+    assert await closed_with(page) == sockets.CLOSE_BAD_MESSAGE
 
 
 async def test_bytes_close(signed_in: Browser) -> None:
     page = socket(signed_in)
     await page.connect()
     await page.send_to(bytes_data=b"{}")
-    assert await closed_with(page) == live.CLOSE_BAD_MESSAGE
+    assert await closed_with(page) == sockets.CLOSE_BAD_MESSAGE
 
 
 def end_session(browser: Browser) -> None:
@@ -202,7 +204,7 @@ async def test_every_message_is_checked_anew(
     assert (await page.connect())[0]
     await sync_to_async(revoke)(signed_in)
     await say(page, do="watch", path="/")
-    assert await closed_with(page) == live.CLOSE_SIGNED_OUT
+    assert await closed_with(page) == sockets.CLOSE_SIGNED_OUT
     assert LiveConsumer.open_pages.total() == 1
     await page.disconnect()
     assert LiveConsumer.open_pages.total() == 0
@@ -212,12 +214,12 @@ async def test_every_message_is_checked_anew(
 async def test_a_page_that_says_nothing_is_closed_too(
     revoke: Callable[[Browser], None], signed_in: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert live.CHECK_USER_EVERY_S < 5
-    monkeypatch.setattr(live, "CHECK_USER_EVERY_S", 0.05)
+    assert sockets.CHECK_USER_EVERY_S < 5
+    monkeypatch.setattr(sockets, "CHECK_USER_EVERY_S", 0.05)
     page = socket(signed_in)
     assert (await page.connect())[0]
     await sync_to_async(revoke)(signed_in)
-    assert await closed_with(page) == live.CLOSE_SIGNED_OUT
+    assert await closed_with(page) == sockets.CLOSE_SIGNED_OUT
 
 
 async def test_a_page_that_does_not_answer_is_dropped(
@@ -229,7 +231,7 @@ async def test_a_page_that_does_not_answer_is_dropped(
     await page.connect()
     await say(page, do="watch", path="/")
     assert await events(page) == [("unwatched", "/")]
-    assert await closed_with(page) == live.CLOSE_TOO_SLOW
+    assert await closed_with(page) == sockets.CLOSE_TOO_SLOW
 
 
 async def test_what_waits_for_a_page_is_bounded(
@@ -244,7 +246,7 @@ async def test_what_waits_for_a_page_is_bounded(
     for number in range(5):
         await say(page, do="watch", path=f"/{number}")
     await say(page, do="seen")
-    assert await closed_with(page) == live.CLOSE_TOO_SLOW
+    assert await closed_with(page) == sockets.CLOSE_TOO_SLOW
 
 
 async def test_one_path_too_many_is_said_and_the_others_stay(
@@ -265,7 +267,7 @@ async def test_one_path_too_many_is_said_and_the_others_stay(
 async def test_pages_of_one_person_are_counted(
     signed_in: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "PAGES_A_USER_MAX", 2)
+    monkeypatch.setattr(sockets, "PAGES_A_USER_MAX", 2)
     pages = [socket(signed_in) for _ in range(3)]
     assert [(await page.connect())[0] for page in pages] == [True, True, False]
     for page in pages:
@@ -276,13 +278,13 @@ async def test_pages_of_one_person_are_counted(
 async def test_who_talks_without_end_is_closed(
     signed_in: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "MESSAGES_BURST_MAX", 3)
-    monkeypatch.setattr(live, "MESSAGES_A_SECOND_MAX", 0)
+    monkeypatch.setattr(sockets, "MESSAGES_BURST_MAX", 3)
+    monkeypatch.setattr(sockets, "MESSAGES_A_SECOND_MAX", 0)
     page = socket(signed_in)
     await page.connect()
     for _ in range(4):
         await say(page, do="seen")
-    assert await closed_with(page) == live.CLOSE_TOO_MANY
+    assert await closed_with(page) == sockets.CLOSE_TOO_MANY
 
 
 def test_an_allowance_grows_back_with_time_and_not_beyond_its_bound() -> None:

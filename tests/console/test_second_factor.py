@@ -12,7 +12,7 @@ from django.test import Client as Browser
 
 from console import trail
 from console.asgi import router
-from console.live import CLOSE_SIGNED_OUT
+from console.socket import CLOSE_SIGNED_OUT
 from tenants.models import AuditEvent
 from tests.console.cast import PASSWORD, make_person
 from tests.console.test_account import BASE, sign_in, switch_on

@@ -106,7 +106,7 @@ def test_on_a_phone_the_menu_opens_without_script(
     with browsing.signed_in(
         chromium, running.url, running.password, viewport=PHONE, java_script_enabled=False
     ) as page:
-        rail = page.get_by_role("navigation", name="Main")
+        rail = page.get_by_role("navigation", name="Main", exact=True)
         assert not rail.is_visible()
         page.get_by_label("Menu", exact=True).click()
         rail.get_by_role("link", name="Tenants", exact=True).click()

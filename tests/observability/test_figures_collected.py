@@ -142,3 +142,46 @@ async def test_quiet_tenants_come_without_their_histograms(node: Node) -> None:
         by_name = {entry["tenant"]: entry["account"] for entry in said["tenants"]}  # type: ignore[attr-defined]
     assert by_name["a"]["requests"] >= 3
     assert by_name["a"]["delivery"] == {"count": 0}
+
+
+@pytest.mark.django_db(databases=["default", "observed"])
+def test_hours_are_rolled_up_some_at_a_time_and_also_after_a_restart() -> None:
+    """Without a process: the clock of an hour is what is handed in."""
+    from observability.collect import lease
+    from observability.collect.figures import HOURS_SPREAD, EnsembleFigures
+    from observability.samples import table
+    from tests.observability.test_totals import account, totals
+
+    names = [f"t{n}" for n in range(2 * HOURS_SPREAD)]
+    ids = table.make_series("main", "tenant", names)
+    hour = 1_795_000_000 // 3_600 * 3_600
+    made = totals(account([5] * 60))
+    rows = [
+        table.row_of(one, hour + 60 * m + 59, 60, made, {})
+        for one in ids.values()
+        for m in range(60)
+    ]
+    table.write(60, rows)
+    figures = EnsembleFigures("main")
+    figures.series = {("tenant", name): one for name, one in ids.items()}
+    figures.checked_at = hour + 3_599
+
+    def rolled() -> int:
+        return len(table.ask("SELECT 1 FROM observability_sample_3600"))
+
+    figures.checkpoint(hour + 3_609)
+    assert rolled() == 2, "two hundred at once would take seconds"
+    figures.checked_at = hour + 3_609
+    for later in range(HOURS_SPREAD):
+        figures.checkpoint(hour + 3_619 + later)
+    assert rolled() == len(names)
+    (sample,) = table.read(3_600, ids["t7"], hour, hour + 3_599)
+    assert (sample.totals["requests"], sample.span, sample.at) == (3_600, 3_600, hour + 3_599)
+    assert figures.hours_due == []
+
+    table.ask("DELETE FROM observability_sample_3600 RETURNING 1")
+    table.keep_baselines([("main", "node1", hour + 3_605, 1, b"")])
+    again = EnsembleFigures("main")
+    again.load(lease.take("test"))
+    again.checkpoint(hour + 3_625)
+    assert rolled() == 2, "what the one before left undone is done"

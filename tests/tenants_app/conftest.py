@@ -17,6 +17,7 @@ from tenants.actions.ensembles import NodeSpec
 from tenants.audit import PLANE, Actor
 from tenants.models import Ensemble, Plan
 from tests.harness import Node, free_port
+from tests.server.feeds import CONTROL
 from tests.tenants import KEY, operator, trusting
 
 PASSWORD = "correct horse battery"
@@ -61,12 +62,14 @@ def registry_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A node with a registry and an admin port."""
     folder = Path(tmp_path_factory.mktemp("node"))
     (folder / "admin.read").write_text(TOKEN + "\n")
+    (folder / "admin.control").write_text(CONTROL + "\n")
     admin_port = free_port()
     node = Node(
         folder / "node",
         {
             **trusting(folder / "keys"),
             "ensemble.admin.readTokens": folder / "admin.read",
+            "ensemble.admin.controlTokens": folder / "admin.control",
             "admin.enableServer": "true",
             "admin.serverPort": admin_port,
             "admin.serverAddress": "127.0.0.1",

@@ -1,5 +1,6 @@
 // What every page does: light and dark, the rail, times in the viewer's zone, keys, the palette.
 
+import "./counts.js";
 import { openPalette } from "./palette.js";
 import { localTimes } from "./times.js";
 

@@ -8,7 +8,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from console.forms.base import PlaneForm, bound
 from console.forms.operators import NewPlanForm, PlanForm
+from console.forms.tenants import ObjectiveForm
 from console.who import actor_of
+from tenants.actions import objectives
 from tenants.actions import plans as actions
 from tenants.models import Plan
 
@@ -44,7 +46,7 @@ def plan(request: HttpRequest, name: str) -> HttpResponse:
             return redirect("plans")
     status = form.status if form.refused else 200
     used = found.tenants.exclude(lifecycle="gone").count()
-    context = {"form": form, "plan": found, "used": used}
+    context = {"form": form, "plan": found, "used": used, "objective": ObjectiveForm(of=found)}
     return render(request, "console/pages/plan.html", context, status=status)
 
 
@@ -58,7 +60,27 @@ def retire(request: HttpRequest, name: str) -> HttpResponse:
             actions.retire(actor_of(request), plan=found, retired=not found.retired)
             messages.success(request, f"{name}: done.")
             return redirect("plans")
-    context = {"form": PlanForm(plan=found), "plan": found, "refused": form}
+    context = {
+        "form": PlanForm(plan=found),
+        "plan": found,
+        "refused": form,
+        "objective": ObjectiveForm(of=found),
+    }
+    return render(request, "console/pages/plan.html", context, status=form.status)
+
+
+@require_POST
+def objective(request: HttpRequest, name: str) -> HttpResponse:
+    """What its tenants are promised, those that have no objectives of their own."""
+    found = one_of(name)
+    form = ObjectiveForm(request.POST, of=found)
+    if form.is_valid():
+        with form.refusals():
+            wanted = form.objectives
+            objectives.set_plan_objectives(actor_of(request), plan=found, objectives=wanted)
+            messages.success(request, f"The objectives of {name} are changed.")
+            return redirect("plan", name=name)
+    context = {"form": PlanForm(plan=found), "plan": found, "objective": form}
     return render(request, "console/pages/plan.html", context, status=form.status)
 
 

@@ -32,6 +32,7 @@ def tenant_page(
     tab: str,
     context: Mapping[str, Any] | None = None,
     status: int = 200,
+    template: str = "",
 ) -> HttpResponse:
     """One of a tenant's pages, in the frame with its name, state and tabs."""
     held = [right for right in access.RIGHTS if access_to(request, right, tenant)]
@@ -43,7 +44,7 @@ def tenant_page(
         "role": role_word(request, tenant),
         "publication": Publication.objects.filter(tenant=tenant).first(),
     }
-    template = f"console/pages/tenants/{tab}.html"
+    template = template or f"console/pages/tenants/{tab}.html"
     response = render(request, template, {**frame, **(context or {})}, status=status)
     response["Cache-Control"] = "no-store"  # who goes back does not see a state that is over
     return response

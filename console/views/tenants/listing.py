@@ -1,5 +1,6 @@
 """The start page: a person's tenants, or all of them for operators and auditors."""
 
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,10 +13,12 @@ from django.views.decorators.http import require_GET
 from console.usage import Meter, meters
 from console.views.tenants.common import page_of, person_of, query_without
 from observability import latest
+from observability.neighbours import Neighbour, neighbours
 from tenants import access
 from tenants.models import Ensemble, MemberRole, Membership, Plan, Publication, Request, Tenant
 
 QUERY_MAX: Final = 100
+ENSEMBLES_MAX: Final = 50  # that are asked for noisy neighbours
 RANKED_MAX: Final = 200  # that stand in the order of their costs
 SORTS: Final = {
     "slug": ("slug",),
@@ -73,6 +76,8 @@ def tenants(request: HttpRequest) -> HttpResponse:
     else:
         page = page_of(request, found)
     rows = rows_of(request, page.object_list, costs)
+    part = is_part(request)
+    noisy = [] if part or not sees_all else noisy_ones()
     asked = Request.objects.filter(status=Request.Status.PENDING)
     if not sees_all:
         asked = asked.filter(asked_by_id=request.user.pk)
@@ -89,12 +94,20 @@ def tenants(request: HttpRequest) -> HttpResponse:
         "sorts": SORT_WORDS if sees_all else {"slug": SORT_WORDS["slug"], "new": SORT_WORDS["new"]},
         "sees_all": sees_all,
         "has_costs": bool(costs),
+        "noisy": noisy,
         "asked": list(asked.select_related("plan")[:5]),
     }
-    template = "tenants/rows.html" if is_part(request) else "tenants/list.html"
+    template = "tenants/rows.html" if part else "tenants/list.html"
     response = render(request, f"console/pages/{template}", context)
     response["Cache-Control"] = "no-store"  # who goes back is not shown the part as the page
     return response
+
+
+def noisy_ones() -> list[Neighbour]:
+    """Of all ensembles; one statement for each that has none."""
+    now = int(time.time())
+    names = Ensemble.objects.values_list("name", flat=True)[:ENSEMBLES_MAX]
+    return [one for name in names for one in neighbours(name, now)]
 
 
 def is_part(request: HttpRequest) -> bool:

@@ -1,10 +1,13 @@
 """A tenant at a glance: limits against usage, state, what the nodes have of it, how to connect."""
 
+import time
+
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
 from console.usage import meters, usage_of
 from console.views.tenants.common import tenant_page
+from observability.forecast import forecasts
 from tenants.access import tenant_for
 from tenants.models import Credential, Membership, Node, Publication, Request, Tenant
 
@@ -13,7 +16,7 @@ from tenants.models import Credential, Membership, Node, Publication, Request, T
 def tenant(request: HttpRequest, slug: str) -> HttpResponse:
     tenant = tenant_for(request.user, slug, "tenant.read")
     usage = {} if tenant.lifecycle != Tenant.Lifecycle.ALIVE else usage_of(tenant)
-    rows = meters(tenant, usage)
+    rows = meters(tenant, usage, forecasts(tenant, int(time.time())))
     context = {
         "meters": rows,
         "is_measured": bool(usage),

@@ -8,11 +8,17 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_GET, require_POST
 
 from console.forms.base import PlaneForm
-from console.forms.tenants import ConfirmForm, DescribeForm, ModeForm, PlanChangeForm
+from console.forms.tenants import (
+    ConfirmForm,
+    DescribeForm,
+    ModeForm,
+    ObjectiveForm,
+    PlanChangeForm,
+)
 from console.views.tenants.common import access_to, is_operator, tenant_page
 from console.who import actor_of
 from tenants.access import tenant_for
-from tenants.actions import life, requests
+from tenants.actions import life, objectives, requests
 from tenants.actions import tenants as actions
 from tenants.models import Plan, Request, Tenant
 
@@ -82,6 +88,20 @@ def plan(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_POST
+def objective(request: HttpRequest, slug: str) -> HttpResponse:
+    """What it is promised, where that is not what the plan promises."""
+    tenant = tenant_for(request.user, slug, "tenant.describe")
+    form = ObjectiveForm(request.POST, of=tenant)
+    if form.is_valid():
+        with form.refusals():
+            wanted = form.objectives
+            objectives.set_objectives(actor_of(request), tenant=tenant, objectives=wanted)
+            messages.success(request, "The objectives are changed.")
+            return redirect("tenant-settings", slug=slug)
+    return page(request, tenant, form.status, objective=form)
+
+
+@require_POST
 def delete(request: HttpRequest, slug: str) -> HttpResponse:
     tenant = tenant_for(request.user, slug, "tenant.delete")
     form = ConfirmForm(request.POST, name=slug, auto_id="delete-%s")
@@ -113,6 +133,7 @@ def page(request: HttpRequest, tenant: Tenant, status: int = 200, **forms: Any) 
         "mode_hints": MODE_HINTS,
         "plan": forms.get("plan") or PlanChangeForm(plans=plans, initial={"plan": tenant.plan_id}),
         "plans": plans,
+        "objective": forms.get("objective") or ObjectiveForm(of=tenant),
         "delete": forms.get("delete") or ConfirmForm(name=tenant.slug, auto_id="delete-%s"),
         "problem": forms.get("problem", ""),
         "asked": Request.objects.filter(tenant=tenant, status="pending").select_related("plan"),

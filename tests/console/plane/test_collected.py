@@ -91,7 +91,7 @@ def test_a_broken_chain_is_visible_at_once(go: Go, old: Tenant) -> None:
     for words in ("node1: holds", "node2: broken", "at line 77: was changed", "up to line 800"):
         assert words in page, words
     assert "no collector is at work" in page
-    assert '<details class="card" open>' in page
+    assert '<details class="card verdict bad" open>' in page
 
 
 def test_a_znodes_history_shows_values_beside_those_before(go: Go, old: Tenant, feed: Feed) -> None:

@@ -138,6 +138,8 @@ EXPECTED = {
     "GET tenant-history": MEMBERS,
     "GET tenant-history-at": MEMBERS,
     "GET tenant-history-changed": MEMBERS,
+    "GET tenant-search": MEMBERS,
+    "GET ensemble-search": READERS,
     "GET ensemble-history": READERS,
     "GET ensemble-history-at": READERS,
     "GET ensemble-history-changed": READERS,

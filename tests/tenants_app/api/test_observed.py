@@ -18,6 +18,7 @@ from observability.samples import table
 from observability.samples.totals import Totals
 from observability.store import LEASE, source_of
 from tenants.models import Tenant
+from tests.observability.index.test_search import fill
 from tests.observability.people import NOON_MS, add, entry
 from tests.observability.test_history import line
 from tests.tenants_app.api.conftest import Login
@@ -143,6 +144,29 @@ def test_a_znodes_past_is_told_in_the_tenants_words(login: Login, tenant: Tenant
     whole = ada.get("ensembles/main/history", path="/elsewhere", values="true")["results"]
     assert [c["value"] for c in whole] == ["x"]
     assert bob("GET", "tenants/orders/history?path=/a&cursor=x").status_code == 400
+
+
+def test_a_search_answers_within_what_somebody_sees(login: Login, tenant: Tenant) -> None:
+    fill(
+        ("/tenants/orders/config", "the needle is here"),
+        ("/tenants/orders/needle", ""),
+        ("/tenants/other/needle", "theirs"),
+    )
+    bob, ada, olga = login("bob"), login("ada"), login("olga")
+    found = bob.get("tenants/orders/search", q="needle", limit=1)
+    assert (found["total"], found["is_all"], found["tenants"]) == (2, True, [])
+    rest = bob.get("tenants/orders/search", q="needle", limit=1, cursor=found["cursor"])
+    assert [one["path"] for one in found["results"] + rest["results"]] == ["/needle", "/config"]
+    assert rest["results"][0]["snippet"] == "the needle is here"
+    assert found["index"]["is_complete"] is False
+    assert ada.get("tenants/orders/search", q="needle")["total"] == 2
+    assert olga.get("ensembles/main/search", q="needle")["total"] == 3
+    assert ada.get("ensembles/main/search", q="needle")["total"] == 3
+    assert bob("GET", "ensembles/main/search?q=needle").status_code == 403
+    for query in ("", "?q=", "?q=size:big", "?q=a&cursor=x", "?q=a&limit=0", "?q=%2F%28%2F"):
+        answer = bob("GET", f"tenants/orders/search{query}")
+        assert answer.status_code == 400, query
+    assert "size:>10k" in str(bob("GET", "tenants/orders/search?q=size:big").json())
 
 
 def test_whether_something_is_collected_and_sound_is_told(login: Login, tenant: Tenant) -> None:

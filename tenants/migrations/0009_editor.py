@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0005_signin_groups"),
+        ("tenants", "0008_figures"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
     operations = [

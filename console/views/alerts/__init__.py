@@ -1,0 +1,1 @@
+"""Pages about alerts: the whole plane's, and within each tenant those of that tenant."""

@@ -1,0 +1,186 @@
+"""Which alerts fire, which did, and everything that is known of one."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from console.forms.alerts import NoteForm, SilenceForm
+from console.views.alerts.place import Place, alert_in, place_of, show
+from console.views.tenants.common import query_without
+from console.who import actor_of
+from observability.alerts import read
+from observability.alerts.read import ASLEEP_S, Shown
+from observability.models import Alert, Delivery
+from tenants.actions import alerts as actions
+from tenants.alerts.rule import Severity
+from tenants.models import AlertChannel, AlertNote
+
+PAST_A_PAGE: Final = 30
+TOLD_MAX: Final = 50
+AROUND_MS: Final = 600_000  # of the trail, before an alert began and after it was seen last
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A way from an alert to what it is about."""
+
+    words: str
+    address: str
+
+
+@require_GET
+def alerts(request: HttpRequest, slug: str = "") -> HttpResponse:
+    place = place_of(request, slug, "alert.read", "tenant.alerts")
+    return show(request, place, "list", {**now(request, place), **past(request, place)})
+
+
+@require_GET
+def firing(request: HttpRequest, slug: str = "") -> HttpResponse:
+    """The part of the list that is asked for again and again."""
+    place = place_of(request, slug, "alert.read", "tenant.alerts")
+    context = {"place": place, **now(request, place)}
+    return render(request, "console/parts/alerts/firing.html", context)
+
+
+def now(request: HttpRequest, place: Place) -> dict[str, Any]:
+    found = read.firing(request.user, tenant=place.tenant)
+    asked = request.GET.get("severity", "")
+    shown = [one for one in found if asked in ("", one.alert.severity)]
+    counts = {
+        str(name): sum(one.alert.severity == name and not one.is_quiet for one in found)
+        for name in Severity
+    }
+    asleep = read.asleep_s()
+    return {
+        "loud": [one for one in shown if not one.is_quiet],
+        "quiet": [one for one in shown if one.is_quiet],
+        "counts": counts,
+        "asked": asked if asked in counts else "",
+        "asleep": asleep,
+        "is_asleep": asleep is None or asleep > ASLEEP_S,
+    }
+
+
+def past(request: HttpRequest, place: Place) -> dict[str, Any]:
+    text = request.GET.get("before", "")
+    before = int(text) if text.isascii() and text.isdigit() and len(text) < 18 else None
+    visible = read.visible(request.user, place.tenant)
+    found = read.history(visible, PAST_A_PAGE + 1, before)
+    more = len(found) > PAST_A_PAGE
+    found = found[:PAST_A_PAGE]
+    return {
+        "past": found,
+        "older": found[-1].alert.pk if more else None,
+        "query": query_without(request, "before"),
+    }
+
+
+@require_GET
+def alert(request: HttpRequest, pk: int, slug: str = "") -> HttpResponse:
+    place = place_of(request, slug, "alert.read", "tenant.alerts")
+    return page(request, place, alert_in(request, place, pk))
+
+
+@require_POST
+def note(request: HttpRequest, pk: int, slug: str = "") -> HttpResponse:
+    """Acknowledge, or take it back."""
+    place = place_of(request, slug, "alert.act", "tenant.alerts.act")
+    shown = alert_in(request, place, pk)
+    take_back = request.POST.get("how") == "back"
+    form = NoteForm(request.POST, auto_id="note-%s")
+    if take_back:
+        form.fields["note"].required = False
+    if form.is_valid():
+        with form.refusals():
+            actions.acknowledge(
+                actor_of(request),
+                alert=pk,
+                rule=shown.alert.rule,
+                tenant=shown.alert.tenant,
+                note=form.cleaned_data["note"],
+                take_back=take_back,
+            )
+            return redirect(f"{place.base}of/{pk}")
+    return page(request, place, shown, form.status, note_form=form)
+
+
+def page(
+    request: HttpRequest, place: Place, shown: Shown, status: int = 200, **forms: Any
+) -> HttpResponse:
+    row = shown.alert
+    told = list(Delivery.objects.filter(alert=row.pk).order_by("-pk")[:TOLD_MAX])
+    names = AlertChannel.objects.in_bulk({one.channel for one in told})
+    channels = [
+        (one, names.get(one.channel), read.moment(one.done_at or one.made_at))
+        for one in told
+        # A tenant's people are told where their own channels led, not where operators' did.
+        if place.tenant is None
+        or getattr(names.get(one.channel), "tenant_id", 0) == place.tenant.pk
+    ]
+    start = {"rule": row.rule, "node": row.node, "tenant": row.tenant}
+    if not row.tenant:
+        start["ensemble"] = row.ensemble
+    of_tenant = place.tenant is not None
+    context = {
+        "shown": shown,
+        "alert": row,
+        "rule": shown.rule,
+        "first": facts(row, "first"),
+        "latest": facts(row, "now"),
+        "links": links(row, place),
+        "notes": AlertNote.objects.filter(alert=row.pk),
+        "told": channels,
+        "note_form": forms.get("note_form") or NoteForm(auto_id="note-%s"),
+        "silence_form": forms.get("silence_form")
+        or SilenceForm(of_tenant=of_tenant, initial=start, auto_id="silence-%s"),
+    }
+    return show(request, place, "alert", context, status)
+
+
+def facts(alert: Alert, name: str) -> dict[str, Any]:
+    """Figures then: name and value, and the time of them."""
+    kept = alert.evidence.get(name)
+    if not isinstance(kept, dict):
+        return {}
+    at = kept.get("at")
+    figures = {words(key): value for key, value in kept.items() if key != "at"}
+    return {"at": read.moment(at) if isinstance(at, int) else None, "figures": figures}
+
+
+def words(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def links(alert: Alert, place: Place) -> list[Link]:
+    """Where to look further; only what is open to whoever sees the alert there."""
+    found: list[Link] = []
+    since = (alert.fired_at or alert.since) - AROUND_MS
+    until = max(alert.seen_at, alert.fired_at or 0) + AROUND_MS
+    times = {"since": stamp(since), "until": stamp(until)}
+    if alert.tenant:
+        found.append(Link(f"Tenant {alert.tenant}", reverse("tenant", args=[alert.tenant])))
+        trail = reverse("tenant-audit", args=[alert.tenant])
+        found.append(Link("What was done then", f"{trail}?{urlencode(times)}"))
+        found.append(Link("What changed", reverse("tenant-history", args=[alert.tenant])))
+    if place.tenant is None:
+        if alert.ensemble and not alert.tenant:
+            there = reverse("ensemble", args=[alert.ensemble])
+            found.append(Link(f"Ensemble {alert.ensemble}", there))
+        asked = {"node": alert.node} if alert.node else {}
+        if alert.rule == "weighty-action":
+            asked = {"of": "plane"}
+        trail = reverse("plane-audit")
+        if not alert.tenant or asked:
+            found.append(Link("The audit page then", f"{trail}?{urlencode(asked | times)}"))
+        if alert.tenant:
+            found.append(Link("Operate", reverse("tenant-steer", args=[alert.tenant])))
+    return found
+
+
+def stamp(ms: int) -> str:
+    return read.moment(ms).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,1 @@
+"""Dashboards, slow requests, objectives: what is measured, as pages."""

@@ -1,0 +1,168 @@
+"""Alerts for pages: which fire, for whom, who sees to them, what was before.
+
+Operators and auditors see all. A tenant's people see those of their tenant that are theirs to
+solve (`tenants.alerts.table.FOR_MEMBERS`), since it was made.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import QuerySet
+
+from observability.alerts import outbox
+from observability.alerts.evaluate import EVALUATED
+from observability.models import Alert, Fact
+from tenants.access import Standing, standing_of, visible_to
+from tenants.alerts.rule import Rule, Severity
+from tenants.alerts.table import FOR_MEMBERS, RULES
+from tenants.models import AlertNote, AlertSilence, Tenant
+
+FIRING_MAX: Final = 500  # shown at once
+TENANTS_MAX: Final = 500  # of one person, looked at for the count
+ASLEEP_S: Final = 30.0  # so long without a round: what is shown may not be so any more
+
+User = AbstractBaseUser | AnonymousUser
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An alert with all that a page says of it."""
+
+    alert: Alert
+    rule: Rule | None
+    note: AlertNote | None  # who sees to it
+    silence: AlertSilence | None
+
+    @property
+    def title(self) -> str:
+        return self.alert.rule if self.rule is None else self.rule.title
+
+    @property
+    def since(self) -> datetime:
+        return moment(self.alert.since)
+
+    @property
+    def fired_at(self) -> datetime:
+        return moment(self.alert.fired_at or self.alert.since)
+
+    @property
+    def resolved_at(self) -> datetime | None:
+        at = self.alert.resolved_at
+        return None if at is None or self.alert.status == Alert.Status.FIRING else moment(at)
+
+    @property
+    def lasted_s(self) -> int:
+        """From when it fired to its end, or to now."""
+        until = self.resolved_at or datetime.now(UTC)
+        return max(0, round((until - self.fired_at).total_seconds()))
+
+    @property
+    def is_quiet(self) -> bool:
+        """Somebody has it in hand, or nobody wants to hear of it."""
+        return self.note is not None or self.silence is not None
+
+
+def moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1_000, UTC)
+
+
+def asleep_s(now_s: float | None = None) -> float | None:
+    """Since when no rule was looked at; None: never yet."""
+    last = Fact.objects.filter(pk=EVALUATED).first()
+    if last is None:
+        return None
+    return max(0.0, (time.time() if now_s is None else now_s) - last.at / 1_000)
+
+
+def of_tenant(tenant: Tenant) -> QuerySet[Alert]:
+    """What the tenant's own people may see."""
+    born = int(tenant.created_at.timestamp() * 1_000)
+    return Alert.objects.filter(
+        tenant=tenant.slug, ensemble=tenant.ensemble.name, rule__in=FOR_MEMBERS, seen_at__gte=born
+    )
+
+
+def visible(user: User, tenant: Tenant | None = None) -> QuerySet[Alert]:
+    """Alerts that somebody may see; `tenant`: of that one, which the caller has opened."""
+    if standing_of(user) >= Standing.AUDITOR:
+        every = Alert.objects.all()
+        return every if tenant is None else every.filter(tenant=tenant.slug)
+    return Alert.objects.none() if tenant is None else of_tenant(tenant)
+
+
+def firing(
+    user: User, *, ensemble: str = "", node: str = "", tenant: Tenant | None = None
+) -> list[Shown]:
+    """Those that fire now, the weightiest and newest first; those in somebody's hands last."""
+    found = visible(user, tenant).filter(status=Alert.Status.FIRING)
+    if ensemble:
+        found = found.filter(ensemble=ensemble)
+    if node:
+        found = found.filter(node=node)
+    return sort(shown(found.order_by("-fired_at")[:FIRING_MAX]))
+
+
+def sort(found: Iterable[Shown]) -> list[Shown]:
+    return sorted(
+        found,
+        key=lambda one: (
+            one.is_quiet,
+            Severity(one.alert.severity).rank,
+            -(one.alert.fired_at or 0),
+        ),
+    )
+
+
+def shown(alerts: Iterable[Alert]) -> list[Shown]:
+    """With notes and silences, in two queries."""
+    rows = list(alerts)
+    notes = notes_of([row.pk for row in rows])
+    silences = list(AlertSilence.objects.filter(ends_at__gt=datetime.now(UTC)))
+    return [
+        Shown(
+            row,
+            RULES.get(row.rule),
+            notes.get(row.pk),
+            outbox.silence_of(row, silences) if row.status == Alert.Status.FIRING else None,
+        )
+        for row in rows
+    ]
+
+
+def notes_of(alerts: Sequence[int]) -> dict[int, AlertNote]:
+    """The newest note of each, unless it was taken back."""
+    newest: dict[int, AlertNote] = {}
+    for row in AlertNote.objects.filter(alert__in=alerts).order_by("pk"):
+        newest[row.alert] = row
+    return {pk: row for pk, row in newest.items() if not row.is_taken_back}
+
+
+def firing_counts(user: User) -> dict[str, int]:
+    """How many fire that nobody sees to, by severity: for the mark beside the word Alerts.
+
+    Where nobody looks at the rules, that counts as one that wakes somebody up.
+    """
+    counts = dict.fromkeys(Severity, 0)
+    fire = Alert.objects.filter(status=Alert.Status.FIRING)
+    if standing_of(user) >= Standing.AUDITOR:
+        asleep = asleep_s()
+        counts[Severity.PAGE] += asleep is not None and asleep > ASLEEP_S
+    else:
+        mine = list(visible_to(user).values_list("slug", flat=True)[:TENANTS_MAX])
+        fire = fire.filter(tenant__in=mine, rule__in=FOR_MEMBERS)
+    for one in shown(fire.order_by("-fired_at")[:FIRING_MAX]):
+        if not one.is_quiet:
+            counts[Severity(one.alert.severity)] += 1
+    return {str(name): count for name, count in counts.items()}
+
+
+def history(found: QuerySet[Alert], limit: int, before: int | None = None) -> list[Shown]:
+    """Those that were resolved, the last first; `before`: a number of the page before."""
+    past = found.filter(status=Alert.Status.RESOLVED)
+    if before is not None:
+        past = past.filter(pk__lt=before)
+    return shown(past.order_by("-pk")[:limit])

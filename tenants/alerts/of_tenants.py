@@ -1,0 +1,136 @@
+"""Rules about single tenants. Their people see those that are theirs to solve."""
+
+from typing import Final
+
+from tenants.alerts.rule import Bound, Rule, Scope, Severity
+
+RULES: Final = (
+    Rule(
+        name="quota-near",
+        title="A limit is near",
+        scope=Scope.TENANT,
+        severity=Severity.TICKET,
+        hold_s=600,
+        prometheus="EnsembleTenantNearLimit",
+        bound=Bound(80, 50, 99, "% of the limit"),
+        for_members=True,
+        every_s=15,
+        why="At the limit what adds more is refused; deletes and reads pass.",
+        steps=("Clean up what is not needed, or ask for a larger plan (Settings).",),
+    ),
+    Rule(
+        name="quota-full",
+        title="A limit is reached, or nearly",
+        scope=Scope.TENANT,
+        severity=Severity.PAGE,
+        hold_s=60,
+        prometheus="EnsembleTenantAtLimit",
+        bound=Bound(95, 51, 100, "% of the limit"),
+        for_members=True,
+        every_s=15,
+        why="Creates and larger values are refused now or in a moment (QuotaExceeded).",
+        steps=(
+            "Delete what is not needed: deletes always pass.",
+            "An operator can raise the limit at once (Operate); a larger plan lasts.",
+        ),
+    ),
+    Rule(
+        name="tenant-throttled",
+        title="Requests are refused: over its rates",
+        scope=Scope.TENANT,
+        severity=Severity.TICKET,
+        hold_s=600,
+        prometheus="EnsembleTenantThrottled",
+        bound=Bound(1, 0.1, 100_000, "refused requests a second"),
+        for_members=True,
+        every_s=10,
+        why="It asks more than its plan gives for so long that waiting does not help any more.",
+        steps=("Send fewer requests (a watch in the place of polling), or take a larger plan.",),
+    ),
+    Rule(
+        name="tenant-held",
+        title="Requests wait for its rates",
+        scope=Scope.TENANT,
+        severity=Severity.TICKET,
+        hold_s=600,
+        prometheus="EnsembleTenantHeld",
+        bound=Bound(5, 0.1, 100_000, "s of waiting a second, all requests together"),
+        for_members=True,
+        every_s=10,
+        why="It is at its limit all the time: its own latencies are those of waiting.",
+        steps=("Send fewer requests, or take a larger plan.",),
+    ),
+    Rule(
+        name="watch-storm",
+        title="A storm of watch events",
+        scope=Scope.TENANT,
+        severity=Severity.TICKET,
+        hold_s=60,
+        bound=Bound(2_000, 10, 10_000_000, "events a second"),
+        for_members=True,
+        every_s=10,
+        why="Many clients watch what changes often. Each event costs the node, and the reads that "
+        "follow cost it more.",
+        steps=(
+            "Find the znode that changes: History shows what changed most in the last hour.",
+            "Write it less often, or let clients watch a znode of their own.",
+        ),
+    ),
+    Rule(
+        name="noisy-neighbour",
+        title="One tenant takes most of the nodes' time",
+        scope=Scope.TENANT,
+        severity=Severity.TICKET,
+        hold_s=120,
+        bound=Bound(60, 20, 100, "% of the work, while others work, too"),
+        every_s=10,
+        why="Tenants take turns, so the others are slowed but not starved. It costs all of them "
+        "latency.",
+        steps=(
+            "See on its dashboard which operations they are, and on its audit page who does them.",
+            "Throttle it for an hour (Operate), and see the others recover; tell its owners.",
+        ),
+    ),
+    Rule(
+        name="publication-stuck",
+        title="A change is not in force",
+        scope=Scope.TENANT,
+        severity=Severity.TICKET,
+        hold_s=300,
+        prometheus="EnsemblePlanePublicationsStuck",
+        bound=Bound(300, 30, 86_400, "s since it was wished"),
+        every_s=15,
+        why="What was changed in the console (limits, credentials, state) has not reached every "
+        "node: until then the old holds there.",
+        steps=(
+            "The tenant's page says which node has not confirmed it, and why.",
+            "Is there a drift? Then Operate shows both sides; decide which one is right.",
+        ),
+    ),
+    Rule(
+        name="drift",
+        title="Registry and console say different things",
+        scope=Scope.TENANT,
+        severity=Severity.TICKET,
+        hold_s=0,
+        every_s=15,
+        why="Somebody has changed the registry past the console, or a backup was restored. "
+        "Nothing is repaired by itself.",
+        steps=(
+            "See both sides on the ensemble's page, and repair in the direction that is right.",
+        ),
+    ),
+    Rule(
+        name="secret-ends",
+        title="A credential's secret ends",
+        scope=Scope.TENANT,
+        severity=Severity.TICKET,
+        hold_s=3_600,
+        prometheus="EnsemblePlaneSecretsExpire",
+        bound=Bound(7, 1, 90, "days left", is_least=True),
+        for_members=True,
+        every_s=60,
+        why="From then on clients that sign in with it are refused.",
+        steps=("Is the new secret in every client? If not, rotate again, with a longer overlap.",),
+    ),
+)
