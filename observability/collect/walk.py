@@ -16,7 +16,7 @@ from observability.index.rows import OWN, TEXT_BYTES_MAX, Found, is_indexed, tex
 from observability.models import Znode
 from observability.roots import Roots
 
-AT_ONCE: Final = 32  # reads in flight: of a megabyte each that is what is held
+AT_ONCE: Final = 8  # reads in flight, and as many of ACLs: more would hold up others in a turn
 ZNODES_A_SECOND: Final = 1_000
 BYTES_A_SECOND: Final = 8 << 20
 READ: Final = 1
