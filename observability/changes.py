@@ -76,6 +76,7 @@ class Change:
     text: str = ""  # for the index
     text_why: str = ""
     owner: str = ""  # the session, of an ephemeral one
+    is_closed: bool = False  # of a creation or an ACL: not everybody may read it
 
 
 @dataclass(slots=True)
@@ -177,6 +178,7 @@ class ChangeReader:
         )
         if len(path) > PATH_MAX:
             made.whole = clean(path, len(path) + 4 * path.count("\0"))
+        made.is_closed = fields.get("closed") is True
         if fields.get("ephemeral") is True:
             made.owner = made.session
         size = fields.get("bytes")

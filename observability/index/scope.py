@@ -20,6 +20,7 @@ class Scope:
     ensemble: str
     tenant: Tenant | None
     sees_values: bool
+    sees_closed: bool  # also what ACLs keep from others: who acts as a tenant's owner
     roots: Roots
     policies: dict[str, Policy]
     least: int  # the oldest fill whose rows count
@@ -44,6 +45,7 @@ def of_tenant(user: access.User, tenant: Tenant) -> Scope:
         ensemble=tenant.ensemble.name,
         tenant=tenant,
         sees_values=access.may(user, "znode.read", tenant),
+        sees_closed=access.acting_role(user, tenant) >= access.OWNER,
         roots=Roots({tenant.root: tenant.slug}),
         policies={tenant.slug: policy},
         least=least_of(tenant.ensemble.name),
@@ -62,6 +64,7 @@ def of_ensemble(user: access.User, ensemble: Ensemble) -> Scope:
         ensemble=ensemble.name,
         tenant=None,
         sees_values=access.standing_of(user) >= access.PLANE["tree.read"],
+        sees_closed=access.standing_of(user) >= access.PLANE["tree.change"],
         roots=Roots(roots),
         policies=policies,
         least=least_of(ensemble.name),

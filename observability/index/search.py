@@ -195,13 +195,15 @@ def read_offset(cursor: str) -> int | None:
 
 def hit_of(row: Row, scope: Scope) -> Hit | None:
     """A candidate as the scope may see it; None: it is not of this scope."""
-    ident, key, whole, zxid, at, version, size, owner, why, principal, text = row
+    ident, key, whole, zxid, at, version, size, owner, why, principal, is_closed, text = row
     inner = whole or key
     path = scope.shown(inner)
     if path is None:
         return None
     if scope.is_secret(inner):
         text, why = "", "secret"
+    elif not scope.sees_closed and (is_closed or is_closed is None):
+        text, why = "", "acl"
     tenant = scope.roots.tenant_of(inner)
     return Hit(*(ident, key, path, tenant, zxid, at, version, size, owner, why, principal, text))
 
