@@ -202,7 +202,7 @@ function crumbs() {
   bar.follow();
   byId("download").href = `${urls.raw}?${new URLSearchParams({ path })}`;
   for (const link of document.querySelectorAll("#more a[data-bulk]")) {
-    link.dataset.bulk ||= link.getAttribute("href");
+    link.dataset.bulk ||= link.getAttribute("href").split("?")[0];
     link.href = `${link.dataset.bulk}?${new URLSearchParams({ path })}`;
   }
 }
