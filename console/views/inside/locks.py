@@ -8,6 +8,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
+from console.views.inside import indexed
 from console.views.inside.common import PATH_MAX, Place, of_ensemble, of_tenant, reached
 from console.views.tenants.common import access_to, person_of, query_without
 from tenants import locks, sessions
@@ -97,7 +98,15 @@ def add_scan(request: HttpRequest, place: Place, context: dict[str, object]) -> 
     key = (place.ensemble.pk, place.name, person_of(request).pk)
     again = "again" in request.GET
     top = below.rstrip("/") or "/"
-    scanned = reached(lambda: locks.find(place.bridge(request), key, top, again=again))
+    scanned = reached(
+        lambda: locks.find(
+            place.bridge(request),
+            key,
+            top,
+            again=again,
+            more=lambda: indexed.paths_of(request, place, top),
+        )
+    )
     if scanned.found is None:
         context["problem"] = scanned.problem
         return scanned.status
