@@ -233,10 +233,10 @@ def changes_of(request: HttpRequest, place: Place, detail: Detail) -> tuple[list
     if not paths:
         return [], ""
     wanted = sorted(paths)[:AFFECTED_MAX]
-    found, problem = reached(lambda: locks.read_all(place.bridge(request), wanted))
+    read = reached(lambda: locks.read_all(place.bridge(request), wanted))
     owner = signed(detail.session.number)
-    changes = [one for recipe in found or () if (one := change_of(recipe, owner)) is not None]
-    return changes, problem
+    changes = [one for recipe in read.found or () if (one := change_of(recipe, owner)) is not None]
+    return changes, read.problem
 
 
 def signed(number: int) -> int:

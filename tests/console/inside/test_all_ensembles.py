@@ -10,7 +10,7 @@ from django.test import Client as Browser
 
 from console import overview
 from observability import nodes
-from observability.models import Lease, Segment, Source
+from observability.models import Alert, Lease, Segment, Source
 from observability.samples import table
 from observability.samples.totals import Totals
 from observability.store import LEASE
@@ -251,6 +251,21 @@ def test_ten_ensembles_of_five_nodes_take_a_bounded_number_of_queries(
     with django_assert_max_num_queries(20, connection=None):  # type: ignore[operator]
         page = auditor.get("/").content.decode()
     assert page.count('<tr class="good">') == 50
+
+
+def test_alerts_that_nobody_sees_to_stand_with_their_ensemble(auditor: Browser) -> None:
+    make("main")
+    healthy("main")
+    now_ms = int(time.time() * 1_000)
+    for n, status in enumerate(("firing", "resolved")):
+        Alert.objects.create(
+            rule="node_down", ensemble="main", node=f"node{n}<b>", severity="page", status=status,
+            summary="x", since=now_ms - 90_000, seen_at=now_ms, fired_at=now_ms - 90_000,
+        )  # fmt: skip
+    page = auditor.get("/").content.decode()
+    assert page.count(">1 alert<") == 2
+    assert "node0&lt;b&gt;" in page
+    assert "node1&lt;b&gt;" not in page
 
 
 def test_names_that_deceive_are_written_out(auditor: Browser) -> None:
