@@ -171,6 +171,7 @@ export class TimeChart {
           grid: {}, border: { display: false },
         },
         y: {
+          bounds: this.spec.unit.startsWith("bytes") ? "data" : "ticks", // the library rounds by tens
           beginAtZero: true, suggestedMax: isWholeUnit(this.spec.unit) ? 4 : 1, afterFit: (scale) => { scale.width = AXIS_WIDTH; },
           afterDataLimits: (scale) => { if (this.spec.unit.startsWith("bytes")) scale.max = Math.max(1, Math.ceil(scale.max / sizeStep(scale.max)) * sizeStep(scale.max)); },
           afterBuildTicks: (scale) => { if (this.spec.unit.startsWith("bytes")) scale.ticks = sizesOf(scale.max); },

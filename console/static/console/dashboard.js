@@ -132,7 +132,7 @@ function append(data, told, span) {
 }
 
 function isMeasured(name) {
-  return /\.p\d+$/.test(name) || /^(znodes|bytes|ephemerals|sessions|connections|watches|outstanding|fsync_p99|descriptors)$/.test(name);
+  return /\.p\d+$/.test(name) || /^(znodes|bytes|ephemerals|sessions|connections|watches|outstanding|fsync_p99|latency_avg|descriptors)$/.test(name);
 }
 
 // Closer, and back out
