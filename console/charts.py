@@ -78,7 +78,7 @@ TRAFFIC: Final = Group(
             "Thread time",
             "ms_per_s",
             (("busy_ms", "of the nodes' threads"),),
-            hint="1,000 are one node, busy",
+            hint="a node has 1,000",
         ),
     ),
 )
