@@ -14,10 +14,10 @@ const LABEL_WIDTH = 74;
 const DRAG_MIN_PX = 6;
 
 export class ChartGroup {
-  constructor({ onChoose, onCursor }) {
+  constructor({ onChoose, onMark }) {
     this.charts = [];
     this.onChoose = onChoose;
-    this.onCursor = onCursor;
+    this.onMark = onMark;
     this.place = null; // the bin under the cursor
     this.chosen = null; // [first, last] bins
     this.seen = new IntersectionObserver((entries) => {
@@ -50,12 +50,13 @@ export class ChartGroup {
   point(place) {
     this.place = place;
     for (const chart of this.charts) chart.point(place);
-    this.onCursor?.(place);
   }
 
   mark(chosen) {
+    if (!chosen && !this.chosen) return;
     this.chosen = chosen;
     for (const chart of this.charts) chart.mark(chosen);
+    this.onMark?.();
   }
 
   choose(first, last) {
@@ -171,6 +172,7 @@ export class TimeChart {
           grid: {}, border: { display: false },
         },
         y: {
+          bounds: this.spec.unit.startsWith("bytes") ? "data" : "ticks", // the library rounds by tens
           beginAtZero: true, suggestedMax: isWholeUnit(this.spec.unit) ? 4 : 1, afterFit: (scale) => { scale.width = AXIS_WIDTH; },
           afterDataLimits: (scale) => { if (this.spec.unit.startsWith("bytes")) scale.max = Math.max(1, Math.ceil(scale.max / sizeStep(scale.max)) * sizeStep(scale.max)); },
           afterBuildTicks: (scale) => { if (this.spec.unit.startsWith("bytes")) scale.ticks = sizesOf(scale.max); },

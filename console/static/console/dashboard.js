@@ -12,7 +12,7 @@ const state = document.getElementById("dash-state");
 const back = document.getElementById("zoom-out");
 const place = document.getElementById("charts");
 const config = JSON.parse(document.getElementById(place.dataset.config).textContent);
-const group = new ChartGroup({ onChoose: zoom, onCursor: link });
+const group = new ChartGroup({ onChoose: zoom, onMark: link });
 for (const card of place.querySelectorAll("[data-chart]")) {
   const spec = config.charts.find((chart) => chart.key === card.dataset.chart);
   new TimeChart(card, spec, group);
@@ -52,7 +52,7 @@ async function load(background = false) {
   if (!data.at.length || Object.keys(data.values).length === 0) say("nothing is known of this time", "warn");
   else if (shown.range !== "live") say(shown.range ? `up to ${moment(data.at[data.at.length - 1] * 1000)}` : "as it was");
   group.show(data);
-  link(null);
+  link();
   if (shown.range === "live") follow();
   else if (shown.range) timer = setTimeout(again, Math.max(REFRESH_LEAST_S, data.step) * 1000);
 }
@@ -132,7 +132,7 @@ function append(data, told, span) {
 }
 
 function isMeasured(name) {
-  return /\.p\d+$/.test(name) || /^(znodes|bytes|ephemerals|sessions|connections|watches|outstanding|fsync_p99|descriptors)$/.test(name);
+  return /\.p\d+$/.test(name) || /^(znodes|bytes|ephemerals|sessions|connections|watches|outstanding|fsync_p99|latency_avg|descriptors)$/.test(name);
 }
 
 // Closer, and back out
