@@ -125,7 +125,7 @@ def sentence(line: Line) -> tuple[str, str, str]:
 
 
 def znode_links(
-    line: Line, tenant: Tenant | None, *, reads: bool, writes: bool
+    line: Line, tenant: Tenant | None, *, reads: bool, may_revert: bool
 ) -> list[tuple[str, str]]:
     """Ways to the znode that a line is about: its revision, where it is taken back, too."""
     if line.origin != "node" or not line.path.startswith("/") or line.is_asked or tenant is None:
@@ -135,8 +135,7 @@ def znode_links(
     past = reverse("tenant-history", args=[tenant.slug])
     found = [("Its history", f"{past}?{urlencode({'path': line.path, **asked})}")]
     if reads:
-        is_change = line.operation in CHANGES and line.result == "Ok"
-        words = "Revert it" if writes and is_change else "The znode"
+        words = "Revert it" if may_revert else "The znode"
         found.insert(0, (words, f"{znode}?{urlencode(asked)}" if asked else znode))
     return found
 

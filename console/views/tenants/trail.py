@@ -201,9 +201,10 @@ def line_context(
         links.append(("All at this path", f"{base}?{urlencode({'path': line.path})}"))
     if of_plane and line.tenant:
         links.append((f"Tenant {line.tenant}", reverse("tenant", args=[line.tenant])))
-    writes = tenant is not None and access_to(request, "znode.write", tenant)
-    links = [*audit_parts.znode_links(own, tenant, reads=values, writes=writes), *links]
     diff = audit_parts.diff_of(own, tenant) if tenant is not None and values else None
+    writes = tenant is not None and access_to(request, "znode.write", tenant)
+    may_revert = writes and diff is not None and not diff.why
+    links = [*audit_parts.znode_links(own, tenant, reads=values, may_revert=may_revert), *links]
     return {
         "line": line, "at": audit_parts.at_of(line.at), "stamp": when(line.at),
         "who": who, "did": did, "what": what, "fields": audit_parts.fields_of(line),

@@ -165,8 +165,10 @@ def test_who_did_it_takes_three_clicks(go: Go, old: Tenant, feed: Feed) -> None:
     assert '<span class="new">port: 2</span>' in whole
     assert f"{ROOT}/config" in whole
     reads = text_of(go("ada", f"/audit/line/{number}"))
-    assert "port: 2" not in reads, "auditors see who and when, and no values"
-    assert "own people" in reads
+    assert '<span class="new">port: 2</span>' in reads
+    for who, page in (("ada", reads), ("bob", own)):
+        assert "Revert it" not in page, f"{who} does not write"
+    assert "Revert it" in text_of(go("dan", link[1]))
 
 
 def test_a_line_of_somebody_else_is_not_there(go: Go, old: Tenant) -> None:
