@@ -258,7 +258,8 @@ def page(
         else "console/parts/bulk-ask.html",
     }
     if place.tenant is not None:
-        return tenant_page(request, place.tenant, "bulk", whole, status)
+        marked = {**whole, "tab": "znodes"}
+        return tenant_page(request, place.tenant, "bulk", marked, status)
     response = render(request, "console/pages/bulk.html", whole, status=status)
     response["Cache-Control"] = "no-store"
     return response

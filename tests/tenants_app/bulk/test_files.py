@@ -86,6 +86,7 @@ def test_what_is_written_is_read_back_byte_by_byte(
         | st.builds(Before, st.none() | st.binary(max_size=9), PATHS, st.none() | ACLS, KINDS),
     )
 )
+@settings(deadline=None)
 def test_a_step_is_read_as_it_was_planned(step: Step) -> None:
     assert step_of(line_of(step)) == step
 
