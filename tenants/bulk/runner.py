@@ -115,9 +115,11 @@ class Runner:
 
     def run_one(self) -> bool:
         """The oldest job that waits, of somebody who has none running; whether there was one."""
+        waiting = Job.objects.filter(state__in=[State.ASKED, State.WAITING])
+        if not waiting.exists():
+            return False
         now = timezone.now()
         busy = Job.objects.filter(state__in=[State.LOOKING, State.RUNNING])
-        waiting = Job.objects.filter(state__in=[State.ASKED, State.WAITING])
         waiting = waiting.exclude(person__in=list(busy.values_list("person", flat=True)))
         for pk, state in list(waiting.order_by("pk").values_list("pk", "state")[:WORKERS]):
             then = State.LOOKING if state == State.ASKED else State.RUNNING
@@ -284,7 +286,7 @@ class Doing:
             file_name=exporting.file_name_of(job),
             file_bytes=size,
         )
-        text = f"{count:,} znodes are in the file."
+        text = "1 znode is in the file." if count == 1 else f"{count:,} znodes are in the file."
         if left:
             text += " Some values are not: see below."
         runner.end(job, State.DONE, text)

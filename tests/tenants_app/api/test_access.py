@@ -116,7 +116,7 @@ EXPECTED = {
     "POST job-cancel": "y444441",
     "POST job-undo": "y444441",
     "GET job-file": "y444441",
-    "POST tenant-jobs": "yyyy341",
+    "POST tenant-jobs": MEMBERS,
     "POST ensemble-jobs": READERS,
     "GET requests": EVERYBODY,
     "POST requests": EVERYBODY,
