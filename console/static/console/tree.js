@@ -43,6 +43,7 @@ class ZnodeTree extends HTMLElement {
     node.open = true;
     if (!node.asked.size) await this.load(node, 0);
     this.settle();
+    this.emit("sight");
   }
 
   close(node) {

@@ -269,7 +269,7 @@ const live = new Live(onEvent, (state) => {
   pill.textContent = state;
   pill.className = `pill ${state === "live" ? "good" : "bad"}`;
   if (state === "signed out") signedOut();
-}, urls.live);
+}, urls.live, (at) => at === path || Boolean(tree.find(at)?.open));
 
 // Followed are: the znode that is shown, what is open in the tree, what is in sight there.
 function follow() { live.only(new Set([path, ...tree.followed()])); }
