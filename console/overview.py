@@ -248,7 +248,10 @@ def trail_problems(row: EnsembleRow, sources: list[Source]) -> list[Problem]:
     """What of the audit trail and the history does not come, or comes late."""
     found = []
     row.behind_s = max((one.behind for one in sources), default=0) / 1_000
+    silent = {one.name for one in row.nodes if not one.now.is_fresh}
     for one in sources:
+        if one.node in silent:
+            continue  # that it is gone is said already
         what = "the audit trail" if one.kind == Source.Kind.JOURNAL else "the history of znodes"
         names = (one.node,) if one.node else ()
         if one.problem:

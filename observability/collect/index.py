@@ -66,7 +66,7 @@ async def keep_index(work: Work, wanted: Wanted) -> None:
             retry_s = RETRY_S
             await asyncio.sleep(LOOK_EVERY_S)
         except (ClientError, NoKeyError, TimeoutError) as error:
-            await work.tell(source, f"{wanted.hosts}: {error or type(error).__name__}")
+            await work.tell(source, f"{wanted.hosts}: {str(error) or type(error).__name__}")
             await asyncio.sleep(retry_s)
             retry_s = min(RETRY_MAX_S, 2 * retry_s)
         except DatabaseError as error:

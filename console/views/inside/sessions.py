@@ -209,7 +209,7 @@ def one_page(
         "detail": detail,
         "changes": changes,
         "preview_problem": problem,
-        "may_close": may_close(request, place),
+        "may_close": may_close(request, place) and not found.is_inner,
         "close_url": place.url("session-close", id),
         "form": form or CloseForm(session=id),
     }

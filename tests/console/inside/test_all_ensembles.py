@@ -123,6 +123,21 @@ def test_one_voter_that_is_gone_is_named_with_its_reason_and_what_is_left(
     assert "at zxid 0x500000064" in page
 
 
+def test_what_a_node_that_is_gone_brings_no_more_is_not_told_besides() -> None:
+    make("main")
+    says("main", "node1", server_state="leader")
+    says("main", "node2")
+    says("main", "node3")
+    for kind in ("metrics", "journal"):
+        Source.objects.create(kind=kind, ensemble="main", node="node3", problem="refused")
+    row = only()
+    assert row.nodes[0].role == "down", "the collector knows it before the last sample is old"
+    assert [one.sentence for one in row.problems] == [
+        "node3: does not answer.",
+        "2 of 3 voters serve: if one more fails, writes stop.",
+    ]
+
+
 def test_without_a_majority_or_a_leader_writes_wait() -> None:
     make("main")
     says("main", "node1")
