@@ -1,5 +1,6 @@
 """Looks at ensembles and nodes."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 from observability.alerts.checks import Found, Subject, check
@@ -7,6 +8,7 @@ from observability.alerts.picture import Picture, Seen
 from tenants.alerts.rule import Rule
 
 LEADS: Final = ("leader", "standalone")
+DAY_S: Final = 86_400
 ZXID_BITS: Final = 32  # of the counter within an epoch
 
 
@@ -189,6 +191,24 @@ def clock_apart(rule: Rule, value: float, picture: Picture) -> Found:
             way = "ahead of" if apart > 0 else "behind"
             say = f"{node.ensemble}/{node.node} is {abs(apart) / 1_000:,.1f} s {way} the plane"
             found.add(subject, say, None, clock_ahead_ms=apart)
+    return found
+
+
+@check("certificate-ends")
+def certificate_ends(rule: Rule, value: float, picture: Picture) -> Found:
+    """Of the client port, as far as a node says when; what has ended still counts."""
+    found = Found()
+    for node in picture.nodes:
+        subject = Subject(node.ensemble, node.node)
+        end = node.number("client_certificate_end")
+        if node.own is None:
+            found.blind.add(subject)
+        elif end is not None and end - picture.now_s < value * DAY_S:
+            days = (end - picture.now_s) / DAY_S
+            when = f"ends in {days:.0f} days" if days > 0 else "has ended"
+            until = datetime.fromtimestamp(end, UTC).isoformat()
+            say = f"{node.ensemble}/{node.node}: its certificate {when}"
+            found.add(subject, say, None, until=until)
     return found
 
 

@@ -12,6 +12,7 @@ from observability import timeline as lines
 from observability.models import Trail
 from observability.timeline import timeline
 from observability.trail import Query
+from tenants.audit import PLANE, Actor, record
 from tenants.models import AuditEvent, SavedSearch, Tenant
 from tests.console.cast import SLUG
 from tests.console.plane.conftest import Go, text_of
@@ -218,6 +219,26 @@ def test_searches_of_one_person_are_bounded(go: Go, old: Tenant) -> None:
         SavedSearch.objects.create(user=old.memberships.get(role=3).user, tenant=SLUG, name=str(n))
     full = go("alice", "/searches/save", {"name": "x", "query": "", "of": SLUG}, follow=True)
     assert "no more are kept" in text_of(full)
+
+
+@pytest.mark.parametrize(
+    ("asked", "count"),
+    [
+        ("", 3), ("tenant=orders", 1), ("person=alice", 1), ("operation=tenant.", 2),
+        ("failed=1", 1), ("path=bo", 1), ("node=node1", 0), ("zxid=0x1", 0),
+        ("session=0x1", 0), ("span=1h", 3),
+        ("until=2026-01-01", 0), ("result=refused", 1),
+    ],
+)  # fmt: skip
+def test_the_planes_own_rows_are_narrowed_by_the_same_words(
+    asked: str, count: int, go: Go, cast: Any
+) -> None:
+    record(Actor(cast["alice"], "form"), "tenant.created", tenant="orders")
+    record(PLANE, "tenant.deleted", target="x", result="refused")
+    record(PLANE, "person.created", target="bob")
+    page = text_of(go("ada", f"/audit?of=plane&{asked}"))
+    assert page.count('<td class="number less">') == count
+    assert go("ada", "/audit?of=plane&since=x").status_code == 422
 
 
 def test_hostile_lines_do_nothing_on_either_page(go: Go, old: Tenant) -> None:

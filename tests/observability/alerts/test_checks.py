@@ -103,6 +103,11 @@ def test_a_sync_is_slow_by_what_was_spent_in_five_minutes_not_since_the_start() 
         ("many-znodes", {"znode_count": 1_000_000}, {"znode_count": 1_000_001}),
         ("much-data", {"approximate_data_size": 5}, {"approximate_data_size": 1 << 31}),
         ("clock-apart", {"clock_ahead_ms": -2_000}, {"clock_ahead_ms": -2_001}),
+        (
+            "certificate-ends",
+            {"client_certificate_end": int(NOW_S) + 14 * 86_400},
+            {"client_certificate_end": int(NOW_S) + 14 * 86_400 - 1},
+        ),
         ("trees-differ", {"digest_mismatches_count": 0}, {"digest_mismatches_count": 1}),
         (
             "files-run-out",
