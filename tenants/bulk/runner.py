@@ -240,6 +240,7 @@ class Looking:
             said="",
             state=State.READY,
         )
+        places.file(job, places.UPLOAD).unlink(missing_ok=True)  # the plan has all of it
 
 
 class Doing:
