@@ -168,7 +168,7 @@ def at_time(request: HttpRequest, slug: str = "", ensemble: str = "") -> HttpRes
     place = place_of(request, OPERATIONS["at-time"], slug, ensemble)
     path, text = request.GET.get("path", "/"), request.GET.get("at", "")
     now_ms = int(time.time() * 1_000)
-    context: dict[str, Any] = {"path": path, "at": text, "hours": hours(now_ms)}
+    context: dict[str, Any] = {"path": path, "then": text, "hours": hours(now_ms)}
     try:
         given = forms.moment_of(text) if text else {}
         if given:

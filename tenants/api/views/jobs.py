@@ -34,7 +34,7 @@ TAKES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "move": (("to",), ("ephemerals",)),
     "delete": ((), ()),
     "acl": (("entries",), ("how",)),
-    "export": ((), ("form", "secrets")),
+    "export": ((), ("form", "secrets", "zxid", "at_ms")),
     "import": (("data",), ("encoding", "mode", "acl", "ephemerals")),
     "restore": ((), ("zxid", "at_ms", "without")),
 }
@@ -139,8 +139,9 @@ def check_given(kind: str, given: dict[str, Any]) -> None:
     for name in needed:
         if name not in given:
             raise serializers.ValidationError({name: [f"{kind} needs it"]})
-    if kind == "restore" and ("zxid" in given) == ("at_ms" in given):
-        raise serializers.ValidationError({"zxid": ["restore needs either zxid or at_ms"]})
+    moments = ("zxid" in given) + ("at_ms" in given)
+    if moments > 1 or (kind == "restore" and not moments):
+        raise serializers.ValidationError({"zxid": [f"{kind} takes either zxid or at_ms"]})
 
 
 def file_of(given: dict[str, Any]) -> bytes:

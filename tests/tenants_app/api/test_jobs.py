@@ -64,6 +64,7 @@ def test_a_subtree_is_deleted_undone_and_exported(dan: Caller) -> None:
         ({"kind": "move", "path": "/a"}, "to"),
         ({"kind": "restore", "path": "/a"}, "zxid"),
         ({"kind": "restore", "path": "/a", "zxid": "0x1", "at_ms": 1}, "zxid"),
+        ({"kind": "export", "path": "/a", "zxid": "0x1", "at_ms": 1}, "zxid"),
         ({"kind": "acl", "path": "/a", "entries": ["world"]}, "entries"),
         ({"kind": "import", "path": "/a", "data": "!", "encoding": "base64"}, "data"),
         ({"kind": "undo", "path": "/a"}, "kind"),
