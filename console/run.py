@@ -6,6 +6,7 @@ Everything that is kept lies in one folder.
 """
 
 import argparse
+import gzip
 import hashlib
 import os
 import secrets
@@ -16,6 +17,8 @@ from typing import Final
 OPERATOR: Final = "admin"
 WEBSOCKET_BYTES_MAX: Final = 64 * 1024
 PORT_MAX: Final = 65_535
+PACKED: Final = frozenset({".js", ".css", ".svg"})
+PACKED_BYTES_LEAST: Final = 2_048
 
 
 def main() -> int:
@@ -111,7 +114,16 @@ def collect_static(var: Path) -> None:
     if stamp.exists() and stamp.read_text() == digest.hexdigest():
         return
     call_command("collectstatic", verbosity=0, interactive=False, clear=True)
+    compress(var / "static")
     stamp.write_text(digest.hexdigest())
+
+
+def compress(folder: Path) -> None:
+    """A packed copy beside each larger text, for browsers that take it: a third of the bytes."""
+    for path in folder.rglob("*"):
+        if path.suffix in PACKED and path.stat().st_size >= PACKED_BYTES_LEAST:
+            packed = gzip.compress(path.read_bytes(), mtime=0)
+            path.with_name(f"{path.name}.gz").write_bytes(packed)
 
 
 if __name__ == "__main__":

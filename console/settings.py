@@ -192,7 +192,7 @@ STATIC_ROOT = VAR / "static"
 STATICFILES_DIRS = vendored.static_dirs()
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "console.static_storage.Storage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
 LANGUAGE_CODE = "en"

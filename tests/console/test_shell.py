@@ -16,6 +16,8 @@ playwright = browsing.playwright
 axe = pytest.importorskip("axe_playwright_python.base")
 
 PHONE = {"width": 390, "height": 844}
+HEAVY = ("/", "/znodes/at/", "/ensembles/main/dashboard")
+BYTES_MAX = 500_000  # of a page with everything that it loads, nothing kept from before
 # Every page that needs nothing to be made first.
 PAGES = (
     "/",
@@ -120,6 +122,22 @@ def test_nothing_is_wider_than_a_phone(running: Running, chromium: "playwright.B
             page.goto(running.url + address)
             width = page.evaluate("document.documentElement.scrollWidth")
             assert width <= PHONE["width"], address
+
+
+def test_a_page_and_all_that_it_loads_are_small(
+    running: Running, chromium: "playwright.Browser"
+) -> None:
+    with browsing.signed_in(chromium, running.url, running.password) as page:
+        network = page.context.new_cdp_session(page)
+        network.send("Network.enable")
+        network.send("Network.setCacheDisabled", {"cacheDisabled": True})
+        sizes: list[int] = []
+        network.on("Network.loadingFinished", lambda one: sizes.append(one["encodedDataLength"]))
+        for address in HEAVY:
+            sizes.clear()
+            page.goto(running.url + address)
+            page.wait_for_load_state("load")
+            assert 20_000 < sum(sizes) < BYTES_MAX, address
 
 
 def test_times_are_in_the_viewers_zone_and_utc_is_told(
