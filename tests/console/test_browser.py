@@ -341,6 +341,17 @@ def test_who_changed_it_is_found_compared_and_reverted(
     page.goto(f"{running.url}/znodes/at/past?zxid={first}")
     playwright.expect(page.locator(".revisions .wanted")).to_contain_text("created v0")
     playwright.expect(page.locator("#review h2")).to_contain_text("its first revision")
+    page.keyboard.press("Escape")
+
+    async def delete(client: Client) -> None:
+        await client.delete("/past")
+
+    running.do(delete)
+    playwright.expect(page.locator("#empty")).to_contain_text("deleted just now")
+    rows.filter(has_text="changed v1").get_by_text("Revert to it").click()
+    page.click("#review footer >> text=Create it again")
+    playwright.expect(page.locator("#notice")).to_contain_text("It is back")
+    assert read(running, "/past") == b"port: 2\n"
 
 
 def test_a_child_is_made_and_deleted_from_the_keyboard(
