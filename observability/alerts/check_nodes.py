@@ -237,8 +237,12 @@ def disk_full(rule: Rule, value: float, picture: Picture) -> Found:
         if node.own is None:
             found.blind.add(Subject(node.ensemble, node.node))
             continue
+        seen: set[tuple[float | None, float | None]] = set()
         for of in ("datadir", "logdir"):
             free, whole = node.number(f"{of}_free_bytes"), node.number(f"{of}_disk_bytes")
+            if (free, whole) in seen:
+                continue  # one disk, asked at one moment: one alert
+            seen.add((free, whole))
             if free is not None and whole and 100 * free / whole < value:
                 percent = 100 * free / whole
                 say = f"{node.ensemble}/{node.node}: {percent:.1f} % of the disk of {of} is free"

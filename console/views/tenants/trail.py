@@ -18,6 +18,7 @@ from console import audit_parts
 from console.asked import PATH_MAX, SPANS, Asked, asked_of
 from console.views.tenants.common import access_to, person_of, query_without, tenant_page
 from observability import health, trail
+from observability.models import Source
 from observability.timeline import timeline
 from observability.trail import Line, Page, Query, QueryError
 from tenants.access import tenant_for
@@ -236,7 +237,7 @@ def line_context(
 def chains() -> dict[str, Any]:
     """Whether the journals' lines hold each other, and whether all of them come."""
     verdicts = health.verdicts()
-    late = [one for one in health.follows() if one.problem]
+    late = [one for one in health.follows() if one.problem and one.kind != Source.Kind.INDEX]
     return {
         "verdicts": verdicts,
         "collector": health.collector(),
