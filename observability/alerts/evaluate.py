@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from django.db import transaction
+from django.db.models import Q
 
 from observability.alerts import outbox
 from observability.alerts.checks import Found
@@ -91,7 +92,9 @@ class Evaluator:
             count += len(steps.changed) + len(steps.dropped)
             for alert in steps.resolved:
                 outbox.tell_resolved(alert, people, now)
-        waiting = Alert.objects.filter(status=Alert.Status.FIRING, told_at=None)
+        waiting = Alert.objects.filter(status=Alert.Status.FIRING).filter(
+            Q(told_at=None) | Q(told_own_at=None)
+        )
         for alert in waiting.order_by("pk")[: outbox.TOLD_AT_ONCE_MAX]:
             outbox.tell_firing(alert, people, now)
         return count

@@ -131,7 +131,7 @@ def fire(alert: Alert, now_ms: int) -> None:
     else:
         alert.fired_at = now_ms
     alert.status = Status.FIRING
-    alert.told_at = None
+    alert.told_at = alert.told_own_at = None
 
 
 def stay(steps: Steps, alert: Alert) -> None:

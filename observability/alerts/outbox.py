@@ -42,10 +42,15 @@ def people() -> People:
     return People(listed, list(silences))
 
 
-def silence_of(alert: Alert, silences: Sequence[AlertSilence]) -> AlertSilence | None:
-    """The silence that lasts longest of those that fit."""
+def silence_of(
+    alert: Alert, silences: Sequence[AlertSilence], *, for_own: bool
+) -> AlertSilence | None:
+    """The silence that lasts longest of those that fit; `for_own`: for the tenant's own people."""
     fitting = [
-        one for one in silences if one.fits(alert.rule, alert.ensemble, alert.node, alert.tenant)
+        one
+        for one in silences
+        if (for_own or not one.is_own)
+        and one.fits(alert.rule, alert.ensemble, alert.node, alert.tenant)
     ]
     return max(fitting, key=lambda one: one.ends_at, default=None)
 
@@ -60,21 +65,24 @@ def wants(channel: AlertChannel, alert: Alert) -> bool:
 
 
 def tell_firing(alert: Alert, people: People, now: int) -> None:
-    if silence_of(alert, people.silences) is not None:
-        return
-    tell(alert, Event.FIRING, people, now)
-    Alert.objects.filter(pk=alert.pk).update(told_at=now)
+    """Operators' channels and the tenant's own: those that were not told, and have no silence."""
+    for own, name in ((False, "told_at"), (True, "told_own_at")):
+        silence = silence_of(alert, people.silences, for_own=own)
+        if silence is None and getattr(alert, name) is None:
+            tell(alert, Event.FIRING, people, now, own=own)
+            Alert.objects.filter(pk=alert.pk).update(**{name: now})
 
 
 def tell_resolved(alert: Alert, people: People, now: int) -> None:
     """Told to those who were told that it fires."""
-    if alert.told_at is not None:
-        tell(alert, Event.RESOLVED, people, now)
+    for own, told in ((False, alert.told_at), (True, alert.told_own_at)):
+        if told is not None:
+            tell(alert, Event.RESOLVED, people, now, own=own)
 
 
-def tell(alert: Alert, event: str, people: People, now: int) -> None:
+def tell(alert: Alert, event: str, people: People, now: int, *, own: bool) -> None:
     for channel in people.channels:
-        if wants(channel, alert):
+        if (channel.tenant is not None) is own and wants(channel, alert):
             put(channel, event, body_of(alert, event), now, alert.pk)
 
 

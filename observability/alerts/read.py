@@ -103,7 +103,8 @@ def firing(
         found = found.filter(ensemble=ensemble)
     if node:
         found = found.filter(node=node)
-    return sort(shown(found.order_by("-fired_at")[:FIRING_MAX]))
+    own = standing_of(user) < Standing.AUDITOR
+    return sort(shown(found.order_by("-fired_at")[:FIRING_MAX], for_own=own))
 
 
 def sort(found: Iterable[Shown]) -> list[Shown]:
@@ -117,8 +118,8 @@ def sort(found: Iterable[Shown]) -> list[Shown]:
     )
 
 
-def shown(alerts: Iterable[Alert]) -> list[Shown]:
-    """With notes and silences, in two queries."""
+def shown(alerts: Iterable[Alert], *, for_own: bool = False) -> list[Shown]:
+    """With notes and silences, in two queries. `for_own`: as a tenant's own people see them."""
     rows = list(alerts)
     notes = notes_of([row.pk for row in rows])
     silences = list(AlertSilence.objects.filter(ends_at__gt=datetime.now(UTC)))
@@ -127,7 +128,9 @@ def shown(alerts: Iterable[Alert]) -> list[Shown]:
             row,
             RULES.get(row.rule),
             notes.get(row.pk),
-            outbox.silence_of(row, silences) if row.status == Alert.Status.FIRING else None,
+            outbox.silence_of(row, silences, for_own=for_own)
+            if row.status == Alert.Status.FIRING
+            else None,
         )
         for row in rows
     ]
@@ -148,13 +151,14 @@ def firing_counts(user: User) -> dict[str, int]:
     """
     counts = dict.fromkeys(Severity, 0)
     fire = Alert.objects.filter(status=Alert.Status.FIRING)
-    if standing_of(user) >= Standing.AUDITOR:
+    own = standing_of(user) < Standing.AUDITOR
+    if not own:
         asleep = asleep_s()
         counts[Severity.PAGE] += asleep is not None and asleep > ASLEEP_S
     else:
         mine = list(visible_to(user).values_list("slug", flat=True)[:TENANTS_MAX])
         fire = fire.filter(tenant__in=mine, rule__in=FOR_MEMBERS)
-    for one in shown(fire.order_by("-fired_at")[:FIRING_MAX]):
+    for one in shown(fire.order_by("-fired_at")[:FIRING_MAX], for_own=own):
         if not one.is_quiet:
             counts[Severity(one.alert.severity)] += 1
     return {str(name): count for name, count in counts.items()}

@@ -32,7 +32,8 @@ class Alert(models.Model):
     clear_since = models.BigIntegerField(null=True)
     resolved_at = models.BigIntegerField(null=True)
     times = models.PositiveIntegerField(default=1)
-    told_at = models.BigIntegerField(null=True, help_text="when channels were last told it fires")
+    told_at = models.BigIntegerField(null=True, help_text="when operators' channels were told")
+    told_own_at = models.BigIntegerField(null=True, help_text="when the tenant's own were")
     is_blind = models.BooleanField(default=False, help_text="no figures now: kept as it was")
 
     class Meta:

@@ -119,6 +119,7 @@ def silence(
         ensemble=ensemble,
         node=node,
         tenant=slug,
+        is_own=own,
         reason=reason.strip(),
         made_by=actor.name or "plane",
         ends_at=ends_at,

@@ -30,13 +30,15 @@ class AlertRule(models.Model):
 class AlertSilence(models.Model):
     """Alerts that fit are shown, and nobody is told, until it ends. Empty fields fit everything.
 
-    With a tenant's own people it has their tenant.
+    One that a tenant's people made (`is_own`) holds back what is sent to channels of their tenant:
+    operators are told all the same.
     """
 
     rule = models.CharField(max_length=40, blank=True)
     ensemble = models.CharField(max_length=63, blank=True)
     node = models.CharField(max_length=100, blank=True)
     tenant = models.CharField(max_length=63, blank=True)
+    is_own = models.BooleanField(default=False, help_text="made by the tenant's own people")
     reason = models.CharField(max_length=500)
     made_by = models.CharField(max_length=150)
     made_at = models.DateTimeField(auto_now_add=True)

@@ -12,7 +12,7 @@ from console.views.tenants.common import access_to, tenant_page
 from observability.alerts import read
 from observability.alerts.read import Shown
 from observability.models import Alert
-from tenants.access import PLANE, require, standing_of, tenant_for
+from tenants.access import PLANE, Standing, require, standing_of, tenant_for
 from tenants.models import Tenant
 
 PLANE_FRAME = "console/pages/alerts/frame.html"
@@ -77,7 +77,8 @@ def alert_in(request: HttpRequest, place: Place, pk: int) -> Shown:
         Http404: there is none.
     """
     found = read.visible(request.user, place.tenant).exclude(status=Alert.Status.PENDING)
-    shown = read.shown(found.filter(pk=pk))
+    own = standing_of(request.user) < Standing.AUDITOR
+    shown = read.shown(found.filter(pk=pk), for_own=own)
     if not shown:
         raise Http404(f"there is no alert {pk} that you can see; it may be older than 90 days")
     return shown[0]

@@ -122,7 +122,9 @@ def test_a_silence_has_an_end_a_reason_and_stays_within_the_tenant(go: Go, tenan
     made = AlertSilence.objects.get()
     assert (made.tenant, made.made_by) == (SLUG, "dan")
     assert "Silenced until" in text_of(go("bob", OWN))
-    assert read.firing_counts(person("olga"))["page"] == 0
+    assert read.firing_counts(person("dan"))["page"] == 0
+    assert read.firing_counts(person("olga"))["page"] == 1, "operators go on to see it"
+    assert "Silenced until" not in text_of(go("olga", "/alerts/"))
     theirs = AlertSilence.objects.create(
         tenant="orders", reason="r", made_by="x", ends_at=made.ends_at
     )

@@ -205,7 +205,7 @@ def test_a_tenants_channel_is_not_told_what_is_for_operators(payments: Tenant) -
 def test_nobody_is_told_of_what_is_silenced_until_the_silence_is_over(payments: Tenant) -> None:
     channel = hook()
     until = datetime.now(UTC) + timedelta(hours=1)
-    actions.silence(PLANE, rule="quota-full", tenant=payments, reason="a test", ends_at=until)
+    actions.silence(PLANE, rule="quota-full", tenant="payments", reason="a test", ends_at=until)
     actions.silence(PLANE, tenant="orders", reason="of another", ends_at=until)
     evaluator = fire_quota(payments)
     assert told() == []
@@ -213,6 +213,24 @@ def test_nobody_is_told_of_what_is_silenced_until_the_silence_is_over(payments: 
     AlertSilence.objects.update(ends_at=datetime.now(UTC))
     rounds(20_000, evaluator=evaluator)
     assert told() == [(channel.pk, "firing quota-full")]
+
+
+def test_what_a_tenants_people_silence_operators_are_told_all_the_same(payments: Tenant) -> None:
+    operators, own = hook(name="all", severity="note"), hook(name="own", tenant=payments)
+    until = datetime.now(UTC) + timedelta(hours=1)
+    actions.silence(PLANE, tenant=payments, reason="we know", ends_at=until)
+    evaluator = fire_quota(payments)
+    assert told() == [(operators.pk, "firing quota-full")]
+    rounds(20_000, evaluator=evaluator)
+    assert len(told()) == 1
+    AlertSilence.objects.update(ends_at=datetime.now(UTC))
+    rounds(40_000, evaluator=evaluator)
+    assert told()[1:] == [(own.pk, "firing quota-full")]
+    write_tenant("payments", {"znodes": 10})
+    rounds(60_000, 100_000, evaluator=evaluator)
+    assert sorted(told()[2:]) == sorted(
+        [(operators.pk, "resolved quota-full"), (own.pk, "resolved quota-full")]
+    )
 
 
 def test_alerts_are_kept_for_ninety_days(payments: Tenant) -> None:
