@@ -24,7 +24,6 @@ from console.socket import (
     CLOSE_BAD_MESSAGE,
     CLOSE_SIGNED_OUT,
     CLOSE_TOO_MANY,
-    CLOSE_TOO_SLOW,
     Message,
     PageSocket,
 )
@@ -33,7 +32,6 @@ from tenants.access import User
 
 SUBJECTS_A_PAGE_MAX: Final = 8
 WORD_MAX: Final = 240
-SEEN_WITHIN_S: Final = 30.0
 
 
 class FiguresConsumer(PageSocket):
@@ -49,7 +47,6 @@ class FiguresConsumer(PageSocket):
         self.waiting: dict[str, str] = {}
         self.missed = 0
         self.wake = asyncio.Event()
-        self.has_seen = asyncio.Event()
         await super().connect()
 
     async def may_look(self, user: User) -> bool:
@@ -121,13 +118,7 @@ class FiguresConsumer(PageSocket):
             )
             if not figures:
                 continue
-            self.has_seen.clear()
-            await self.send(f'{{"missed":{missed},"figures":{{{figures}}}}}')
-            try:
-                async with asyncio.timeout(SEEN_WITHIN_S):
-                    await self.has_seen.wait()
-            except TimeoutError:
-                await self.close(CLOSE_TOO_SLOW)
+            if not await self.told(f'{{"missed":{missed},"figures":{{{figures}}}}}'):
                 return
 
     @database_sync_to_async  # type: ignore[untyped-decorator]

@@ -32,7 +32,6 @@ from tenants.zk import Bridge, UnreachableError, Watcher
 PATHS_MAX: Final = 200  # that one page may watch
 EVENTS_MAX: Final = 2_000  # that wait for a page
 TELL_EVERY_S: Final = 0.1
-SEEN_WITHIN_S: Final = 30.0
 
 EVENT_NAMES: Final = {
     EventType.CREATED: "created",
@@ -55,7 +54,6 @@ class LiveConsumer(PageSocket):
         self.paths: dict[str, tuple[Bridge, Watcher]] = {}
         self.waiting: dict[tuple[str, str], None] = {}
         self.wake = asyncio.Event()
-        self.has_seen = asyncio.Event()
         self.overflowed = False
         self.wants_gap = False
         await super().connect()
@@ -136,13 +134,7 @@ class LiveConsumer(PageSocket):
             self.wake.clear()
             waiting, self.waiting = self.waiting, {}
             events = [{"event": name, "path": path} for name, path in waiting]
-            self.has_seen.clear()
-            await self.send(json.dumps({"events": events}))
-            try:
-                async with asyncio.timeout(SEEN_WITHIN_S):
-                    await self.has_seen.wait()
-            except TimeoutError:
-                await self.close(CLOSE_TOO_SLOW)
+            if not await self.told(json.dumps({"events": events})):
                 return
             if self.overflowed:
                 await self.close(CLOSE_TOO_SLOW)

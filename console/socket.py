@@ -30,6 +30,7 @@ MESSAGES_A_SECOND_MAX: Final = (
 )
 MESSAGES_BURST_MAX: Final = 500
 CHECK_USER_EVERY_S: Final = 4.0
+SEEN_WITHIN_S: Final = 30.0
 
 CLOSE_SIGNED_OUT: Final = 4401
 CLOSE_BAD_MESSAGE: Final = 4400
@@ -53,6 +54,7 @@ class PageSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library i
         self.named: dict[str, str] = self.scope.get("url_route", {}).get("kwargs", {})
         self.allowance = Allowance(MESSAGES_A_SECOND_MAX, MESSAGES_BURST_MAX)
         self.tasks: list[asyncio.Task[None]] = []
+        self.has_seen = asyncio.Event()
         self.counted_as: int | None = None
         user, standing = await self.person()
         if standing < min(self.actions.values()) or not await self.may_look(user):
@@ -111,6 +113,18 @@ class PageSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library i
     def stay(self) -> None:
         """See to it that the page is closed when its person may not look any more."""
         self.begin(self.check_user())
+
+    async def told(self, text: str) -> bool:
+        """Send, and wait until the page says that it has seen it; False: it is dropped."""
+        self.has_seen.clear()
+        await self.send(text)
+        try:
+            async with asyncio.timeout(SEEN_WITHIN_S):
+                await self.has_seen.wait()
+        except TimeoutError:
+            await self.close(CLOSE_TOO_SLOW)
+            return False
+        return True
 
     async def check_user(self) -> None:
         """Who was signed out, deactivated or demoted since is not served on."""

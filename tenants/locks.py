@@ -5,15 +5,14 @@ What it found is kept for a while: a page that refreshes reads the recipes again
 """
 
 import asyncio
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from ensemble.client import Client, ClientError, NoAuthError, NoNodeError, Stat
 from tenants import recipes
+from tenants.kept import Kept
 from tenants.recipes import Child, Recipe
 from tenants.zk import Bridge
 from tenants.znodes import child_path
@@ -54,31 +53,8 @@ class Scan:
         return time.time() < self.at + kept_s
 
 
-class Scans:
-    """The last scan of each person and tree."""
-
-    def __init__(self) -> None:
-        self._kept: Final[OrderedDict[tuple[object, ...], Scan]] = OrderedDict()
-        self._lock: Final = threading.Lock()
-
-    def get(self, key: tuple[object, ...]) -> Scan | None:
-        with self._lock:
-            found = self._kept.get(key)
-            return found if found is not None and found.is_fresh else None
-
-    def put(self, key: tuple[object, ...], scan: Scan) -> None:
-        with self._lock:
-            self._kept[key] = scan
-            self._kept.move_to_end(key)
-            while len(self._kept) > KEPT_MAX:
-                self._kept.popitem(last=False)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._kept.clear()
-
-
-scans: Final = Scans()
+scans: Final[Kept[tuple[object, ...], Scan]] = Kept(KEPT_MAX)
+"""The last scan of each person and tree."""
 
 
 def find(

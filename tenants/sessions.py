@@ -4,9 +4,7 @@ Each node lists the ensemble's sessions and knows more of those that are connect
 tenant one sees its own sessions alone, and paths as the tenant calls them.
 """
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import Any, Final
 
 from tenants import apache_sessions, inside
 from tenants.inside import Answer
+from tenants.kept import Kept
 from tenants.models import Ensemble, Node, Tenant
 
 PAGE: Final = 250  # so that no node is held for longer than a few milliseconds
@@ -130,31 +129,8 @@ class Detail:
     problems: tuple[str, ...] = ()
 
 
-class Listings:
-    """The last listing of each ensemble and tenant, so that pages that refresh share one."""
-
-    def __init__(self) -> None:
-        self._kept: Final[OrderedDict[tuple[int, str], Listing]] = OrderedDict()
-        self._lock: Final = threading.Lock()
-
-    def get(self, key: tuple[int, str]) -> Listing | None:
-        with self._lock:
-            found = self._kept.get(key)
-            return found if found is not None and found.is_fresh else None
-
-    def put(self, key: tuple[int, str], listing: Listing) -> None:
-        with self._lock:
-            self._kept[key] = listing
-            self._kept.move_to_end(key)
-            while len(self._kept) > KEPT_MAX:
-                self._kept.popitem(last=False)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._kept.clear()
-
-
-listings: Final = Listings()
+listings: Final[Kept[tuple[int, str], Listing]] = Kept(KEPT_MAX)
+"""The last listing of each ensemble and tenant: pages that refresh share one."""
 
 
 def of_ensemble(ensemble: Ensemble, tenant: Tenant | None = None) -> Listing:

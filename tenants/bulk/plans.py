@@ -143,15 +143,7 @@ def delete_copied(
         if one.path not in stays:
             kind = work.kind(one)
             was = Before(source=moved(one.path, path, to), acl=value.acl, kind=kind)
-            preview.step(
-                Step(
-                    "delete",
-                    one.path,
-                    version=int(one.stat.version),
-                    czxid=int(one.stat.czxid),
-                    before=was,
-                )
-            )
+            preview.step(deletion(one, was))
 
 
 def delete(work: Work, preview: Preview) -> None:
@@ -180,22 +172,24 @@ def delete(work: Work, preview: Preview) -> None:
         if was.kind.mode == "ephemeral":
             live += 1
             note = f"ephemeral, of session {int(one.stat.ephemeral_owner) & (1 << 64) - 1:#x}"
-        preview.step(
-            Step(
-                "delete",
-                one.path,
-                version=int(one.stat.version),
-                czxid=int(one.stat.czxid),
-                before=was,
-            ),
-            note,
-        )
+        preview.step(deletion(one, was), note)
         if was.data is not None:
             preview.bytes += len(was.data)
     if live:
         preview.note(
             f"{live:,} are ephemeral: sessions that live hold them, and programs will miss them."
         )
+
+
+def deletion(one: Found, was: Before) -> Step:
+    """One znode goes, if it still is as it was seen."""
+    return Step(
+        "delete",
+        one.path,
+        version=int(one.stat.version),
+        czxid=int(one.stat.czxid),
+        before=was,
+    )
 
 
 def before_of(work: Work, value: Value) -> Before:

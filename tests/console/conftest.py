@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from django.contrib.auth.models import AbstractBaseUser
@@ -14,10 +14,35 @@ from tenants import reach
 from tenants.models import Tenant
 from tests.console.cast import PASSWORD, browser_of, make_cast, make_person, make_tenant
 from tests.harness import Node
+from tests.needs import need
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser as Chromium
+
+    from tests.console.browsing import Running
 
 T = TypeVar("T")
 __all__ = ["PASSWORD"]
 Do = Callable[[Callable[[Client], Awaitable[T]]], T]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Running]":
+    """The whole product with one node, for a file's tests in a browser."""
+    from tests.console import browsing  # skips where there is no browser's driver
+
+    need("chromium")
+    with browsing.product(Path(tmp_path_factory.mktemp("var")), "--nodes", "1") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium() -> "Iterator[Chromium]":
+    """Of a module only: its driver has an event loop on the tests' own thread."""
+    from tests.console import browsing
+
+    with browsing.chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

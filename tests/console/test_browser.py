@@ -42,12 +42,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield Running(found.up.address, found.url, found.password)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator["playwright.Browser"]:
-    with browsing.chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def page(running: Running, chromium: "playwright.Browser") -> Iterator["playwright.Page"]:
     with browsing.signed_in(chromium, running.url, running.password) as page:

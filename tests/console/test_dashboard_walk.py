@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -16,7 +15,6 @@ import pytest
 from tests.console import browsing
 from tests.console.browsing import Running
 from tests.harness import ROOT
-from tests.needs import need
 
 playwright = browsing.playwright
 WITHIN_S = 60
@@ -44,13 +42,6 @@ POST = """async ([path, body]) => {
   return await (await fetch(`/api/v1${path}`, sent)).json();
 }"""
 GET = "async (path) => await (await fetch(path)).json()"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    need("chromium")
-    with browsing.product(Path(tmp_path_factory.mktemp("var")), "--nodes", "1") as running:
-        yield running
 
 
 @pytest.fixture

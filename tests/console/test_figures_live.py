@@ -16,7 +16,7 @@ from django.db import connections
 from django.http import Http404
 from django.test import Client as Browser
 
-from console import figures_guard, figures_live, socket
+from console import figures_guard, socket
 from console.asgi import router
 from console.figure_subjects import subject_of
 from console.figures_hub import hub
@@ -222,7 +222,7 @@ def test_E10_what_holds_for_open_pages_is_what_holds_when_they_open(
 async def test_a_page_that_does_not_answer_is_dropped(
     browsers: Callable[[str], Browser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures_live, "SEEN_WITHIN_S", 0.1)
+    monkeypatch.setattr(socket, "SEEN_WITHIN_S", 0.1)
     page = await opened(browsers, "ada")
     begin = int(time.time()) - 30
     await sync_to_async(seconds)("node1", begin, begin)

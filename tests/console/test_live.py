@@ -236,7 +236,7 @@ async def test_a_page_that_says_nothing_is_closed_too(
 async def test_a_page_that_does_not_answer_is_dropped(
     signed_in: Browser, zookeeper: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "SEEN_WITHIN_S", 0.1)
+    monkeypatch.setattr(sockets, "SEEN_WITHIN_S", 0.1)
     monkeypatch.setattr(live, "PATHS_MAX", 0)
     page = socket(signed_in)
     await page.connect()

@@ -1,27 +1,15 @@
 """Searching in a browser over a real node: as one types, by the keyboard, and what was searched."""
 
 import asyncio
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-import pytest
 
 from ensemble.client import Client
 from tests.console import browsing
 from tests.console.browsing import Running
 from tests.console.test_shell import PHONE, serious
-from tests.needs import need
 
 playwright = browsing.playwright
 HITS = ".hit-path a"
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    need("chromium")
-    with browsing.product(Path(tmp_path_factory.mktemp("var")), "--nodes", "1") as running:
-        yield running
 
 
 def change(running: Running, *made: tuple[str, bytes], gone: str = "") -> None:

@@ -3,14 +3,10 @@
 `axe-core` comes with a package of the tests; it is put into the page from outside, past its policy.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.console import browsing
 from tests.console.browsing import Running
-from tests.needs import need
 
 playwright = browsing.playwright
 axe = pytest.importorskip("axe_playwright_python.base")
@@ -35,19 +31,6 @@ PAGES = (
     "/account/two-factor/",
     "/api/v1/docs",
 )
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    need("chromium")
-    with browsing.product(Path(tmp_path_factory.mktemp("var")), "--nodes", "1") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator["playwright.Browser"]:
-    with browsing.chromium() as browser:
-        yield browser
 
 
 def serious(page: "playwright.Page") -> list[str]:

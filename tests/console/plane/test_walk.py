@@ -7,14 +7,9 @@ under a running client, meets its limit, is suspended, deletes the tenant and br
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from tests.console import browsing
 from tests.console.browsing import Running
-from tests.needs import need
 
 playwright = browsing.playwright
 WITHIN_S = 60
@@ -48,19 +43,6 @@ except Exception as error:
 finally:
     zk.stop()
 """
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    need("chromium")
-    with browsing.product(Path(tmp_path_factory.mktemp("var")), "--nodes", "1") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator["playwright.Browser"]:
-    with browsing.chromium() as browser:
-        yield browser
 
 
 def run(program: str) -> str:

@@ -17,19 +17,11 @@ from ensemble.client import Client
 from tests.console import browsing
 from tests.console.browsing import Running
 from tests.harness import ROOT
-from tests.needs import need
 from tests.tenants import tenant_client
 
 playwright = browsing.playwright
 T = TypeVar("T")
 WITHIN_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    need("chromium")
-    with browsing.product(Path(tmp_path_factory.mktemp("var")), "--nodes", "1") as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
