@@ -7,6 +7,7 @@ from kazoo.client import KazooClient
 
 from ensemble.client import Client, CreateMode
 from tenants import locks
+from tenants.kept import Kept
 from tenants.models import Ensemble, Tenant
 from tests.console.inside.test_sessions_page import id_of, program, token
 from tests.console.plane.conftest import Go, text_of
@@ -101,7 +102,7 @@ def test_a_scan_is_bounded_and_says_how_far_it_came(
 
 
 def test_scans_are_kept_for_each_person_and_so_many_of_them() -> None:
-    kept = locks.Scans()
+    kept = Kept(locks.KEPT_MAX)
     scan = locks.Scan(("/a",), 1, 0, True, at=2e9, took_s=1.0)
     for n in range(locks.KEPT_MAX + 5):
         kept.put((1, "shop", n, "/"), scan)
