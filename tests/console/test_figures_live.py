@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -59,7 +59,7 @@ def page_of(browser: Browser, origin: bytes = b"http://" + HOST) -> WebsocketCom
 
 
 async def opened(browsers: Callable[[str], Browser], name: str) -> WebsocketCommunicator:
-    page = page_of(await sync_to_async(browsers)(name))
+    page = page_of(await database_sync_to_async(browsers)(name))
     assert (await page.connect())[0]
     return page
 
@@ -77,7 +77,7 @@ def test_E10_every_action_is_handled() -> None:
 async def test_E10_nobody_and_other_origins_do_not_open_it(
     browsers: Callable[[str], Browser],
 ) -> None:
-    bob = await sync_to_async(browsers)("bob")
+    bob = await database_sync_to_async(browsers)("bob")
     assert (await page_of(bob, b"http://evil.example").connect())[0] is False
     assert await page_of(Browser()).connect() == (False, socket.CLOSE_SIGNED_OUT)
 
@@ -141,7 +141,7 @@ async def test_a_second_is_told_once_and_a_slow_page_hears_the_newest_alone(
     page = await opened(browsers, "ada")
     other = await opened(browsers, "bob")
     begin = int(time.time()) - 30
-    await sync_to_async(seconds)("node1", begin, begin)
+    await database_sync_to_async(seconds)("node1", begin, begin)
     await say(page, do="follow", subjects=[f"tenant:{SLUG}", "ensemble:main"])
     first = await figures(page)
     assert set(first["figures"]) == {f"tenant:{SLUG}", "ensemble:main"}
@@ -150,7 +150,7 @@ async def test_a_second_is_told_once_and_a_slow_page_hears_the_newest_alone(
     while len(hub().followers[first_key()]) < 2:
         assert await other.receive_nothing(timeout=0.02)
     for later in (1, 2, 3):
-        await sync_to_async(seconds)("node1", begin + later, begin + later, reads=later)
+        await database_sync_to_async(seconds)("node1", begin + later, begin + later, reads=later)
         told = await figures(other)
         assert told["missed"] == 0
         assert told["figures"][f"tenant:{SLUG}"]["at"] == begin + later
@@ -184,12 +184,12 @@ async def test_E10_rights_that_are_lost_end_what_is_followed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(socket, "CHECK_USER_EVERY_S", 0.05)
-    bob = await sync_to_async(browsers)("bob")
+    bob = await database_sync_to_async(browsers)("bob")
     page = page_of(bob)
     assert (await page.connect())[0]
     await say(page, do="follow", subjects=[f"tenant:{SLUG}"])
     await say(page, do="seen")
-    await sync_to_async(revoke)(bob)
+    await database_sync_to_async(revoke)(bob)
     assert await closed_with(page) == socket.CLOSE_SIGNED_OUT
     await page.disconnect()
     assert not hub().subjects
@@ -225,7 +225,7 @@ async def test_a_page_that_does_not_answer_is_dropped(
     monkeypatch.setattr(figures_live, "SEEN_WITHIN_S", 0.1)
     page = await opened(browsers, "ada")
     begin = int(time.time()) - 30
-    await sync_to_async(seconds)("node1", begin, begin)
+    await database_sync_to_async(seconds)("node1", begin, begin)
     await say(page, do="follow", subjects=["ensemble:main"])
     assert (await figures(page))["figures"]
     assert await closed_with(page) == socket.CLOSE_TOO_SLOW
