@@ -82,11 +82,13 @@ def save_acl(
     return audited(bridge, actor, "set-acl", path, detail, work)
 
 
-def delete_znode(bridge: Bridge, actor: Who, path: str, version: int) -> None:
-    """Delete a znode without children, if it still has the version that was looked at."""
+def delete_znode(
+    bridge: Bridge, actor: Who, path: str, version: int, czxid: int | None = None
+) -> None:
+    """Delete a znode without children, if it still is the one, with the version, that was seen."""
 
     async def work(client: Client) -> None:
-        await client.delete(path, version)
+        await znodes.delete_if(client, path, version, czxid)
 
     audited(bridge, actor, "delete", path, {"version": version}, work)
 

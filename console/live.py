@@ -1,6 +1,8 @@
 """Live updates: a browser says which znodes it looks at and hears when they change.
 
-One websocket a page. Messages in: `{"do": "watch" | "unwatch", "path": "/..."}`, `{"do": "seen"}`.
+One websocket a page. Messages in: `{"do": "watch" | "unwatch", "path": "/..."}`, `{"do": "seen"}`;
+a `watch` with `"gap": true` is answered by the event `gap` once it hangs, since what the page has
+read before that may have changed meanwhile.
 Messages out: `{"events": [{"event": "data" | "children" | "created" | "deleted" | "gap" |
 "unwatched", "path": "/..."}]}`; the page fetches what it shows and then says `seen`. Until it does,
 what happens is gathered, each change of a path once: a busy znode costs a slow browser nothing. A
@@ -55,6 +57,7 @@ class LiveConsumer(PageSocket):
         self.wake = asyncio.Event()
         self.has_seen = asyncio.Event()
         self.overflowed = False
+        self.wants_gap = False
         await super().connect()
 
     async def may_look(self, user: User) -> bool:
@@ -72,12 +75,14 @@ class LiveConsumer(PageSocket):
 
     async def act(self, action: str, user: User, message: Message) -> None:
         path = message.get("path", "/")
+        self.wants_gap = message.get("gap") is True
         await {"watch": self.watch, "unwatch": self.unwatch, "seen": self.seen}[action](user, path)
 
     async def seen(self, user: User, path: str) -> None:
         self.has_seen.set()
 
     async def watch(self, user: User, path: str) -> None:
+        wants_gap = self.wants_gap
         if path in self.paths:
             return
         if len(self.paths) >= PATHS_MAX:
@@ -98,6 +103,8 @@ class LiveConsumer(PageSocket):
         self.paths[path] = tree.bridge, watcher
         try:
             await self.on(tree.bridge, tree.bridge.watch(path, watcher))
+            if wants_gap:
+                self.remember("gap", path)
         except (ClientError, UnreachableError) as error:
             self.paths.pop(path, None)
             log.info("not watched: %s", error)

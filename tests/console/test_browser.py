@@ -130,6 +130,34 @@ def test_what_a_client_writes_appears_by_itself(page: "playwright.Page", running
     playwright.expect(page.locator("#empty")).to_contain_text("No such znode")
 
 
+def test_what_comes_is_marked_and_what_is_seen_stays_where_it_is(
+    page: "playwright.Page", running: Running
+) -> None:
+    make(running, ("/marks", b""), *((f"/marks/c-{n:03}", b"") for n in range(300)))
+    open_znode(page, running, "/marks/c-200")
+    tree = "document.querySelector('znode-tree')"
+    seen = f"""() => {{
+      const box = {tree}.getBoundingClientRect();
+      return [...document.querySelectorAll('.tree-row')]
+        .map((row) => [row.textContent, Math.round(row.getBoundingClientRect().top - box.top)])
+        .filter(([, top]) => top >= 0 && top < box.height - 26);
+    }}"""
+    page.wait_for_function(f"() => ({seen})().some(([name]) => name === 'c-200')")
+    before = page.evaluate(seen)
+    make(running, *((f"/marks/a-{n:03}", b"") for n in range(40)))
+    page.wait_for_function(f"() => {tree}.find('/marks').count === 340")
+    page.wait_for_function(f"() => {tree}.total === 340 + {tree}.root.count + 1")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => done()))")
+    assert page.evaluate(seen) == before
+    make(running, ("/marks/c-200-new", b""))
+    page.wait_for_function(f"() => {tree}.find('/marks/c-200-new')?.freshAt > 0")
+    assert not page.evaluate(f"{tree}.find('/marks/c-201').freshAt > 0"), "it has been there"
+    set_data(running, "/marks/c-201", b"x")
+    page.wait_for_function(f"() => {tree}.find('/marks/c-201').freshAt > 0")
+    playwright.expect(page.locator(".tree-row.fresh")).to_have_count(0)
+    playwright.expect(page.locator(".tree-row[aria-selected=true]")).to_have_text("c-200")
+
+
 def test_two_who_edit_the_same_are_merged(page: "playwright.Page", running: Running) -> None:
     make(running, ("/both", b"a=1\nb=2\nc=3\n"))
     open_znode(page, running, "/both")
@@ -313,6 +341,17 @@ def test_who_changed_it_is_found_compared_and_reverted(
     page.goto(f"{running.url}/znodes/at/past?zxid={first}")
     playwright.expect(page.locator(".revisions .wanted")).to_contain_text("created v0")
     playwright.expect(page.locator("#review h2")).to_contain_text("its first revision")
+    page.keyboard.press("Escape")
+
+    async def delete(client: Client) -> None:
+        await client.delete("/past")
+
+    running.do(delete)
+    playwright.expect(page.locator("#empty")).to_contain_text("deleted just now")
+    rows.filter(has_text="changed v1").get_by_text("Revert to it").click()
+    page.click("#review footer >> text=Create it again")
+    playwright.expect(page.locator("#notice")).to_contain_text("It is back")
+    assert read(running, "/past") == b"port: 2\n"
 
 
 def test_a_child_is_made_and_deleted_from_the_keyboard(

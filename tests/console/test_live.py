@@ -130,6 +130,17 @@ async def test_a_change_is_told_once_until_the_page_has_seen_it(
     assert not LiveConsumer.open_pages
 
 
+async def test_a_page_that_has_read_before_it_watched_is_told_to_look_again(
+    signed_in: Browser, zookeeper: Node
+) -> None:
+    page = socket(signed_in)
+    await page.connect()
+    await say(page, do="watch", path="/", gap=True)
+    assert await events(page) == [("gap", "/")]
+    assert [path for path, _ in zk.bridge()._watchers] == ["/"], "the watch hangs by then"
+    await page.disconnect()
+
+
 @pytest.mark.parametrize(
     "text",
     [

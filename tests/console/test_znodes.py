@@ -299,8 +299,9 @@ def test_a_delete_wants_the_name_and_no_children(operator: Browser, base: str, d
     assert (full["status"], "has children" in full["error"]) == (409, True)
     done = post(operator, "delete", path=f"{base}/child", version=0, confirm="child")
     assert done["status"] == 200
-    late = post(operator, "delete", path=base, version=7, confirm=name)
-    assert (late["status"], "changed by somebody" in late["error"]) == (409, True)
+    for late in ({"version": 7}, {"version": 0, "czxid": 1}):  # the second: made anew
+        answer = post(operator, "delete", path=base, confirm=name, **late)
+        assert (answer["status"], "changed by somebody" in answer["error"]) == (409, True)
     assert post(operator, "delete", path=base, version=0, confirm=name)["status"] == 200
 
     async def gone(client: Client) -> None:

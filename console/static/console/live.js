@@ -3,8 +3,11 @@
 const RETRY_MS_MAX = 15000;
 
 export class Live {
-  constructor(onEvent, onState, at) {
+  // `shows(path)`: whether the page has read what is there already. What has happened between that and the
+  // watch is told as a gap: look again.
+  constructor(onEvent, onState, at, shows) {
     this.at = at;
+    this.shows = shows;
     this.onEvent = onEvent;
     this.onState = onState;
     this.paths = new Set();
@@ -19,9 +22,8 @@ export class Live {
     this.socket.addEventListener("open", () => {
       this.retryMs = 500;
       this.onState("live");
-      for (const path of this.paths) this.say("watch", path);
-      // What happened while the line was cut is not told: look again.
-      if (this.opened) for (const path of this.paths) this.onEvent({ event: "gap", path });
+      // What happened while the line was cut is not told: a gap, once each watch hangs.
+      for (const path of this.paths) this.say("watch", path, this.opened || this.shows(path));
       this.opened = true;
     });
     this.socket.addEventListener("message", (message) => this.hear(JSON.parse(message.data).events));
@@ -46,14 +48,14 @@ export class Live {
     }
   }
 
-  say(action, path) {
-    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ do: action, path }));
+  say(action, path, gap = false) {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ do: action, path, ...(gap && { gap }) }));
   }
 
   watch(path) {
     if (!this.paths.has(path)) {
       this.paths.add(path);
-      this.say("watch", path);
+      this.say("watch", path, this.shows(path));
     }
   }
 

@@ -45,7 +45,7 @@ export function compared(before, after, names) {
   return el("table", { className: "sides" }, widths, head, body);
 }
 
-const WHOSE = { mine: "yours", theirs: "theirs", both: "both the same" };
+const WHOSE = { mine: "mine", theirs: "theirs", both: "both the same" };
 const CONTEXT = 3;
 
 // The parts of a merge as one text; conflicts with their choices. Calls `chosen` after each.

@@ -9,6 +9,7 @@ const ROW_PX = 26;
 const MARGIN_ROWS = 8;
 const PAGE = 500;
 const INDENT_PX = 14;
+const LINES_MAX = 400; // elements that are kept for the way back
 const FOLLOWED_MAX = 150; // paths whose changes are told
 const SIGHT_AFTER_MS = 250;
 const REST = 3; // a look at a large parent is followed by a rest of so many times its length,
@@ -23,6 +24,7 @@ class ZnodeTree extends HTMLElement {
     this.root = new Node(null, "/", 0);
     this.selected = null;
     this.current = this.root; // where the keyboard is
+    this.lines = new Map();
     this.setAttribute("role", "tree");
     this.space = el("div", { className: "tree-space", role: "presentation" });
     this.append(this.space);
@@ -41,6 +43,7 @@ class ZnodeTree extends HTMLElement {
     node.open = true;
     if (!node.asked.size) await this.load(node, 0);
     this.settle();
+    this.emit("sight");
   }
 
   close(node) {
@@ -228,13 +231,43 @@ class ZnodeTree extends HTMLElement {
     this.stretch();
     const now = performance.now();
     const sight = this.sight();
-    const rows = sight.map((row) => this.row(row, now));
-    if (this.problem) rows.push(el("p", { className: "tree-problem" }, this.problem));
-    this.space.replaceChildren(...rows);
+    this.hang(sight.map((row) => this.line(row, now)));
     this.setAttribute("aria-activedescendant", `row-${rowOf(this.current)}`);
     this.report(now);
     clearTimeout(this.toldSoon);
     this.toldSoon = setTimeout(() => this.emit("sight"), SIGHT_AFTER_MS);
+  }
+
+  // Only what has come, gone or changed is touched: most rows are where they were.
+  hang(lines) {
+    if (this.problem) lines.push(el("p", { className: "tree-problem" }, this.problem));
+    const kept = new Set(lines);
+    for (const one of [...this.space.children]) if (!kept.has(one)) one.remove();
+    let at = this.space.firstChild;
+    for (const one of lines) {
+      if (one === at) at = at.nextSibling;
+      else this.space.insertBefore(one, at);
+    }
+  }
+
+  // The element of a row: the one from before, where it would be the same.
+  line(one, now) {
+    const { row, node, parent, index } = one;
+    if (parent && !parent.asked.has(Math.floor(index / PAGE))) this.load(parent, Math.floor(index / PAGE));
+    const looks = node === null ? "" : [
+      node.path, node.count, node.open, node.ephemeral, node === this.current, node.path === this.selected,
+      now - node.freshAt < SHOWN_MS && node.freshAt, now - node.deltaAt < SHOWN_MS && node.delta, parent?.count,
+    ].join("\u0000");
+    const before = this.lines.get(row);
+    if (before && before.node === node && before.looks === looks) return before.element;
+    const element = this.row(one, now);
+    this.lines.set(row, { node, looks, element });
+    if (this.lines.size > LINES_MAX) {
+      for (const old of this.lines.keys()) {
+        if (Math.abs(old - row) > LINES_MAX / 2) this.lines.delete(old);
+      }
+    }
+    return element;
   }
 
   row({ row, node, parent, index }, now) {
@@ -246,7 +279,6 @@ class ZnodeTree extends HTMLElement {
     if (parent) {
       line.ariaSetSize = String(parent.count);
       line.ariaPosInSet = String(index + 1);
-      if (!parent.asked.has(Math.floor(index / PAGE))) this.load(parent, Math.floor(index / PAGE));
     }
     if (!node) {
       line.classList.add("waiting");
@@ -285,9 +317,8 @@ class ZnodeTree extends HTMLElement {
       this.said = text;
       this.emit("said", text);
     }
-    if (moved.length && !this.ending) {
-      this.ending = setTimeout(() => { this.ending = 0; this.paintSoon(); }, SHOWN_MS + 50);
-    }
+    clearTimeout(this.ending);
+    if (moved.length || this.querySelector(".fresh")) this.ending = setTimeout(() => this.paintSoon(), SHOWN_MS / 6);
   }
 
   // Keys and clicks

@@ -86,7 +86,7 @@ export function deleting(urls, at, gone) {
     return path;
   }, async () => {
     const { path, znode } = at();
-    await postForm(urls.delete, { path, version: znode.version, confirm: byId("confirm").value });
+    await postForm(urls.delete, { path, version: znode.version, czxid: znode.czxid, confirm: byId("confirm").value });
     await gone(path);
   });
 }

@@ -12,6 +12,7 @@ import { AclTab } from "./znode-acl.js";
 import { Bar } from "./znode-bar.js";
 import { creating, deleting } from "./znode-dialogs.js";
 import { Past } from "./znode-past.js";
+import { compared } from "./sides.js";
 import { Review } from "./znode-review.js";
 
 const CHECK_AFTER_MS = 400;
@@ -202,7 +203,7 @@ function crumbs() {
   bar.follow();
   byId("download").href = `${urls.raw}?${new URLSearchParams({ path })}`;
   for (const link of document.querySelectorAll("#more a[data-bulk]")) {
-    link.dataset.bulk ||= link.getAttribute("href");
+    link.dataset.bulk ||= link.getAttribute("href").split("?")[0];
     link.href = `${link.dataset.bulk}?${new URLSearchParams({ path })}`;
   }
 }
@@ -269,7 +270,7 @@ const live = new Live(onEvent, (state) => {
   pill.textContent = state;
   pill.className = `pill ${state === "live" ? "good" : "bad"}`;
   if (state === "signed out") signedOut();
-}, urls.live);
+}, urls.live, (at) => at === path || Boolean(tree.find(at)?.open));
 
 // Followed are: the znode that is shown, what is open in the tree, what is in sight there.
 function follow() { live.only(new Set([path, ...tree.followed()])); }
@@ -378,13 +379,18 @@ async function send() {
   }
 }
 
+async function makeAgain(text, format) {
+  const at = path.lastIndexOf("/");
+  await postForm(urls.create, { parent: path.slice(0, at) || "/", name: path.slice(at + 1), mode: "persistent", acl: "parent", parents: "1", format, text: compact(text, format) });
+  drafts.drop(path);
+  await load();
+  await tree.refresh(parentOf(path));
+}
+
 async function again() {
   try {
-    const at = path.lastIndexOf("/");
-    await postForm(urls.create, { parent: path.slice(0, at) || "/", name: path.slice(at + 1), mode: "persistent", parents: "1", format: byId("format").value, text: compact(editor.text, byId("format").value) });
-    drafts.drop(path);
+    await makeAgain(editor.text, byId("format").value);
     hush();
-    await load();
   } catch (error) {
     say("bad", error.message, ["Try again", again]);
   }
@@ -412,9 +418,13 @@ async function comeBack() {
 
 // An old value becomes the newest one: through the editor and the same look before.
 async function revert(text, format, row) {
-  if (shown === null || isDirty()) {
-    throw new Error(shown === null ? "It is gone: create it again, then revert." : "Save or undo your own changes first.");
+  if (shown === null) {
+    review.fill(`${plain(path)}: create it again`, "It is gone. It comes back with this value, as a persistent znode with the ACL of its parent; its children do not come back.",
+      compared("", text, ["Nothing", row.zxid]), [button("Not now", () => review.close()),
+        review.action("Create it again", async () => { await makeAgain(text, format); review.close(); passing("It is back."); past.show(path); }, { className: "primary" })]);
+    return;
   }
+  if (isDirty()) throw new Error("Save or undo your own changes first.");
   if (byId("format").value !== format) await load(format);
   editor.type(text);
   if (!isDirty()) {

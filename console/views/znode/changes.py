@@ -131,7 +131,8 @@ def delete(request: HttpRequest, slug: str = "", ensemble: str = "") -> HttpResp
     name = path.rsplit("/", 1)[1]
     if values.get("confirm", "") != name:
         raise RequestError(f"Type {name!r} to confirm that {path} is meant.")
-    actions.delete_znode(scope.bridge, actor(request, scope), path, version)
+    czxid = number_of(values, "czxid", 0, 0, ZXID_MAX) or None
+    actions.delete_znode(scope.bridge, actor(request, scope), path, version, czxid)
     return JsonResponse({"path": path})
 
 

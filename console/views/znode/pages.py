@@ -28,6 +28,14 @@ COMPLETIONS_MAX: Final = 20
 CREDENTIALS_SHOWN_MAX: Final = 200
 
 
+# What `znodes.js` imports, at any depth: asked for at once, not one after the other.
+MODULES: Final = (
+    *("app", "counts", "drafts", "editor", "files", "http", "lines", "live", "palette"),
+    *("sides", "times", "tree", "tree-rows", "words", "znode-acl", "znode-bar", "znode-copy"),
+    *("znode-dialogs", "znode-past", "znode-review"),
+)
+
+
 @require_GET
 def znode(request: HttpRequest, name: str, slug: str = "", ensemble: str = "") -> HttpResponse:
     """The page. What it shows first is in it already; everything else its script fetches."""
@@ -48,6 +56,7 @@ def znode(request: HttpRequest, name: str, slug: str = "", ensemble: str = "") -
     context = {
         "first": first | {"bookmarks": bookmarks_of(request, scope)},
         "path": path,
+        "modules": [f"console/{name}.js" for name in MODULES],
         "modes": MODES,
         "acls": ACLS,
         "formats": formats.NAMES,
