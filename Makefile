@@ -19,12 +19,14 @@ unexport PYTHONDONTWRITEBYTECODE
 # What the two databases could do differently: locks, chains, exactly-once, SQL of our own. With ALL=1
 # everything of the plane but what is about browsers and servers.
 ON_POSTGRES := $(if $(ALL),tests/tenants_app tests/observability \
-  $(filter-out %test_walk.py,$(wildcard tests/console/plane/test_*.py)) $(filter-out \
+  $(filter-out %test_walk.py %test_who_did_it.py,$(wildcard tests/console/plane/test_*.py)) $(filter-out \
   $(patsubst %,tests/console/test_%.py,browser formats live members members_live overview run znodes), \
   $(wildcard tests/console/test_*.py)), \
   $(patsubst %,tests/tenants_app/test_%.py,actions audit_chain backup people publication reconcile) \
   $(patsubst %,tests/tenants_app/api/test_%.py,policy requests tokens) \
   $(patsubst %,tests/observability/test_%.py,history journal_collected retention samples trail) \
+  $(patsubst %,tests/observability/alerts/test_%.py,burning deliver evaluate) \
+  $(patsubst %,tests/console/plane/test_%.py,alerts audit_page) \
   $(patsubst %,tests/console/test_%.py,health people second_factor sign_on))
 
 .PHONY: help install run test long format lint types compile unit integration postgres bench failover scale neighbour chaos \

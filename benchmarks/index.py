@@ -119,7 +119,7 @@ def searches() -> None:
     from observability.roots import Roots
 
     roots = Roots({f"/tenants/t{n:04}": f"t{n:04}" for n in range(1_000)})
-    scope = Scope("main", None, True, roots, {}, 0)
+    scope = Scope("main", None, True, True, roots, {}, 0)
     for text in SEARCHES:
         times, cpu = [], []
         for _ in range(5):

@@ -152,7 +152,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
     sections = sections_in(request, standing)
     return {
         "sections": sections,
-        "at": navigation.current(sections, route),
+        "rail_at": navigation.current(sections, route),
         "sign_on": settings.SIGN_ON,
         "standing": standing.name.lower(),
         "may_look": standing >= Standing.AUDITOR,

@@ -124,19 +124,19 @@ def sentence(line: Line) -> tuple[str, str, str]:
     return who, did, line.path
 
 
-def znode_links(line: Line, tenant: Tenant | None) -> list[tuple[str, str]]:
-    """Ways to the znode that a line is about: its history at that zxid, and it itself now."""
-    if line.origin != "node" or not line.path.startswith("/") or line.is_asked:
+def znode_links(
+    line: Line, tenant: Tenant | None, *, reads: bool, may_revert: bool
+) -> list[tuple[str, str]]:
+    """Ways to the znode that a line is about: its revision, where it is taken back, too."""
+    if line.origin != "node" or not line.path.startswith("/") or line.is_asked or tenant is None:
         return []
-    found = []
-    if tenant is not None:
-        asked = {"path": line.path}
-        if line.zxid is not None:
-            asked["zxid"] = f"{line.zxid:#x}"
-        there = reverse("tenant-history", args=[tenant.slug])
-        found.append(("Its history", f"{there}?{urlencode(asked)}"))
-        now = reverse("tenant-znode", kwargs={"slug": tenant.slug, "name": line.path[1:]})
-        found.append(("The znode now", now))
+    asked = {} if line.zxid is None else {"zxid": f"{line.zxid:#x}"}
+    znode = reverse("tenant-znode", kwargs={"slug": tenant.slug, "name": line.path[1:]})
+    past = reverse("tenant-history", args=[tenant.slug])
+    found = [("Its history", f"{past}?{urlencode({'path': line.path, **asked})}")]
+    if reads:
+        words = "Revert it" if may_revert else "The znode"
+        found.insert(0, (words, f"{znode}?{urlencode(asked)}" if asked else znode))
     return found
 
 

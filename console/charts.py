@@ -78,7 +78,7 @@ TRAFFIC: Final = Group(
             "Thread time",
             "ms_per_s",
             (("busy_ms", "of the nodes' threads"),),
-            hint="1,000 are one node, busy",
+            hint="a node has 1,000",
         ),
     ),
 )
@@ -155,6 +155,7 @@ OF_NODES: Final = Group(
     (
         Chart("outstanding", "Requests under way", "count", (("outstanding", "requests"),)),
         Chart("fsync", "Syncing the log, p99", "ms", (("fsync_p99", "p99 since the start"),)),
+        Chart("average", "Latency on average", "ms", (("latency_avg", "since the start"),)),
         Chart("descriptors", "Open descriptors", "count", (("descriptors", "descriptors"),)),
     ),
 )

@@ -97,7 +97,14 @@ SECTIONS: Final[tuple[tuple[str, tuple[Entry, ...]], ...]] = (
                 "elections leaders queues barriers recipes",
                 is_of_ensemble=True,
             ),
-            Entry("jobs", "Jobs", "queue-list", ("job",), "j", "import export progress undo"),
+            Entry(
+                "jobs",
+                "Jobs",
+                "queue-list",
+                ("job",),
+                "j",
+                "import export duplicate move restore undo as it was",
+            ),
         ),
     ),
     (
@@ -146,6 +153,7 @@ TABS: Final = (
     Tab("tenant", "Overview", ("overview",), "tenant.read"),
     Tab("tenant-dashboard", "Dashboard", ("dashboard", "slow"), "tenant.usage"),
     Tab("tenant-znode", "Znodes", ("znodes",), "znode.read", is_kept=False),
+    Tab("tenant-search", "Search", ("search",), "tenant.history", is_kept=False),
     Tab("tenant-sessions", "Sessions", ("sessions", "session"), "session.read", is_kept=False),
     Tab("tenant-locks", "Locks", ("locks",), "znode.read", is_kept=False),
     Tab("tenant-credentials", "Credentials", ("credentials", "secret"), "credential.read"),

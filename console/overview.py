@@ -3,6 +3,8 @@
 All of it is from what the collector wrote. The worst comes first.
 """
 
+import threading
+import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -10,15 +12,19 @@ from typing import Final
 from django.db.models import Count, Q
 
 from observability import health, nodes
-from observability.models import Source
+from observability.models import Segment, Source
 from observability.nodes import NodeNow
 from tenants.models import Ensemble
 
+FRESH_S: Final = 1.0
 LAG_S_MAX: Final = 5  # a member that is further behind than that is named
 SYNC_MS_MAX: Final = 100.0
 DISK_SHARE_MIN: Final = 0.1  # of a small disk; of a large one
 DISK_BYTES_ENOUGH: Final = 10 << 30  # is enough, whatever share of it that is,
 DISK_SHARE_LEAST: Final = 0.02  # unless it is next to nothing
+CERTIFICATE_DAYS_MIN: Final = 21
+CERTIFICATE_DAYS_LEAST: Final = 3
+BEHIND_MS_MAX: Final = 10_000  # of the audit trail and the history, behind what happens
 OUTSTANDING_MAX: Final = 500
 FILES_SHARE_MAX: Final = 0.8
 ENSEMBLES_MAX: Final = 100
@@ -29,6 +35,13 @@ BAD: Final = "bad"
 WARN: Final = "warn"
 GOOD: Final = "good"
 UNKNOWN: Final = "none"
+BROKEN_MAX: Final = 3  # chains that are named
+WORDS: Final = {
+    BAD: "needs you now",
+    WARN: "look at it",
+    GOOD: "well",
+    UNKNOWN: "not known",
+}
 WEIGHT: Final = {BAD: 0, WARN: 1, UNKNOWN: 2, GOOD: 3}
 
 
@@ -96,6 +109,8 @@ class EnsembleRow:
     sessions: int | None = None
     epoch: int | None = None
     znodes: int | None = None
+    heard: int = 0  # nodes that answer
+    behind_s: float = 0.0  # of the trail and the history
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +127,29 @@ class Overview:
         return sum(row.kind in (BAD, WARN) for row in self.rows)
 
 
+class Last:
+    """The last overview of this process: many who look at the same second share one."""
+
+    def __init__(self) -> None:
+        self._lock: Final = threading.Lock()
+        self._found: Overview | None = None
+        self._at = 0.0
+
+    def get(self) -> Overview:
+        with self._lock:  # who comes meanwhile waits for it rather than making another one
+            if self._found is None or time.monotonic() >= self._at + FRESH_S:
+                self._found = overview()
+                self._at = time.monotonic()
+            return self._found
+
+    def clear(self) -> None:
+        with self._lock:
+            self._found = None
+
+
+last: Final = Last()
+
+
 def overview() -> Overview:
     """Everything that is registered."""
     collector = health.collector()
@@ -122,10 +160,21 @@ def overview() -> Overview:
         )[:ENSEMBLES_MAX]
     )
     figures = nodes.now(one.name for one in found)
-    sources = {
-        (one.ensemble, one.node): one for one in Source.objects.filter(kind=Source.Kind.METRICS)
-    }
+    sources: dict[tuple[str, str], Source] = {}
+    trails: dict[str, list[Source]] = {}
+    for source in Source.objects.exclude(ensemble=""):
+        if source.kind == Source.Kind.METRICS:
+            sources[source.ensemble, source.node] = source
+        else:
+            trails.setdefault(source.ensemble, []).append(source)
     rows = [row_of(one, figures, sources, is_known=collector.is_alive) for one in found]
+    broken: dict[str, list[Segment]] = {}
+    for segment in Segment.objects.filter(problems__gt=0).order_by("node", "segment"):
+        broken.setdefault(segment.ensemble, []).append(segment)
+    for row in rows:
+        chains = chain_problems(broken.get(row.ensemble.name, []))
+        followed = trails.get(row.ensemble.name, []) if collector.is_alive else []
+        judge(row, [*trail_problems(row, followed), *chains])
     rows.sort(key=lambda row: (WEIGHT[row.kind], row.ensemble.name))
     return Overview(
         rows,
@@ -184,12 +233,49 @@ def row_of(
                 "Open the ensemble, compare registry and database, and say which side is right.",
             )
         )
-    row.problems = together(row.problems)
-    row.kind = row.problems[0].kind if row.problems else GOOD if fresh else UNKNOWN
-    row.word = {BAD: "needs you now", WARN: "look at it", GOOD: "well", UNKNOWN: "not known"}[
-        row.kind
-    ]
+    row.heard = len(fresh)
     return row
+
+
+def judge(row: EnsembleRow, more: list[Problem]) -> None:
+    """The verdict, once everything that is wrong is known."""
+    row.problems = together(row.problems + more)
+    row.kind = row.problems[0].kind if row.problems else GOOD if row.heard else UNKNOWN
+    row.word = WORDS[row.kind]
+
+
+def trail_problems(row: EnsembleRow, sources: list[Source]) -> list[Problem]:
+    """What of the audit trail and the history does not come, or comes late."""
+    found = []
+    row.behind_s = max((one.behind for one in sources), default=0) / 1_000
+    silent = {one.name for one in row.nodes if not one.now.is_fresh}
+    for one in sources:
+        if one.node in silent:
+            continue  # that it is gone is said already
+        what = "the audit trail" if one.kind == Source.Kind.JOURNAL else "the history of znodes"
+        names = (one.node,) if one.node else ()
+        if one.problem:
+            text = f"nothing comes of {what}: {one.problem}"
+            advice = "Nothing is lost while its journal keeps it; see Audit."
+            found.append(Problem(WARN, text, advice, names, one.problem_since))
+        elif one.behind > BEHIND_MS_MAX:
+            text = f"{what} is {one.behind / 1_000:.0f} s behind."
+            advice = "The collector is busy, or the database slow; it catches up by itself."
+            found.append(Problem(WARN, text, advice, names))
+    return found
+
+
+def chain_problems(broken: list[Segment]) -> list[Problem]:
+    """Journals whose lines do not hold each other: somebody may have edited the trail."""
+    return [
+        Problem(
+            BAD,
+            f"the chain of its journal is broken: {one.first_problem}",
+            "Keep the journal's files as they are, and see Audit for where.",
+            (one.node,),
+        )
+        for one in broken[:BROKEN_MAX]
+    ]
 
 
 def as_known(now: NodeNow, source: Source | None) -> NodeNow:
@@ -286,7 +372,7 @@ def problems_of(now: NodeNow, source: Source | None) -> list[Problem]:
                 (name,),
             )
         )
-    found += disk_problems(now)
+    found += disk_problems(now) + certificate_problems(now)
     outstanding = now.number("outstanding_requests") or 0
     if outstanding > OUTSTANDING_MAX:
         found.append(
@@ -309,6 +395,25 @@ def problems_of(now: NodeNow, source: Source | None) -> list[Problem]:
             )
         )
     return found
+
+
+def certificate_problems(now: NodeNow) -> list[Problem]:
+    end = now.number("client_certificate_end")
+    if not end:
+        return []
+    days = (end - now.at) / 86_400
+    if days > CERTIFICATE_DAYS_MIN:
+        return []
+    kind = BAD if days < CERTIFICATE_DAYS_LEAST else WARN
+    text = f"its certificate ends in {days:.0f} days." if days > 0 else "its certificate is over."
+    return [
+        Problem(
+            kind,
+            text,
+            "Put a new one over the old (client.certReload), or restart it with the new one.",
+            (now.node,),
+        )
+    ]
 
 
 def disk_problems(now: NodeNow) -> list[Problem]:

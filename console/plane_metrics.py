@@ -108,7 +108,9 @@ def collectors() -> Iterator[GaugeMetricFamily]:
         labels=labels,
     )
     now_s = time.time()
-    for source in Source.objects.order_by("ensemble", "node", "kind")[:SOURCES_MAX]:
+    # An index is not asked: the changes keep it, and its own pages say what it lacks.
+    asked = Source.objects.exclude(kind=Source.Kind.INDEX).order_by("ensemble", "node", "kind")
+    for source in asked[:SOURCES_MAX]:
         names = [source.ensemble, source.node, source.kind]
         if source.looked_at is not None:
             silent.add_metric(names, max(0.0, now_s - source.looked_at.timestamp()))

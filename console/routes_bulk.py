@@ -23,9 +23,9 @@ READS: Final = frozenset({"export", "at-time"})
 
 BULK_ROUTES: Final[dict[str, Standing | str]] = {
     **{f"tenant-znode-{name}": right for name, right in OPERATIONS.items()},
-    **{f"ensemble-znode-{name}": Standing.OPERATOR for name in OPERATIONS},
     **{
-        f"znode-{name}": Standing.AUDITOR if name in READS else Standing.OPERATOR
+        f"{prefix}znode-{name}": "tree.read" if name in READS else "tree.change"
+        for prefix in ("", "ensemble-")
         for name in OPERATIONS
     },
     "jobs": Standing.PERSON,

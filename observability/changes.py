@@ -72,9 +72,11 @@ class Change:
     why: str = ""
     data: bytes | None = None  # compressed
     digest: str = ""
+    whole: str = ""  # the path, where it is longer than PATH_MAX
     text: str = ""  # for the index
     text_why: str = ""
     owner: str = ""  # the session, of an ephemeral one
+    is_closed: bool = False  # of a creation or an ACL: not everybody may read it
 
 
 @dataclass(slots=True)
@@ -174,6 +176,9 @@ class ChangeReader:
             principal=who[0],
             session=who[1],
         )
+        if len(path) > PATH_MAX:
+            made.whole = clean(path, len(path) + 4 * path.count("\0"))
+        made.is_closed = fields.get("closed") is True
         if fields.get("ephemeral") is True:
             made.owner = made.session
         size = fields.get("bytes")

@@ -37,6 +37,7 @@ GAUGES: Final[dict[str, tuple[str, bool]]] = {
     "outstanding": ("outstanding_requests", True),
     "fsync_p99": ("p99_fsynctime", False),
     "descriptors": ("open_file_descriptor_count", True),
+    "latency_avg": ("avg_latency", False),
 }
 
 Values = dict[str, float | None]
@@ -254,6 +255,8 @@ def values_of(totals: Totals, seconds: float, gauges: Mapping[str, float | None]
             values[f"{name}.errors"] = short(of_class.errors / seconds)
         for code, times in of_class.codes.items():
             codes[code] = codes.get(code, 0) + times
+    if not totals.classes and totals["requests"]:  # one of Apache's, which tells no classes
+        values["other.rate"] = values["requests"]
     ranked = sorted(codes, key=lambda code: (-codes[code], code))
     for code in ranked[:CODES_SHOWN_MAX]:
         values[f"code.{code_name(code)}"] = short(codes[code] / seconds)

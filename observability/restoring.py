@@ -1,18 +1,20 @@
 """The dry run of bringing a subtree back to what it was: made again, set back, deleted."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from ensemble.client import OPEN_ACL, Acl
 from ensemble.client.paths import parent_of
 from observability import subtree
 from observability.history import HistoryError
-from observability.subtree import Moment, Past
+from observability.subtree import Moment, Past, Was
 from tenants.bulk import reading
 from tenants.bulk.bounds import AT_ONCE_ZNODES, ZNODES_MAX
+from tenants.bulk.entries import Entry
 from tenants.bulk.plans import before_of
 from tenants.bulk.preview import Preview
 from tenants.bulk.reading import Found, MissingError
-from tenants.bulk.steps import Step
+from tenants.bulk.steps import Kind, Step, is_masked
 from tenants.bulk.work import Work, roots_below
 from tenants.errors import InvalidError, LimitError
 
@@ -45,6 +47,64 @@ def restore(work: Work, preview: Preview) -> None:
         raise InvalidError(f"{error}", field="at") from None
 
 
+def entries(work: Work) -> tuple[int, Iterator[Entry]]:
+    """A subtree as it was, for an export: how many znodes, and each of them.
+
+    Raises:
+        InvalidError, LimitError: with the reason.
+    """
+    moment, path = moment_of(work), work.job.path
+    tenant = work.job.tenant
+    try:
+        found = work.subtree(path)
+    except MissingError:
+        found = []
+    past = past_below(work, moment)
+    standing = subtree.was({one.path: one.stat for one in found}, past, moment)
+    if not standing:
+        whose = work.job.ensemble if tenant is None else tenant.slug
+        raise InvalidError(f"nothing is known of {path} in {whose} at that moment", field="at")
+    return len(standing), filled(work, {one.path: one for one in found}, standing)
+
+
+def filled(work: Work, now: dict[str, Found], standing: list[Was]) -> Iterator[Entry]:
+    """With their values: from the tree where they are the same, else from the history."""
+    for start in range(0, len(standing), AT_ONCE_ZNODES):
+        part = standing[start : start + AT_ONCE_ZNODES]
+        same = [now[one.path] for one in part if one.how == "same"]
+        read = {value.found.path: value for value in reading.values(work.bridge, same, quiet)}
+        kept = subtree.values(sorted({one.value_id for one in part if one.value_id is not None}))
+        for one in part:
+            value = read.get(one.path)
+            data = kept.get(one.value_id or 0) if value is None else value.data
+            why = one.why if value is None else value.found.blocked
+            if work.secrets.has(one.path) and not work.flag("secrets"):
+                data, why = None, "secret"
+            kind = subtree.kind_then(one.lives) if one.lives != "ephemeral" else Kind("ephemeral")
+            acl = None if value is None or not value.acl or is_masked(value.acl) else value.acl
+            below = one.path if work.job.path == "/" else one.path[len(work.job.path) :]
+            if data is None:
+                why = why or subtree.NOT_KEPT
+            yield Entry(below or "/", data, acl, kind, why if data is None else "")
+        work.tell(start + len(part))
+
+
+def past_below(work: Work, moment: Moment) -> dict[str, Past]:
+    """What the history has of a job's subtree.
+
+    Raises:
+        LimitError: more znodes than one job takes.
+    """
+    tenant, ensemble = work.job.tenant, "" if work.job.tenant else work.job.ensemble
+    found: dict[str, Past] = {}
+    for past in subtree.last_changes(work.job.path, moment, ensemble=ensemble, tenant=tenant):
+        if not reading.is_own(past.path):
+            found[past.path] = past
+        if len(found) > ZNODES_MAX:
+            raise LimitError(f"the history has more than {ZNODES_MAX:,} znodes there: go by parts")
+    return found
+
+
 class Restore:
     """One dry run."""
 
@@ -70,13 +130,7 @@ class Restore:
         except MissingError:
             found = []
         self.now = {one.path: one for one in found}
-        for past in subtree.last_changes(path, self.moment, ensemble=ensemble, tenant=tenant):
-            if not reading.is_own(past.path):
-                self.past[past.path] = past
-            if len(self.past) > ZNODES_MAX:
-                raise LimitError(
-                    f"the history has more than {ZNODES_MAX:,} znodes there: go by parts"
-                )
+        self.past = past_below(work, self.moment)
         lost = subtree.known_before(path, self.moment, ensemble=ensemble, tenant=tenant)
         lost -= self.past.keys()
         if lost:

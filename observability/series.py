@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ensemble.client import ERROR_NAMES
 from observability.samples import table
 from observability.samples.node import USAGE
 from observability.samples.table import RESOLUTIONS, Sample
@@ -43,6 +44,7 @@ class Latency:
     p95_us: int
     p99_us: int
     max_us: int
+    codes: dict[str, int] = field(default_factory=dict)  # errors by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,7 @@ def latency_of(totals: ClassTotals) -> Latency:
         totals.quantile(0.95),
         totals.quantile(0.99),
         totals.max_us,
+        {ERROR_NAMES.get(code, f"error {code}"): n for code, n in sorted(totals.codes.items())},
     )
 
 

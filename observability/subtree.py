@@ -5,7 +5,7 @@ history has the last change before that moment, if it is kept. Where neither kno
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -238,3 +238,31 @@ def is_unchanged(stat: Stat, moment: Moment) -> bool:
 def was_there(stat: Stat, moment: Moment) -> bool:
     """Whether a znode of now was made before a moment."""
     return moment.is_after(int(stat.czxid), int(stat.ctime))
+
+
+@dataclass(frozen=True, slots=True)
+class Was:
+    """A znode as it was at a moment. `how`: what became of it; `why`: its value is not known."""
+
+    path: str
+    size: int
+    how: str  # same, changed, gone
+    lives: str
+    value_id: int | None
+    why: str
+
+
+def was(now: Mapping[str, Stat], past: Mapping[str, Past], moment: Moment) -> list[Was]:
+    """What stood in a subtree at a moment, by path: from what is there and what the history has."""
+    found = []
+    for path in sorted({*now, *past}, key=lambda one: one.split("/")):
+        stat, then = now.get(path), past.get(path)
+        if stat is not None and is_unchanged(stat, moment):
+            lives = "ephemeral" if stat.ephemeral_owner else ""
+            found.append(Was(path, int(stat.data_bytes), "same", lives, None, ""))
+        elif then is not None and then.there:
+            how = "gone" if stat is None else "changed"
+            found.append(Was(path, then.size, how, then.lives, then.value_id, then.why))
+        elif stat is not None and was_there(stat, moment):
+            found.append(Was(path, 0, "changed", "", None, NOT_KEPT))
+    return found

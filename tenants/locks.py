@@ -8,7 +8,7 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -46,6 +46,7 @@ class Scan:
     is_all: bool
     at: float  # seconds since 1970
     took_s: float = 0.0
+    by_index: int = 0  # of `paths`: those that an index has told of besides
 
     @property
     def is_fresh(self) -> bool:
@@ -80,8 +81,17 @@ class Scans:
 scans: Final = Scans()
 
 
-def find(bridge: Bridge, key: tuple[object, ...], root: str = "/", *, again: bool = False) -> Scan:
+def find(
+    bridge: Bridge,
+    key: tuple[object, ...],
+    root: str = "/",
+    *,
+    again: bool = False,
+    more: Callable[[], Sequence[str]] | None = None,
+) -> Scan:
     """The recipes below a path, as old as KEPT_S at most. `key`: who looks, and at which tree.
+
+    `more` says where else they may be, where the tree is too large to be looked through.
 
     Raises:
         NoNodeError: there is no such path.
@@ -89,6 +99,10 @@ def find(bridge: Bridge, key: tuple[object, ...], root: str = "/", *, again: boo
     kept = None if again else scans.get((*key, root))
     if kept is None:
         kept = bridge.run(lambda client: scan(client, root))
+        if not kept.is_all and more is not None:
+            others = sorted(set(more()) - set(kept.paths))[:FOUND_MAX]
+            paths = tuple(sorted({*kept.paths, *others}))
+            kept = replace(kept, paths=paths, by_index=len(others))
         scans.put((*key, root), kept)
     return kept
 

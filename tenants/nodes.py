@@ -95,7 +95,7 @@ async def ask(
     except TimeoutError:
         return answer
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        return f"does not answer: {error or type(error).__name__}"[:PROBLEM_MAX]
+        return f"does not answer: {str(error) or type(error).__name__}"[:PROBLEM_MAX]
 
 
 def has(answer: int, wanted: int) -> bool:

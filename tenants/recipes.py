@@ -168,6 +168,12 @@ FORMS: Final = (
     Form("semaphore", "kazoo", re.compile(rf"{HEX}()"), all_hold),
 )
 READY: Final = "ready"
+WORDS: Final = (
+    *("__lock__", "__rlock__", "-lock-", "-latch-", "-lease-", "__READ__", "__WRIT__"),
+    *("__party__", "entry-", "queue-", "qn-", "lease_holder", "leader_election-", "-n_0"),
+    *("/controller", "/overseer_elect/leader", "ActiveStandbyElectorLock"),
+)
+"""What is in the names of those that take part: for an index that knows names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,20 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tenants import inside
+from tenants import apache_sessions, inside
 from tenants.inside import Answer
 from tenants.models import Ensemble, Node, Tenant
 
-PAGE: Final = 1_000
-PAGES_MAX: Final = 10  # of one node: what one page of the console sorts and searches
+PAGE: Final = 250  # so that no node is held for longer than a few milliseconds
+PAGES_MAX: Final = 40  # of one node: what one page of the console sorts and searches
 PATHS_MAX: Final = 1_000  # of one session, held or watched
-FRESH_S: Final = 2.0  # so long a listing serves all pages
+FRESH_S: Final = 2.0  # so long a listing serves all pages; one that took long for longer:
+FRESH_FOR_COST: Final = 20.0  # so many times what it took, so that nodes are not asked all the time
+FRESH_MAX_S: Final = 30.0
 KEPT_MAX: Final = 32
 OWN: Final = "/zookeeper/"
 
@@ -72,6 +75,16 @@ class Listing:
     is_all: bool
     problems: tuple[str, ...]
     at: float = 0.0
+    took_s: float = 0.0
+
+    @property
+    def is_fresh(self) -> bool:
+        fresh_s = min(FRESH_MAX_S, max(FRESH_S, FRESH_FOR_COST * self.took_s))
+        return time.monotonic() < self.at + fresh_s
+
+    @property
+    def age_s(self) -> float:
+        return max(0.0, time.monotonic() - self.at)
 
     def by_id(self) -> dict[int, Session]:
         return {one.number: one for one in self.sessions}
@@ -127,7 +140,7 @@ class Listings:
     def get(self, key: tuple[int, str]) -> Listing | None:
         with self._lock:
             found = self._kept.get(key)
-            return found if found is not None and found.at + FRESH_S > time.monotonic() else None
+            return found if found is not None and found.is_fresh else None
 
     def put(self, key: tuple[int, str], listing: Listing) -> None:
         with self._lock:
@@ -145,7 +158,7 @@ listings: Final = Listings()
 
 
 def of_ensemble(ensemble: Ensemble, tenant: Tenant | None = None) -> Listing:
-    """All sessions, or a tenant's; as old as FRESH_S at most."""
+    """All sessions, or a tenant's; as old as FRESH_MAX_S at most, where they are many."""
     slug = "" if tenant is None else tenant.slug
     key = (ensemble.pk, slug)
     kept = listings.get(key)
@@ -155,13 +168,33 @@ def of_ensemble(ensemble: Ensemble, tenant: Tenant | None = None) -> Listing:
     return kept
 
 
+def of_apache(ensemble: Ensemble) -> Listing:
+    """What Apache's servers tell."""
+    found: dict[str, dict[str, Any]] = {}
+    problems = []
+    nodes = list(ensemble.nodes.all()[: inside.NODES_MAX])
+    with ThreadPoolExecutor(inside.ASKING_MAX) as pool:
+        for answer in pool.map(lambda node: apache_sessions.of_node(ensemble, node), nodes):
+            if answer.problem:
+                problems.append(f"{answer.node}: {answer.problem}")
+            else:
+                add(found, answer)
+    if not nodes:
+        problems.append(f"no server of {ensemble.name} is registered")
+    sessions = tuple(session_of(entry) for entry in found.values())
+    return Listing(sessions, True, (*problems, apache_sessions.LIMITS), time.monotonic())
+
+
 def ask_all(ensemble: Ensemble, slug: str) -> Listing:
+    if ensemble.kind == Ensemble.Kind.APACHE:
+        return of_apache(ensemble)
     nodes = inside.nodes_of(ensemble)
     if not nodes:
         return Listing((), True, (f"no admin port of {ensemble.name} is registered",))
     found: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     is_all = True
+    began_s = time.monotonic()
     after: dict[str, str] = {node.name: "" for node in nodes}
     for turn in range(PAGES_MAX):
         asked = [node for node in nodes if node.name in after]
@@ -177,7 +210,8 @@ def ask_all(ensemble: Ensemble, slug: str) -> Listing:
                 after[answer.node] = str(answer.said["next"])
                 is_all = turn < PAGES_MAX - 1
     sessions = tuple(session_of(entry) for entry in found.values())
-    return Listing(sessions, is_all, tuple(problems), time.monotonic())
+    now_s = time.monotonic()
+    return Listing(sessions, is_all, tuple(problems), now_s, now_s - began_s)
 
 
 def pages(
@@ -265,6 +299,8 @@ def decimal(value: object) -> float:
 
 def find(ensemble: Ensemble, id: str, tenant: Tenant | None = None) -> Session | None:
     """The session of this id, if it is there, and the tenant's where one is named."""
+    if ensemble.kind == Ensemble.Kind.APACHE:
+        return of_ensemble(ensemble).by_id().get(int(id, 16))
     params = {"session": id, **({"tenant": tenant.slug} if tenant else {})}
     found: dict[str, dict[str, Any]] = {}
     for answer in inside.ask_all(ensemble, "sessions", params):
@@ -276,6 +312,8 @@ def find(ensemble: Ensemble, id: str, tenant: Tenant | None = None) -> Session |
 
 def detail(ensemble: Ensemble, session: Session, tenant: Tenant | None = None) -> Detail:
     """What a session holds and watches. The caller has seen that the tenant is its own."""
+    if ensemble.kind == Ensemble.Kind.APACHE:
+        return Detail(session, (), True, (), True, (apache_sessions.LIMITS,))
     params = {"session": session.id, "limit": str(PATHS_MAX)}
     problems: list[str] = []
     held: list[Held] = []
@@ -308,6 +346,8 @@ def detail(ensemble: Ensemble, session: Session, tenant: Tenant | None = None) -
 
 def watchers(ensemble: Ensemble, path: str, tenant: Tenant | None = None) -> dict[int, Watcher]:
     """Who watches a path, by session, at all nodes; of a tenant's whoever it is that does."""
+    if ensemble.kind == Ensemble.Kind.APACHE:
+        return {}
     root = "" if tenant is None else tenant.root
     whole_path = (root + path).rstrip("/") or "/"
     found: dict[int, Watcher] = {}

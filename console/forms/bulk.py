@@ -104,11 +104,26 @@ class ExportForm(BulkForm):
         widget=forms.RadioSelect,
         initial="json",
     )
+    at = forms.CharField(
+        label="As it was at",
+        required=False,
+        help_text="empty: as it is now; or a time in UTC, 2026-11-21 15:04:05, or a zxid, 0x1f",
+        max_length=40,
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocomplete": "off"}),
+    )
     secrets = forms.BooleanField(
         label="With the values of secret paths",
         required=False,
         help_text="without, the file says which were left out",
     )
+
+    def clean_at(self) -> dict[str, int]:
+        text = self.cleaned_data["at"]
+        return moment_of(text) if text.strip() else {}
+
+    def parameters(self) -> dict[str, Any]:
+        found = super().parameters()
+        return {**found, **found.pop("at")}
 
 
 class ImportForm(BulkForm):

@@ -88,7 +88,7 @@ def links_of(
         if tenant is not None:
             may = access.allows(OPERATIONS[name], standing, role, bounds)
         else:
-            may = standing is access.Standing.OPERATOR or (name in READS and not prefix)
+            may = standing >= access.PLANE["tree.read" if name in READS else "tree.change"]
         if may:
             at = reverse(f"{prefix}znode-{name}", kwargs=dict(args))
             found.append(Link(name, label, at, path, name == "delete-tree"))

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -14,17 +15,28 @@ from django.views.decorators.http import require_GET, require_http_methods
 from console.forms import bulk as forms
 from console.forms.bulk import BulkForm
 from console.routes_bulk import OPERATIONS
+from console.scopes import scope_of
 from console.templatetags.bulk import links_of
-from console.views.tenants.common import tenant_page
+from console.views.tenants.common import query_without, tenant_page
 from console.who import actor_of
-from observability import history
+from ensemble.client import ClientError
+from observability import history, subtree
 from observability.history import HistoryError
+from observability.subtree import Moment, Past
 from tenants.access import tenant_for
 from tenants.actions import jobs
+from tenants.bulk import reading
 from tenants.bulk.bounds import KEPT_FOR
+from tenants.bulk.reading import MissingError
+from tenants.errors import LimitError
+from tenants.keys import NoKeyError
 from tenants.models import Ensemble, Job, Tenant
+from tenants.reach import BusyError
+from tenants.zk import UnreachableError
 
 CHANGES_SHOWN: Final = 200
+LISTED_MAX: Final = 2_000  # znodes of a subtree as it was, on the page itself
+LISTED_A_PAGE: Final = 100
 HOUR_MS: Final = 3_600_000
 
 
@@ -156,16 +168,47 @@ def at_time(request: HttpRequest, slug: str = "", ensemble: str = "") -> HttpRes
     place = place_of(request, OPERATIONS["at-time"], slug, ensemble)
     path, text = request.GET.get("path", "/"), request.GET.get("at", "")
     now_ms = int(time.time() * 1_000)
-    context: dict[str, Any] = {"path": path, "at": text, "hours": hours(now_ms)}
+    context: dict[str, Any] = {"path": path, "then": text, "hours": hours(now_ms)}
     try:
-        moment = forms.moment_of(text) if text else {}
-        if "at_ms" in moment:
-            context |= differences(place, path, moment["at_ms"], now_ms)
-        context["zxid"] = moment.get("zxid")
+        given = forms.moment_of(text) if text else {}
+        if given:
+            moment = Moment(**given)
+            context |= standing(request, place, path, moment)
+            context |= {"moment": True, "zxid": moment.zxid}
+            if moment.at_ms is not None:
+                context |= differences(place, path, moment.at_ms, now_ms)
     except (ValidationError, HistoryError) as error:
         text = "; ".join(error.messages) if isinstance(error, ValidationError) else str(error)
         return page(request, place, "at-time", {**context, "problem": text}, 422)
     return page(request, place, "at-time", context)
+
+
+def standing(request: HttpRequest, place: Place, path: str, moment: Moment) -> dict[str, Any]:
+    """The subtree as it was, a page of it; what cannot be told says why not."""
+    tenant, ensemble = place.tenant, "" if place.tenant is not None else place.ensemble
+    past: dict[str, Past] = {}
+    for one in subtree.last_changes(path, moment, ensemble=ensemble, tenant=tenant):
+        past[one.path] = one
+        if len(past) > LISTED_MAX:
+            return {"too_many": LISTED_MAX}
+    try:
+        bridge = scope_of(
+            request.user, place.args.get("slug", ""), place.args.get("ensemble", "")
+        ).bridge
+        found = reading.subtree(bridge, path, quiet, most=LISTED_MAX)
+    except MissingError:
+        found = []
+    except LimitError:
+        return {"too_many": LISTED_MAX}
+    except (ClientError, UnreachableError, NoKeyError, BusyError) as error:
+        return {"silent": str(error)}
+    now = {one.path: one.stat for one in found}
+    stood = [one for one in subtree.was(now, past, moment) if not reading.is_own(one.path)]
+    return {"stood": Paginator(stood, LISTED_A_PAGE).get_page(request.GET.get("page"))}
+
+
+def quiet(_: int) -> None:
+    """Nobody is told: it is a page's part."""
 
 
 def differences(place: Place, path: str, at_ms: int, now_ms: int) -> dict[str, Any]:
@@ -208,14 +251,15 @@ def page(
         "operation": operation,
         "place": place,
         "znode_url": place.page(path),
-        "restore_url": place.url("restore"),
+        "query": query_without(request, "page"),
         "links": links_of(request.user, place.prefix, place.args, path, place.tenant),
         "part": "console/parts/bulk-time.html"
         if operation == "at-time"
         else "console/parts/bulk-ask.html",
     }
     if place.tenant is not None:
-        return tenant_page(request, place.tenant, "bulk", whole, status)
+        marked = {**whole, "tab": "znodes"}
+        return tenant_page(request, place.tenant, "bulk", marked, status)
     response = render(request, "console/pages/bulk.html", whole, status=status)
     response["Cache-Control"] = "no-store"
     return response

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -218,18 +218,9 @@ def remove(request: HttpRequest, key: str) -> HttpResponse:
 
 
 @require_GET
-def download(request: HttpRequest, key: str) -> HttpResponse | FileResponse:
-    """The file of an export: as a download, whatever is in it; for who has made it alone."""
-    found = job_of(request, key, own=True)
-    place = places.file(found, places.DOWNLOAD)
-    if not found.file_name or not place.is_file():
+def download(request: HttpRequest, key: str) -> StreamingHttpResponse:
+    """The file of an export, for who has made it alone."""
+    response = places.download(job_of(request, key, own=True))
+    if response is None:
         raise Http404("the file is not there any more: export it anew")
-    response = FileResponse(
-        place.open("rb"),
-        as_attachment=True,
-        filename=found.file_name,
-        content_type="application/octet-stream",
-    )
-    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
-    response["Cache-Control"] = "no-store"
     return response

@@ -6,8 +6,9 @@ from django.views.decorators.http import require_GET
 
 from console.access import PERSONS_HOME, standing_in
 from console.health import ask_all, readable
-from console.overview import overview as of_all
+from console.overview import EnsembleRow, Overview, last
 from console.zk import bridge
+from observability.alerts.read import Shown, firing
 from tenants.access import Standing
 from tenants.models import Ensemble
 
@@ -33,7 +34,22 @@ def overview(request: HttpRequest) -> HttpResponse:
         return redirect(PERSONS_HOME)
     if not Ensemble.objects.exists():
         return by_words(request)
-    return render(request, "console/pages/overview.html", {"overview": of_all()})
+    found = last.get()
+    rows = with_alerts(request, found)
+    return render(
+        request,
+        "console/pages/overview.html",
+        {"overview": found, "rows": rows, "alerts_count": sum(len(alerts) for _, alerts in rows)},
+    )
+
+
+def with_alerts(request: HttpRequest, found: Overview) -> list[tuple[EnsembleRow, list[Shown]]]:
+    """Each ensemble with its alerts that fire and that nobody sees to yet."""
+    by_ensemble: dict[str, list[Shown]] = {}
+    for one in firing(request.user):
+        if not one.is_quiet:
+            by_ensemble.setdefault(one.alert.ensemble, []).append(one)
+    return [(row, by_ensemble.get(row.ensemble.name, [])) for row in found.rows]
 
 
 def by_words(request: HttpRequest) -> HttpResponse:

@@ -21,6 +21,7 @@ from observability.index.query import QUERY_MAX, Query, QueryError, parse
 from observability.index.rows import PATH_KEPT_MAX
 from observability.index.scope import Scope
 from observability.index.search import Hit, Page, search
+from observability.roots import inward
 from tenants import access
 from tenants.access import tenant_for
 from tenants.models import Ensemble
@@ -172,9 +173,14 @@ def znode_url(route: str, path: str, **where: str) -> str:
 
 
 def history_of(hit: Hit, scope: Scope) -> str:
+    """The znode's revisions, which are a tenant's."""
+    path: str | None = hit.path
     if scope.tenant is None:
+        root = next((root for root, slug in scope.roots.by_root.items() if slug == hit.tenant), "")
+        path = inward(root, hit.path) if hit.tenant else None
+    if path is None:
         return ""
-    return f"{reverse('tenant-history', args=[scope.tenant.slug])}?{urlencode({'path': hit.path})}"
+    return f"{reverse('tenant-history', args=[hit.tenant])}?{urlencode({'path': path})}"
 
 
 def moment_of(ms: int) -> datetime | None:

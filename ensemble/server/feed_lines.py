@@ -18,6 +18,7 @@ from ensemble.tenancy.directory import Directory
 from ensemble.tenancy.namespace import View
 from ensemble.wire import codes
 from ensemble.wire.jute import MarshallingError
+from ensemble.wire.records import Acl
 from ensemble.wire.txns import (
     CheckTxn,
     CloseSessionTxn,
@@ -139,6 +140,8 @@ class Lines:
                 fields["ttl"] = int(txn.ttl)
         elif isinstance(txn, SetAclTxn):
             fields["acl_version"] = int(txn.version)
+        if isinstance(txn, CreateTxn | SetAclTxn) and not is_open(txn.acl):
+            fields["closed"] = True
         elif isinstance(txn, SetDataTxn | CheckTxn):
             fields["version"] = int(txn.version)
         if isinstance(txn, CreateTxn | SetDataTxn):
@@ -186,6 +189,14 @@ class Lines:
         self.names.move_to_end(session_id)
         if len(self.names) > NAMES_MAX:
             self.names.popitem(last=False)
+
+
+def is_open(acl: list[Acl]) -> bool:
+    """Whether everybody may read; so it is with no ACL at all, too."""
+    return not acl or any(
+        entry.perms & codes.PERM_READ and entry.id.scheme == "world" and entry.id.id == "anyone"
+        for entry in acl
+    )
 
 
 def to_line(fields: Fields) -> bytes:

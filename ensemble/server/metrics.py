@@ -112,6 +112,7 @@ def gauges(node: "Node") -> dict[str, int | str]:
         "fsync_threshold_exceed_count": int(stats.fsync_slow),
         **member_words.gauges(node),
         **node.upkeep.room.found,
+        **({"client_certificate_end": node.certificate_end} if node.certificate_end else {}),
     }
 
 

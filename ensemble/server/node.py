@@ -39,7 +39,7 @@ from ensemble.server.slow import SlowLog
 from ensemble.server.standalone import StandaloneAuthority
 from ensemble.server.stats import ServerStats
 from ensemble.server.throttle import ConnectionThrottle, throttle_of
-from ensemble.server.tls import StoreWatch, server_context, subject_of
+from ensemble.server.tls import StoreWatch, certificate_end, server_context, subject_of
 from ensemble.server.upkeep import Upkeep
 from ensemble.storage.disk import OsDisk
 from ensemble.storage.layout import Layout
@@ -108,6 +108,7 @@ class Node:
         self._next_collect_s = 0.0
         self._next_stores_ms = 0
         self.stores: StoreWatch | None = None
+        self.certificate_end = 0  # of the client port's, seconds since 1970
         self.refusals: Final = RefusalLog(self.stats)
 
     # Start
@@ -337,6 +338,7 @@ class Node:
             context = None
             if ports.secure_port >= 0 or ports.unified:
                 context = server_context(self.config.tls)
+                self.certificate_end = certificate_end(self.config.tls)
                 if ports.reload_certificates:
                     self.stores = StoreWatch(self.config.tls)
             if ports.port >= 0:
@@ -562,6 +564,7 @@ class Node:
             return
         try:
             self.port.renew_context(server_context(self.config.tls))
+            self.certificate_end = certificate_end(self.config.tls)
         except ConfigError as error:
             log.error("the new certificates cannot be used, the old ones stay: %s", error)
         else:

@@ -170,6 +170,19 @@ def load_key(context: ssl.SSLContext, options: TlsOptions) -> None:
             raise ConfigError(f"{options.key_store}: {error}", key) from None
 
 
+def certificate_end(options: TlsOptions) -> int:
+    """Seconds since 1970 at which the certificate that a listener shows is over; 0: unknown."""
+    from cryptography import x509
+
+    kind = store_type(options.key_store, options.key_type)
+    pem = key_pem(options.key_store, options.key_password, kind, options.prefix)
+    try:
+        chain = x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        return 0
+    return min(int(one.not_valid_after_utc.timestamp()) for one in chain)
+
+
 def set_protocols(context: ssl.SSLContext, options: TlsOptions) -> None:
     """TLS 1.2 and 1.3, unless `enabledProtocols` or `protocol` leave one out."""
     names = options.enabled_protocols

@@ -1,5 +1,6 @@
 """Looks at ensembles and nodes."""
 
+from datetime import UTC, datetime
 from typing import Final
 
 from observability.alerts.checks import Found, Subject, check
@@ -7,6 +8,7 @@ from observability.alerts.picture import Picture, Seen
 from tenants.alerts.rule import Rule
 
 LEADS: Final = ("leader", "standalone")
+DAY_S: Final = 86_400
 ZXID_BITS: Final = 32  # of the counter within an epoch
 
 
@@ -192,6 +194,24 @@ def clock_apart(rule: Rule, value: float, picture: Picture) -> Found:
     return found
 
 
+@check("certificate-ends")
+def certificate_ends(rule: Rule, value: float, picture: Picture) -> Found:
+    """Of the client port, as far as a node says when; what has ended still counts."""
+    found = Found()
+    for node in picture.nodes:
+        subject = Subject(node.ensemble, node.node)
+        end = node.number("client_certificate_end")
+        if node.own is None:
+            found.blind.add(subject)
+        elif end is not None and end - picture.now_s < value * DAY_S:
+            days = (end - picture.now_s) / DAY_S
+            when = f"ends in {days:.0f} days" if days > 0 else "has ended"
+            until = datetime.fromtimestamp(end, UTC).isoformat()
+            say = f"{node.ensemble}/{node.node}: its certificate {when}"
+            found.add(subject, say, None, until=until)
+    return found
+
+
 @check("files-run-out")
 def files_run_out(rule: Rule, value: float, picture: Picture) -> Found:
     found = Found()
@@ -217,8 +237,12 @@ def disk_full(rule: Rule, value: float, picture: Picture) -> Found:
         if node.own is None:
             found.blind.add(Subject(node.ensemble, node.node))
             continue
+        seen: set[tuple[float | None, float | None]] = set()
         for of in ("datadir", "logdir"):
             free, whole = node.number(f"{of}_free_bytes"), node.number(f"{of}_disk_bytes")
+            if (free, whole) in seen:
+                continue  # one disk, asked at one moment: one alert
+            seen.add((free, whole))
             if free is not None and whole and 100 * free / whole < value:
                 percent = 100 * free / whole
                 say = f"{node.ensemble}/{node.node}: {percent:.1f} % of the disk of {of} is free"

@@ -1,17 +1,17 @@
 """Looks at tenants: limits, rates, what the ensemble knows of them."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from observability.alerts.burning import Burning
 from observability.alerts.checks import Found, Subject, check
 from observability.alerts.picture import Picture
 from tenants.alerts.rule import Rule
 from tenants.models import CredentialSecret, Publication, Tenant
 
-BUSY_LEAST: Final = 0.25  # of one node's thread: below that nobody is slowed
 ROWS_MAX: Final = 1_000
 BEYOND: Final = 1e9  # percent: whatever is used
-NOBODYS: Final = "_"  # accounts that are no tenant's begin so
 
 
 def alive(picture: Picture) -> list[Tenant]:
@@ -85,30 +85,65 @@ rate("tenant-held", "held_ms", "waits {:,.1f} s a second for its rates, all requ
 rate("watch-storm", "events", "is sent {:,.0f} watch events a second")
 
 
-@check("noisy-neighbour")
-def noisy_neighbour(rule: Rule, value: float, picture: Picture) -> Found:
+@check("budget-burns")
+def budget_burns(rule: Rule, value: float, picture: Picture) -> Found:
+    """Over an hour, and still in the last five minutes."""
+    return burning(value, picture, lambda one: (one.burn_1h, one.burn_5m), "an hour")
+
+
+@check("budget-leaks")
+def budget_leaks(rule: Rule, value: float, picture: Picture) -> Found:
+    """Over six hours, and still in the last one."""
+    return burning(value, picture, lambda one: (one.burn_6h, one.burn_1h), "six hours")
+
+
+def burning(
+    value: float,
+    picture: Picture,
+    windows: Callable[[Burning], tuple[float | None, float | None]],
+    words: str,
+) -> Found:
     found = Found()
     for ensemble, rates in picture.rates.items():
         if rates is None:
             found.blind.add(Subject(ensemble))
+    for slug, one in picture.burning.items():
+        tenant = picture.tenants.get(slug)
+        longer, shorter = windows(one)
+        if tenant is None or longer is None or longer <= value:
             continue
-        busy = {
-            name: amounts["busy_us"] / 1e6
-            for name, amounts in rates.items()
-            if amounts["busy_us"] and not name.startswith(NOBODYS)
-        }
-        whole = sum(busy.values())
-        if len(busy) < 2 or whole < BUSY_LEAST:
+        if shorter is None:  # nobody asks any more: whether it would fail is not known
+            found.blind.add(of(tenant))
+        elif shorter > value:
+            say = f"{slug} spends its error budget {longer:,.1f} times as fast as it may ({words})"
+            burns = {"5m": one.burn_5m, "1h": one.burn_1h, "6h": one.burn_6h}
+            shown = {name: round(burn, 2) for name, burn in burns.items() if burn is not None}
+            found.add(of(tenant), say, None, promised=one.objective.words, burn=shown)
+    return found
+
+
+@check("noisy-neighbour")
+def noisy_neighbour(rule: Rule, value: float, picture: Picture) -> Found:
+    """As the dashboards name them (`observability.neighbours`): with whom they slow."""
+    found = Found()
+    for ensemble, named in picture.neighbours.items():
+        if picture.rates.get(ensemble) is None:
+            found.blind.add(Subject(ensemble))
             continue
-        slug = max(busy, key=lambda name: busy[name])
-        percent = 100 * busy[slug] / whole
-        if percent > value:
-            requests = rates[slug]["requests"]
-            say = f"{slug} takes {percent:.0f} % of the work in {ensemble}"
-            say += f" with {requests:,.0f} requests a second"
+        for one in named:
+            if one.percent <= value:
+                continue
+            slow = ", ".join([victim.tenant for victim in one.victims][:3])
+            say = f"{one.tenant} takes {one.percent} % of the work in {ensemble}"
+            say += f" with {one.requests_per_s:,.0f} requests a second, while {slow} became slow"
+            usual = {
+                victim.tenant: f"{victim.kind} p99 {victim.usual_ms:g} to {victim.now_ms:g} ms"
+                for victim in one.victims
+            }
+            busy = round(1_000 * one.busy)
             found.add(
-                Subject(ensemble, tenant=slug), say, None, percent=round(percent),
-                busy_ms_per_s=round(1_000 * busy[slug]), others=len(busy) - 1,
+                Subject(ensemble, tenant=one.tenant), say, None,
+                percent=one.percent, busy_ms_per_s=busy, slowed=usual,
             )  # fmt: skip
     return found
 

@@ -117,7 +117,9 @@ def mail(channel: AlertChannel, messages: tuple[Delivery, ...]) -> str:
     try:
         letter.send()
     except Exception as error:  # smtplib's, the socket's, the backend's own
-        raise RefusedError(f"the mail was not taken: {error or type(error).__name__}") from None
+        raise RefusedError(
+            f"the mail was not taken: {str(error) or type(error).__name__}"
+        ) from None
     return f"handed over to {len(channel.addresses)} addresses"
 
 

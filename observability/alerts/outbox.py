@@ -14,10 +14,12 @@ from typing import Any, Final
 from observability.models import Alert, Delivery
 from tenants.alerts.rule import Severity
 from tenants.alerts.table import FOR_MEMBERS, RULES
+from tenants.errors import LimitError
 from tenants.models import AlertChannel, AlertSilence, Tenant
 
 TOLD_AT_ONCE_MAX: Final = 200  # alerts in one round; the rest in the next one
 WAITING_MAX: Final = 2_000  # messages of one channel; what is more is written down as given up
+TESTS_A_MINUTE_MAX: Final = 5  # of one channel
 VERSION: Final = 1
 
 Event = Delivery.Event
@@ -74,6 +76,19 @@ def tell(alert: Alert, event: str, people: People, now: int) -> None:
     for channel in people.channels:
         if wants(channel, alert):
             put(channel, event, body_of(alert, event), now, alert.pk)
+
+
+def ask_for_test(channel: AlertChannel) -> Delivery:
+    """A test, for somebody at the page.
+
+    Raises:
+        LimitError: too many, for what has to be a look whether it works.
+    """
+    since = time.time_ns() // 1_000_000 - 60_000
+    lately = Delivery.objects.filter(channel=channel.pk, event=Event.TEST, made_at__gte=since)
+    if lately.count() >= TESTS_A_MINUTE_MAX:
+        raise LimitError(f"{TESTS_A_MINUTE_MAX} tests in a minute are enough: wait for the answers")
+    return test(channel)
 
 
 def test(channel: AlertChannel) -> Delivery:

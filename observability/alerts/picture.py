@@ -9,8 +9,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from observability.alerts.burning import Burning, burning_of
 from observability.latest import AT_ONCE_MAX, usages
 from observability.models import Fact, Segment, Source
+from observability.neighbours import Neighbour, neighbours
 from observability.samples import table
 from observability.samples.totals import COUNTS
 from tenants.models import Ensemble, Tenant
@@ -20,6 +22,7 @@ FRESH_S: Final = 12
 TENANTS_MAX: Final = 20_000  # looked at in a round, by name
 RATES_S: Final = 10.0
 USAGE_S: Final = 15.0
+BURNING_S: Final = 60.0
 PAST_S: Final = (300, 600)  # figures of so long ago, for what is counted since a node's start
 
 
@@ -80,6 +83,8 @@ class Picture:
     sources: list[Source]
     segments: list[Segment]
     facts: dict[str, Fact]
+    burning: dict[str, Burning] = field(default_factory=dict)
+    neighbours: dict[str, list[Neighbour]] = field(default_factory=dict)  # noisy, by ensemble
     asleep_s: float = 0.0  # between the evaluation before this one and now
     values: dict[str, float] = field(default_factory=dict)  # thresholds of the rules that are on
 
@@ -96,6 +101,9 @@ class Painter:
         self.rates_at = 0.0
         self.usage: dict[str, dict[str, int]] = {}
         self.usage_at = 0.0
+        self.noisy: dict[str, list[Neighbour]] = {}
+        self.burning: dict[str, Burning] = {}
+        self.burning_at = 0.0
 
     def paint(self, now_s: float | None = None) -> Picture:
         now = time.time() if now_s is None else now_s
@@ -107,10 +115,14 @@ class Painter:
         sources = list(Source.objects.order_by("ensemble", "node", "kind"))
         if now - self.rates_at >= RATES_S or now < self.rates_at:
             self.rates = {name: rates_of(name, int(now)) for name in kinds}
+            self.noisy = {name: neighbours(name, int(now)) for name in kinds}
             self.rates_at = now
         if now - self.usage_at >= USAGE_S or now < self.usage_at:
             self.usage = usage_of(tenants)
             self.usage_at = now
+        if now - self.burning_at >= BURNING_S or now < self.burning_at:
+            self.burning = burning_of(tenants, int(now))
+            self.burning_at = now
         return Picture(
             now_s=now,
             ensembles=nodes_of(kinds, sources, int(now)),
@@ -120,6 +132,8 @@ class Painter:
             rates=self.rates,
             sources=sources,
             segments=list(Segment.objects.filter(problems__gt=0)[:1_000]),
+            burning=self.burning,
+            neighbours=self.noisy,
             facts={fact.name: fact for fact in Fact.objects.all()},
         )
 

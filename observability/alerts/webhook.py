@@ -50,12 +50,24 @@ def may_reach(text: str, networks: Sequence[Network]) -> bool:
         address: Address = ipaddress.ip_address(text.split("%")[0])
     except ValueError:
         return False
-    inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
+    inner = inner_of(address)
     if any(address.version == one.version and address in one for one in networks):
         return True
     if inner is not None and not may_reach(str(inner), networks):
         return False
     return address.is_global and not address.is_multicast
+
+
+NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+
+
+def inner_of(address: Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 one stands for."""
+    if address.version == 4:
+        return None
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 class GuardedResolver(AbstractResolver):
@@ -127,10 +139,10 @@ async def post(url: str, body: Mapping[str, Any], secret: str, networks: Sequenc
             ) as answer:
                 said = await answer.content.read(ANSWER_BYTES_MAX)
                 return judge(answer.status, said)
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise RefusedError(f"not reached: {error or type(error).__name__}") from None
     except TimeoutError:
         raise RefusedError(f"no answer within {DEADLINE_S:.0f} s") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise RefusedError(f"not reached: {str(error) or type(error).__name__}") from None
 
 
 def check_literal(url: str, networks: Sequence[Network]) -> None:

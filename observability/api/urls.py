@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from observability.api import history, search, views
+from observability.api import history, promises, search, views
 
 TENANT = "tenants/<slug:slug>"
 ENSEMBLE = "ensembles/<slug:name>"
@@ -16,6 +16,9 @@ urlpatterns = [
     path(
         f"{ENSEMBLE}/nodes/<str:node>/metrics", views.NodeMetrics.as_view(), name="ensemble-metrics"
     ),
+    path(f"{TENANT}/objectives", promises.TenantObjectives.as_view(), name="tenant-objectives"),
+    path("plans/<slug:name>/objectives", promises.PlanObjectives.as_view(), name="plan-objectives"),
+    path(f"{ENSEMBLE}/neighbours", promises.Neighbours.as_view(), name="ensemble-neighbours"),
     path(f"{ENSEMBLE}/top", views.Top.as_view(), name="ensemble-top"),
     path(f"{TENANT}/history", history.History.as_view(), name="tenant-history"),
     path(f"{TENANT}/history/at", history.HistoryAt.as_view(), name="tenant-history-at"),

@@ -37,6 +37,7 @@ class LatencyOut(serializers.Serializer[Any]):
     p95_us = serializers.IntegerField()
     p99_us = serializers.IntegerField()
     max_us = serializers.IntegerField()
+    codes = serializers.DictField(child=serializers.IntegerField(), help_text="errors by name")
 
 
 class PointOut(serializers.Serializer[Any]):

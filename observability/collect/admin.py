@@ -68,10 +68,10 @@ async def fetch(
                     raise AskError(f"{url}: more than {BODY_BYTES_MAX} bytes")
                 parts.append(part)
             return answer.status, b"".join(parts)
-    except (aiohttp.ClientError, OSError) as error:
-        raise AskError(f"{url}: {error or type(error).__name__}") from None
-    except TimeoutError:
+    except TimeoutError:  # before the others: aiohttp's own says nothing, and is one of them, too
         raise AskError(f"{url}: no answer within {ANSWER_TIMEOUT_S:.0f} s") from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise AskError(f"{url}: {str(error) or type(error).__name__}") from None
 
 
 async def fetch_json(

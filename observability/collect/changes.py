@@ -223,7 +223,7 @@ async def feed(
                 if waiting is not None:
                     waiting.cancel()
     except (aiohttp.ClientError, OSError) as error:
-        raise AskError(f"{url}: {error or type(error).__name__}") from None
+        raise AskError(f"{url}: {str(error) or type(error).__name__}") from None
     except TimeoutError:
         raise AskError(f"{url}: nothing for {SILENCE_S:.0f} s") from None
     raise AskError(f"{url}: the feed ended")

@@ -15,6 +15,7 @@ from django.db import DatabaseError
 
 from ensemble.client import Client, ClientError
 from ensemble.tenancy.assertions import EVERYTHING
+from observability.changes import Policy
 from observability.collect.targets import NOTHING, Wanted
 from observability.collect.walk import AT_ONCE, Pace, Walk
 from observability.collect.work import Work
@@ -33,6 +34,7 @@ LOOK_EVERY_S: Final = 1.0
 HIDE_EVERY_S: Final = 10.0
 AGAIN_S: Final = 900.0  # without a feed: so long after the end of a fill
 SOON_S: Final = 60.0  # between two fills, whatever the reason
+PASSES: Final = 3
 RETRY_S: Final = 2.0
 RETRY_MAX_S: Final = 60.0
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -64,7 +66,7 @@ async def keep_index(work: Work, wanted: Wanted) -> None:
             retry_s = RETRY_S
             await asyncio.sleep(LOOK_EVERY_S)
         except (ClientError, NoKeyError, TimeoutError) as error:
-            await work.tell(source, f"{wanted.hosts}: {error or type(error).__name__}")
+            await work.tell(source, f"{wanted.hosts}: {str(error) or type(error).__name__}")
             await asyncio.sleep(retry_s)
             retry_s = min(RETRY_MAX_S, 2 * retry_s)
         except DatabaseError as error:
@@ -73,18 +75,34 @@ async def keep_index(work: Work, wanted: Wanted) -> None:
 
 
 class Secrets:
-    """Takes away what has become secret since, every HIDE_EVERY_S."""
+    """Takes away what has become secret since, every HIDE_EVERY_S.
+
+    A tenant's that has changed is looked at PASSES times: what was being read or written meanwhile
+    knew the paths of before.
+    """
 
     def __init__(self, work: Work, ensemble: str) -> None:
         self.work: Final = work
         self.ensemble: Final = ensemble
         self.done_s = 0.0
+        self.seen: Final[dict[str, tuple[Policy, int]]] = {}
 
     async def hide(self) -> None:
-        if time.monotonic() > self.done_s + HIDE_EVERY_S:
-            policies = self.work.known.get(self.ensemble, NOTHING).policies
-            await self.work.db.run(write.hide, self.work.term, self.ensemble, policies)
-            self.done_s = time.monotonic()
+        if time.monotonic() < self.done_s + HIDE_EVERY_S:
+            return
+        policies = self.work.known.get(self.ensemble, NOTHING).policies
+        due: dict[str, Policy] = {}
+        for slug, policy in policies.items():
+            known, passes = self.seen.get(slug, (None, 0))
+            if known != policy or passes < PASSES:
+                due[slug] = policy
+        await self.work.db.run(write.hide, self.work.term, self.ensemble, due)
+        for slug, policy in due.items():
+            known, passes = self.seen.get(slug, (None, 0))
+            self.seen[slug] = (policy, passes + 1 if known == policy else 1)
+        for slug in set(self.seen) - set(policies):
+            del self.seen[slug]
+        self.done_s = time.monotonic()
 
 
 def has_feed(wanted: Wanted) -> bool:

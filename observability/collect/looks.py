@@ -28,7 +28,7 @@ OWN: Final[tuple[str, ...]] = (
     *("p50_fsynctime", "p99_fsynctime", "avg_fsynctime", "max_fsynctime", "avg_updatelatency"),
     *("p99_updatelatency", "avg_readlatency", "p99_readlatency"),
     *("cnt_fsynctime", "sum_fsynctime", "fsync_threshold_exceed_count", "quorum_size"),
-    *("looking_count", "peer_state", "digest_mismatches_count"),
+    *("looking_count", "peer_state", "digest_mismatches_count", "client_certificate_end"),
     *("datadir_disk_bytes", "datadir_free_bytes", "datadir_files_bytes"),
     *("logdir_disk_bytes", "logdir_free_bytes", "logdir_files_bytes"),
 )

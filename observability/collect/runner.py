@@ -2,16 +2,17 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 from observability import latest, subtree
-from observability.restoring import restore
+from observability.restoring import entries, restore
 from tenants.bulk import importing, plans, undo
+from tenants.bulk.entries import Entry
 from tenants.bulk.runner import Planner, Runner
 from tenants.bulk.steps import Kind
-from tenants.bulk.work import Created
+from tenants.bulk.work import Created, Work
 from tenants.models import Job, Tenant
 
 ENDS_WITHIN_S: Final = 12.0  # a portion that is under way, and its word to the database
@@ -32,6 +33,9 @@ class Observed:
 
     def used(self, tenant: Tenant) -> dict[str, int]:
         return latest.usages(tenant.ensemble.name, [tenant.slug]).get(tenant.slug, {})
+
+    def as_it_was(self, work: Work) -> tuple[int, Iterator[Entry]]:
+        return entries(work)
 
     def kinds(self, job: Job, made: Sequence[Created]) -> dict[str, Kind]:
         return subtree.kinds(made, ensemble=job.ensemble, tenant=job.tenant)

@@ -10,15 +10,16 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ensemble.client import Client, ClientError, NoAuthError, NoNodeError, Stat
+from ensemble.client import Acl, Client, ClientError, NoAuthError, NoNodeError, Stat
 from observability.changes import NOBODYS, Policy
 from observability.index.rows import OWN, TEXT_BYTES_MAX, Found, is_indexed, text_of
 from observability.models import Znode
 from observability.roots import Roots
 
-AT_ONCE: Final = 32  # reads in flight: of a megabyte each that is what is held
+AT_ONCE: Final = 8  # reads in flight, and as many of ACLs: more would hold up others in a turn
 ZNODES_A_SECOND: Final = 1_000
 BYTES_A_SECOND: Final = 8 << 20
+READ: Final = 1
 CONTAINER: Final = 1 << 63
 TTL_BITS: Final = 0xFF << 56
 
@@ -113,10 +114,12 @@ class Walk:
     async def read(self, paths: Sequence[str]) -> tuple[list[Found], list[str]]:
         """These znodes, and those of them that may have children."""
         results = await asyncio.gather(*map(self.client.get, paths), return_exceptions=True)
+        # Behind the values: who closes one meanwhile is seen here, or by the change feed.
+        acls = await asyncio.gather(*map(self.client.get_acl, paths), return_exceptions=True)
         found: list[Found] = []
         parents: list[str] = []
         size = 0
-        for path, result in zip(paths, results, strict=True):
+        for path, result, acl in zip(paths, results, acls, strict=True):
             if isinstance(result, NoNodeError):
                 continue
             if isinstance(result, NoAuthError):
@@ -129,7 +132,7 @@ class Walk:
                 size += len(data)
                 if stat.num_children:
                     parents.append(path)
-                found.append(self.found_of(path, data, stat))
+                found.append(self.found_of(path, data, stat, is_closed(acl)))
         await self.pace.spend(len(paths), size)
         return [one for one in found if is_indexed(one.path)], parents
 
@@ -140,26 +143,45 @@ class Walk:
         except ClientError:
             stat = None
         if stat is None:
-            return Found(path, 0, 0, why=Znode.Why.ACL)
+            return Found(path, 0, 0, why=Znode.Why.ACL, is_closed=True)
         return Found(
             *(path, stat.mzxid, stat.mtime, stat.version, stat.data_bytes),
             why=Znode.Why.ACL,
             owner=owner_of(stat),
+            is_closed=True,
         )
 
-    def found_of(self, path: str, data: bytes, stat: Stat) -> Found:
+    def found_of(self, path: str, data: bytes, stat: Stat, is_closed: bool) -> Found:
         policy = self.policies.get(self.roots.tenant_of(path), NOBODYS)
         if policy.is_secret(path):
             text, why = "", Znode.Why.SECRET.value
         else:
             text, why = text_of(data[: TEXT_BYTES_MAX + 1], len(data))
         return Found(
-            *(path, stat.mzxid, stat.mtime, stat.version, len(data), text, why, owner_of(stat))
+            *(path, stat.mzxid, stat.mtime, stat.version, len(data), text, why, owner_of(stat)),
+            is_closed=is_closed,
         )
 
 
 def child(place: str, name: str) -> str:
     return f"/{name}" if place == "/" else f"{place}/{name}"
+
+
+def is_closed(found: tuple[list[Acl], Stat] | BaseException) -> bool:
+    """Whether not everybody may read it; where its ACL was not told, it counts as closed.
+
+    Raises:
+        ClientError: the ensemble does not answer.
+    """
+    if isinstance(found, NoNodeError | NoAuthError):
+        return True
+    if isinstance(found, BaseException):
+        raise found
+    acl = found[0]
+    return bool(acl) and not any(
+        entry.perms & READ and (entry.id.scheme, entry.id.id) == ("world", "anyone")
+        for entry in acl
+    )
 
 
 def owner_of(stat: Stat) -> str:

@@ -27,7 +27,7 @@ SCAN_IDS: Final = 50_000  # rows that a scan looks at between two looks at the c
 FETCH: Final = 200
 COLUMNS: Final = (
     *("id", "path", "whole", "zxid", "at", "version", "size", "owner", "why", "principal"),
-    "text",
+    *("is_closed", "text"),
 )
 ROWS: Final = substrings.ROWS
 TOP: Final = "\U0010ffff"
@@ -72,8 +72,9 @@ def lead_of(query: Query, scope: Scope) -> Lead:
             where.append(f"({' OR '.join(f'z.{name} ILIKE %s' for name in columns)})")
             params += [f"%{escaped(word)}%"] * len(columns)
     elif grams := substrings.matching(words) if substrings.are_there() else "":
-        # The prefixes' grams, too: neighbours' rows with the same words are not even looked at.
-        more = substrings.matching([one[: PATH_MAX - DIGEST] for one in prefixes])
+        # The prefixes' grams, too: neighbours' rows with the same words are not even looked at. Of
+        # each the last part tells most; what all paths have would only be gone through.
+        more = substrings.matching([last_of(one) for one in prefixes])
         asked = f"{grams} AND {more}" if more else grams
         source = f"{substrings.TRIGRAMS} t CROSS JOIN {ROWS} z ON z.id = t.rowid"
         where = [f"t.{substrings.TRIGRAMS} MATCH %s", *where]
@@ -103,6 +104,11 @@ def add_words(query: Query, columns: tuple[str, ...], where: list[str], params: 
 def by(hint: str) -> str:
     """SQLite has no statistics of its own to choose by; PostgreSQL chooses better than we do."""
     return hint if connections[ALIAS].vendor == "sqlite" else ""
+
+
+def last_of(path: str) -> str:
+    path = path[: PATH_MAX - DIGEST]
+    return path[path.rindex("/") :] if "/" in path else path
 
 
 def root_of(scope: Scope, slug: str) -> str:

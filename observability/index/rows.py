@@ -28,6 +28,7 @@ class Found:
     owner: str | None = ""  # None: as it was
     principal: str = ""
     is_gone: bool = False
+    is_closed: bool | None = None  # whether an ACL keeps people from reading it; None: as it was
 
 
 def is_indexed(path: str) -> bool:

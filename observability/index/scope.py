@@ -20,6 +20,7 @@ class Scope:
     ensemble: str
     tenant: Tenant | None
     sees_values: bool
+    sees_closed: bool  # also what ACLs keep from others: who acts as a tenant's owner
     roots: Roots
     policies: dict[str, Policy]
     least: int  # the oldest fill whose rows count
@@ -44,6 +45,7 @@ def of_tenant(user: access.User, tenant: Tenant) -> Scope:
         ensemble=tenant.ensemble.name,
         tenant=tenant,
         sees_values=access.may(user, "znode.read", tenant),
+        sees_closed=access.acting_role(user, tenant) >= access.OWNER,
         roots=Roots({tenant.root: tenant.slug}),
         policies={tenant.slug: policy},
         least=least_of(tenant.ensemble.name),
@@ -53,14 +55,16 @@ def of_tenant(user: access.User, tenant: Tenant) -> Scope:
 def of_ensemble(user: access.User, ensemble: Ensemble) -> Scope:
     """The caller has checked `tree.read`."""
     roots, policies = {}, {}
-    for tenant in ensemble.tenants.exclude(lifecycle=Tenant.Lifecycle.GONE):
-        roots[tenant.root] = tenant.slug
-        secret = tuple(map(str, tenant.secret_paths))
-        policies[tenant.slug] = Policy(secret, root=tenant.root)
+    mine = ensemble.tenants.exclude(lifecycle=Tenant.Lifecycle.GONE)
+    for slug, root, secret in mine.values_list("slug", "root", "secret_paths"):
+        roots[root] = slug
+        if secret:
+            policies[slug] = Policy(tuple(map(str, secret)), root=root)
     return Scope(
         ensemble=ensemble.name,
         tenant=None,
         sees_values=access.standing_of(user) >= access.PLANE["tree.read"],
+        sees_closed=access.standing_of(user) >= access.PLANE["tree.change"],
         roots=Roots(roots),
         policies=policies,
         least=least_of(ensemble.name),

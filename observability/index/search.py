@@ -159,16 +159,17 @@ def gather(
             break
     found.end = found.end or rows.end
     if query.regex:
-        found.hits = by_regex(query, waiting)
+        found.hits = by_regex(query, scope, waiting)
     return found
 
 
-def by_regex(query: Query, waiting: list[Hit]) -> list[Hit]:
+def by_regex(query: Query, scope: Scope, waiting: list[Hit]) -> list[Hit]:
     rows = [
         ("" if query.place == "value" else hit.path, "" if query.place == "path" else hit.text)
         for hit in waiting
     ]
-    spans = fitting(query.regex, rows)
+    whose = f"{scope.ensemble} {scope.tenant.slug if scope.tenant is not None else ''}"
+    spans = fitting(query.regex, rows, whose)
     hits = []
     for at, (path_span, text_span) in spans.items():
         hit = waiting[at]
@@ -194,13 +195,15 @@ def read_offset(cursor: str) -> int | None:
 
 def hit_of(row: Row, scope: Scope) -> Hit | None:
     """A candidate as the scope may see it; None: it is not of this scope."""
-    ident, key, whole, zxid, at, version, size, owner, why, principal, text = row
+    ident, key, whole, zxid, at, version, size, owner, why, principal, is_closed, text = row
     inner = whole or key
     path = scope.shown(inner)
     if path is None:
         return None
     if scope.is_secret(inner):
         text, why = "", "secret"
+    elif not scope.sees_closed and (is_closed or is_closed is None):
+        text, why = "", "acl"
     tenant = scope.roots.tenant_of(inner)
     return Hit(*(ident, key, path, tenant, zxid, at, version, size, owner, why, principal, text))
 

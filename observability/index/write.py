@@ -28,13 +28,13 @@ SWEEP_IDS: Final = 20_000  # looked at in one transaction
 HIDE_ROWS: Final = 2_000
 COLUMNS: Final = (
     *("ensemble", "path", "zxid", "at", "version", "size", "owner", "why", "principal", "fill"),
-    *("is_gone", "whole", "text"),
+    *("is_gone", "is_closed", "whole", "text"),
 )
 DELETES: Final = frozenset(("delete", "deleteContainer"))
 CREATES: Final = frozenset(("create", "create2", "createContainer", "createTTL", "createTtl"))
 
 
-def upsert() -> str:
+def upsert(by_walk: bool) -> str:
     """A row, unless the one that is there is of a later zxid and was seen by this fill."""
     changes = {name: f"excluded.{name}" for name in COLUMNS[2:]}
     changes["owner"] = (
@@ -44,6 +44,14 @@ def upsert() -> str:
         "CASE WHEN excluded.principal = '' AND excluded.zxid = observability_znode.zxid "
         "THEN observability_znode.principal ELSE excluded.principal END"
     )
+    # What the feed has closed while a walk was under way stays so, whatever the walk read before.
+    kept = "WHEN excluded.is_closed IS NULL THEN observability_znode.is_closed"
+    if by_walk:
+        kept += (
+            " WHEN observability_znode.is_closed AND NOT observability_znode.is_gone "
+            "AND observability_znode.fill = excluded.fill THEN observability_znode.is_closed"
+        )
+    changes["is_closed"] = f"CASE {kept} ELSE excluded.is_closed END"
     sets = ", ".join(f"{name} = {value}" for name, value in changes.items())
     return (
         f"INSERT INTO observability_znode ({', '.join(COLUMNS)}) "
@@ -54,8 +62,13 @@ def upsert() -> str:
     )
 
 
-UPSERT: Final = upsert()
+UPSERT: Final = upsert(by_walk=False)
+UPSERT_BY_WALK: Final = upsert(by_walk=True)
 UNKNOWN: Final = "?"  # the owner of a row whose creation was not seen
+CLOSE: Final = (
+    "UPDATE observability_znode SET is_closed = %s "
+    "WHERE ensemble = %s AND path = %s AND NOT is_gone"
+)
 REMOVE: Final = (
     "DELETE FROM observability_znode WHERE ensemble = %s AND path = %s "
     "AND (zxid <= %s OR fill < %s)"
@@ -137,29 +150,51 @@ def apply(ensemble: str, changes: Sequence[Change], gap: str, *, anew: bool) -> 
     if state is None or not (gap or changes):
         return
     final: dict[str, Found] = {}
+    acls: dict[str, bool] = {}
     for change in changes:
-        if is_indexed(change.path):
-            found = found_of(change, final.get(change.path))
-            if found is not None:
-                final[change.path] = found
+        path = change.whole or change.path
+        if is_indexed(path):
+            found = found_of(change, path, final.get(path))
+            if found is None:
+                acls[path] = change.is_closed
+                continue
+            final[path] = found
+            if found.is_closed is not None:
+                acls.pop(path, None)
     put(ensemble, state, final.values())
+    close(ensemble, state, acls)
     if gap:
         state.wanted = gap[:300]
         state.anew = state.anew or anew
+    if anew:
+        state.least = state.fill + 1  # nothing of the tree before is shown from now on
     save(ensemble, state)
 
 
-def found_of(change: Change, before: Found | None) -> Found | None:
+def close(ensemble: str, state: State, acls: dict[str, bool]) -> None:
+    """ACLs that have changed. Where the walk has not come to a znode, it is noted for it."""
+    early = []
+    with connections[ALIAS].cursor() as cursor:
+        for path, is_closed in acls.items():
+            cursor.execute(CLOSE, (is_closed, ensemble, key_of(path)))
+            if is_closed and cursor.rowcount == 0 and state.phase == Phase.WALK:
+                early.append(Found(path, 0, 0, is_closed=True))
+    put(ensemble, state, early)
+
+
+def found_of(change: Change, path: str, before: Found | None) -> Found | None:
     """What a change makes of a znode; `before`: what the same stretch has made of it already."""
     if change.operation in DELETES:
-        return Found(change.path, change.zxid, change.at, is_gone=True)
+        return Found(path, change.zxid, change.at, is_gone=True, is_closed=False)
     if change.size is None:
         return None  # an ACL
     owner: str | None = change.owner
+    is_closed: bool | None = change.is_closed
     if change.operation not in CREATES:
+        is_closed = before.is_closed if before is not None and not before.is_gone else None
         owner = before.owner if before is not None and not before.is_gone else None
     return Found(
-        path=change.path,
+        path=path,
         zxid=change.zxid,
         at=change.at,
         version=change.version or 0,
@@ -168,10 +203,11 @@ def found_of(change: Change, before: Found | None) -> Found | None:
         why=change.text_why,
         owner=owner,
         principal=change.principal,
+        is_closed=is_closed,
     )
 
 
-def put(ensemble: str, state: State, found: Iterable[Found]) -> int:
+def put(ensemble: str, state: State, found: Iterable[Found], *, by_walk: bool = False) -> int:
     """Write rows; how many of them are new. `state.rows` counts with it."""
     rows, gone = [], []
     wanted = list(found)
@@ -194,11 +230,13 @@ def put(ensemble: str, state: State, found: Iterable[Found]) -> int:
         rows.append(
             (
                 *(ensemble, key, one.zxid, one.at, one.version, one.size, owner, one.why),
-                *(one.principal, state.fill, one.is_gone, whole_of(one.path), one.text),
+                *(one.principal, state.fill, one.is_gone, one.is_closed, whole_of(one.path)),
+                one.text,
             )
         )
     with connections[ALIAS].cursor() as cursor:
-        cursor.executemany(UPSERT, cast("list[tuple[str, ...]]", rows))
+        sql = UPSERT_BY_WALK if by_walk else UPSERT
+        cursor.executemany(sql, cast("list[tuple[str, ...]]", rows))
         for params in gone:
             cursor.execute(REMOVE, params)
             state.rows -= cursor.rowcount
@@ -251,7 +289,7 @@ def add(term: int, source: Source, found: Sequence[Found], place: str, name: str
         fence(term)
         state = state_of(source.ensemble)
         assert state is not None, "a walk begins with `begin`"
-        put(source.ensemble, state, found)
+        put(source.ensemble, state, found, by_walk=True)
         state.place, state.name = place, name
         state.seen += len(found)
         state.unread += sum(one.why == Znode.Why.ACL for one in found)

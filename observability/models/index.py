@@ -8,7 +8,8 @@ class Znode(models.Model):
 
     Rows are written by the collector alone. `text` is what of the value can be searched; `why`
     says why that is not all of it. It stands last, so that looks at the other columns do not read
-    it. Migration 0006 adds the indexes of substrings.
+    it. Migration 0006 adds the indexes of substrings, on SQLite by triggers: a change that makes
+    the table anew there (most of Django's do) has to make these anew, too.
     """
 
     class Why(models.TextChoices):
@@ -31,6 +32,9 @@ class Znode(models.Model):
     principal = models.CharField(max_length=500, help_text="who changed it last, where known")
     fill = models.IntegerField(help_text="the fill that has seen it, or was at work then")
     is_gone = models.BooleanField(default=False, help_text="deleted while a fill was at work")
+    is_closed = models.BooleanField(
+        null=True, help_text="not everybody may read it, by its ACL; null: not known"
+    )
     whole = models.TextField(blank=True, help_text="the path, where it is longer than a key")
     text = models.TextField(blank=True)
 

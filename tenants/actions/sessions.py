@@ -26,6 +26,8 @@ def close(actor: Actor, *, ensemble: Ensemble, session: str, tenant: Tenant | No
     """
     if not SESSION.fullmatch(session):
         raise InvalidError(f"{session[:40]!r} is no session: 0x and hex digits", field="session")
+    if ensemble.kind == Ensemble.Kind.APACHE:
+        raise InvalidError(f"{ensemble.name} is Apache's: its sessions end with their clients")
     found = sessions.find(ensemble, session, tenant)
     nodes = inside.nodes_of(ensemble)
     if not nodes:

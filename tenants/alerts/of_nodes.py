@@ -99,6 +99,20 @@ RULES: Final = (
         ),
     ),
     Rule(
+        name="certificate-ends",
+        title="A TLS certificate ends",
+        scope=Scope.NODE,
+        severity=Severity.TICKET,
+        hold_s=0,
+        bound=Bound(14, 1, 365, "days left", is_least=True),
+        every_s=60,
+        why="From then on clients that check it connect no more to this node.",
+        steps=(
+            "Put the new certificate into its place: the node takes it without a restart, where "
+            "client.certReload is on.",
+        ),
+    ),
+    Rule(
         name="clock-apart",
         title="A node's clock is wrong",
         scope=Scope.NODE,

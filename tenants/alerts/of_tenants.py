@@ -61,6 +61,36 @@ RULES: Final = (
         steps=("Send fewer requests, or take a larger plan.",),
     ),
     Rule(
+        name="budget-burns",
+        title="The error budget burns",
+        scope=Scope.TENANT,
+        severity=Severity.PAGE,
+        hold_s=0,
+        prometheus="EnsembleTenantBurnsBudget",
+        bound=Bound(14.4, 1, 1_000, "times as fast as it may, over an hour and five minutes"),
+        for_members=True,
+        every_s=15,
+        why="Requests fail by the servers' fault, more than its objective allows: at this rate a "
+        "month's budget is gone in two days.",
+        steps=(
+            "Are there alerts of its ensemble or nodes? They are the cause: begin with these.",
+            "The tenant's dashboard shows errors by code, and since when.",
+        ),
+    ),
+    Rule(
+        name="budget-leaks",
+        title="The error budget leaks away",
+        scope=Scope.TENANT,
+        severity=Severity.TICKET,
+        hold_s=300,
+        bound=Bound(6, 1, 1_000, "times as fast as it may, over six hours and one"),
+        for_members=True,
+        every_s=15,
+        why="Few requests fail by the servers' fault, but for long: a month's budget is gone in "
+        "five days.",
+        steps=("The tenant's dashboard shows errors by code; compare with the nodes' restarts.",),
+    ),
+    Rule(
         name="watch-storm",
         title="A storm of watch events",
         scope=Scope.TENANT,
@@ -82,7 +112,7 @@ RULES: Final = (
         scope=Scope.TENANT,
         severity=Severity.TICKET,
         hold_s=120,
-        bound=Bound(60, 20, 100, "% of the work, while others work, too"),
+        bound=Bound(40, 40, 100, "% of the work, while others become slow"),
         every_s=10,
         why="Tenants take turns, so the others are slowed but not starved. It costs all of them "
         "latency.",

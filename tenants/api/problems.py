@@ -51,6 +51,7 @@ TITLES: Final[dict[str, str]] = {
     "no-node": "No such znode",
     "no-auth": "The ACL forbids it",
     "bad-version": "Changed meanwhile",
+    "file": "The file cannot be imported",
     "partly": "Only a part was done",
     "node-exists": "The znode exists",
     "not-empty": "The znode has children",

@@ -8,6 +8,7 @@ from django.urls import path
 from tenants.api.views import (
     credentials,
     ensembles,
+    jobs,
     me,
     members,
     people,
@@ -24,6 +25,7 @@ TENANT = "tenants/<slug:slug>"
 CREDENTIAL = f"{TENANT}/credentials/<str:name>"
 ENSEMBLE = "ensembles/<slug:name>"
 REQUEST = "requests/<int:number>"
+JOB = "jobs/<str:key>"
 PERSON = "people/<str:username>"
 
 urlpatterns = [
@@ -62,6 +64,15 @@ urlpatterns = [
     path(f"{TENANT}/znodes", znodes.TenantZnodes.as_view(), name="tenant-znodes"),
     path(f"{TENANT}/znodes/children", znodes.TenantChildren.as_view(), name="tenant-children"),
     path(f"{TENANT}/znodes/acl", znodes.TenantAcl.as_view(), name="tenant-acl"),
+    path(f"{TENANT}/jobs", jobs.TenantJobs.as_view(), name="tenant-jobs"),
+    path(f"{ENSEMBLE}/jobs", jobs.EnsembleJobs.as_view(), name="ensemble-jobs"),
+    path("jobs", jobs.Jobs.as_view(), name="jobs"),
+    path(JOB, jobs.JobView.as_view(), name="job"),
+    path(f"{JOB}/confirm", jobs.JobConfirm.as_view(), name="job-confirm"),
+    path(f"{JOB}/resume", jobs.JobResume.as_view(), name="job-resume"),
+    path(f"{JOB}/cancel", jobs.JobCancel.as_view(), name="job-cancel"),
+    path(f"{JOB}/undo", jobs.JobUndo.as_view(), name="job-undo"),
+    path(f"{JOB}/file", jobs.JobFile.as_view(), name="job-file"),
     path("requests", requests.Requests.as_view(), name="requests"),
     path(REQUEST, requests.RequestView.as_view(), name="request"),
     path(f"{REQUEST}/approve", requests.RequestApprove.as_view(), name="request-approve"),

@@ -2,10 +2,12 @@
 
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
 from django.conf import settings
+from django.http import StreamingHttpResponse
 
 from tenants.bulk.bounds import FILE_BYTES_MAX, FOLDER_BYTES_MAX
 from tenants.bulk.steps import private
@@ -78,6 +80,27 @@ def take_upload(job: Job, sent: IO[bytes]) -> int:
         remove(job)
         raise InvalidError("the file is empty: choose another one", field="file")
     return size
+
+
+def chunks(place: Path) -> Iterator[bytes]:
+    """A file's bytes; it is open only while somebody reads."""
+    with place.open("rb") as opened:
+        while chunk := opened.read(CHUNK):
+            yield chunk
+
+
+def download(job: Job) -> StreamingHttpResponse | None:
+    """The file of an export, as a download whatever is in it; None where there is none."""
+    place = file(job, DOWNLOAD)
+    if not job.file_name or not place.is_file():
+        return None
+    response = StreamingHttpResponse(chunks(place), content_type="application/octet-stream")
+    response["Content-Disposition"] = f'attachment; filename="{job.file_name}"'
+    response["Content-Length"] = str(place.stat().st_size)
+    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 def sweep() -> int:

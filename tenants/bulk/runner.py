@@ -54,6 +54,7 @@ class Runner:
         self.facts: Final = facts
         self.claim: Final = secrets.token_hex(10)
         self.stopping: Final = threading.Event()
+        self.dropped: Final[set[int]] = set()  # jobs that a failing database has torn from us
 
     def stop(self) -> None:
         self.stopping.set()
@@ -115,9 +116,13 @@ class Runner:
 
     def run_one(self) -> bool:
         """The oldest job that waits, of somebody who has none running; whether there was one."""
+        for pk in list(self.dropped):
+            self.take_up_again(pk)
+        waiting = Job.objects.filter(state__in=[State.ASKED, State.WAITING])
+        if not waiting.exists():
+            return False
         now = timezone.now()
         busy = Job.objects.filter(state__in=[State.LOOKING, State.RUNNING])
-        waiting = Job.objects.filter(state__in=[State.ASKED, State.WAITING])
         waiting = waiting.exclude(person__in=list(busy.values_list("person", flat=True)))
         for pk, state in list(waiting.order_by("pk").values_list("pk", "state")[:WORKERS]):
             then = State.LOOKING if state == State.ASKED else State.RUNNING
@@ -129,8 +134,25 @@ class Runner:
                 return True
         return False
 
+    def take_up_again(self, pk: int) -> None:
+        """Nobody works on a job of ours any more: it waits for its turn once more."""
+        mine = Job.objects.filter(pk=pk, claim=self.claim)
+        mine.filter(state=State.LOOKING).update(state=State.ASKED, claim="")
+        job = mine.filter(state=State.RUNNING).first()
+        if job is not None:
+            again = {**job.parameters, "resumed": True}
+            mine.update(state=State.WAITING, claim="", parameters=again)
+        self.dropped.discard(pk)
+
     def do(self, job: Job) -> None:
         """A dry run, or the work itself."""
+        try:
+            self.work_on(job)
+        except DatabaseError:
+            self.dropped.add(job.pk)
+            raise
+
+    def work_on(self, job: Job) -> None:
         try:
             if job.state == State.LOOKING:
                 Looking(self, job).run()
@@ -149,7 +171,7 @@ class Runner:
         except OSError as error:
             self.end(job, State.FAILED, f"The job's files: {error.strerror}. Ask anew.")
         except DatabaseError:
-            raise
+            raise  # `do` remembers it
         except Exception as error:
             self.end(job, State.FAILED, f"A defect of the console: {type(error).__name__}.")
             raise
@@ -218,6 +240,7 @@ class Looking:
             said="",
             state=State.READY,
         )
+        places.file(job, places.UPLOAD).unlink(missing_ok=True)  # the plan has all of it
 
 
 class Doing:
@@ -284,7 +307,7 @@ class Doing:
             file_name=exporting.file_name_of(job),
             file_bytes=size,
         )
-        text = f"{count:,} znodes are in the file."
+        text = "1 znode is in the file." if count == 1 else f"{count:,} znodes are in the file."
         if left:
             text += " Some values are not: see below."
         runner.end(job, State.DONE, text)

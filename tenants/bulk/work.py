@@ -1,6 +1,6 @@
 """What a job works with: in whose name it reaches the tree, as long as the person has the right."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -10,6 +10,7 @@ from django.http import Http404
 
 from tenants import access, reach
 from tenants.bulk import reading
+from tenants.bulk.entries import Entry
 from tenants.bulk.reading import Found, Tell
 from tenants.bulk.steps import Kind
 from tenants.errors import ForbiddenError
@@ -31,6 +32,10 @@ class Facts(Protocol):
 
     def used(self, tenant: Tenant) -> dict[str, int]:
         """What a tenant uses now, by the limit's name; empty where nobody knows it."""
+        ...
+
+    def as_it_was(self, work: "Work") -> tuple[int, Iterator[Entry]]:
+        """A job's subtree at the moment that its parameters name: how many, and each."""
         ...
 
     def kinds(self, job: Job, made: Sequence[Created]) -> dict[str, Kind]:

@@ -34,8 +34,8 @@ TENANTS: Final = (("payments", "Payments of all shops"), ("orders", "Orders, fro
 # Name of the picture, address, and in which theme.
 PAGES: Final = (
     ("overview-light", "/", "light"),
-    ("dashboard-dark", "/tenants/payments/dashboard?last=15m", "dark"),
-    ("ensemble-dashboard-light", "/ensembles/main/dashboard?last=15m", "light"),
+    ("dashboard-dark", "/tenants/payments/dashboard?range=live", "dark"),
+    ("ensemble-dashboard-light", "/ensembles/main/dashboard?range=live", "light"),
     ("znode-light", "/tenants/payments/znodes/at/services/svc-00007", "light"),
     ("znode-dark", "/tenants/payments/znodes/at/services/svc-00007", "dark"),
     ("search-dark", "/search?q=eu-1a", "dark"),
@@ -50,7 +50,7 @@ PAGES: Final = (
 )
 ON_PHONE: Final = (
     ("phone-overview-dark", "/", "dark"),
-    ("phone-dashboard-light", "/tenants/payments/dashboard?last=15m", "light"),
+    ("phone-dashboard-light", "/tenants/payments/dashboard?range=live", "light"),
     ("phone-alerts-dark", "/alerts/", "dark"),
 )
 

@@ -162,3 +162,16 @@ def test_nothing_collected_and_times_to_come_are_empty() -> None:
     assert found.at == []
     assert found.values == {}
     assert dashboards.columns(SHOP, now + 100, now + 200).at == []
+
+
+def test_one_of_apaches_tells_how_many_requests_and_how_long_on_average() -> None:
+    begin = int(time.time()) - 50
+    one = table.make_series("main", "node", ["apache"])["apache"]
+    made = Totals()
+    made.counts[0] = 30
+    own = '{"avg_latency": 1.5, "num_alive_connections": true, "znode_count": "many"}'
+    table.write(1, [table.row_of(one, begin, 1, made, {}, own)])
+    found = dashboards.columns(Subject("node", "main", "apache"), begin, begin + 10, points=10)
+    assert found.values["other.rate"][0] == 30.0
+    assert found.values["latency_avg"][0] == 1.5
+    assert "connections" not in found.values, "what is no number is not drawn"

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from ensemble.server.feed import RING_BYTES_MAX
+from ensemble.server.feed_lines import is_open
+from ensemble.wire.records import Acl, Id
 from tests.ensembles import Ensemble, ours
 from tests.harness import OPEN_ACL, Node, RawClient, create_body, set_body, text
 from tests.ports import free_port
@@ -37,6 +39,21 @@ def write(client: RawClient, xid: int, op: int, body: bytes) -> str:
 
 def brief(entries: list[Entry]) -> list[tuple[object, object]]:
     return [(e["operation"], e.get("path")) for e in entries if "operation" in e]
+
+
+@pytest.mark.parametrize(
+    ("acl", "is_told"),
+    [
+        ([], True),
+        ([Acl(31, Id("world", "anyone"))], True),
+        ([Acl(31, Id("auth", "")), Acl(1, Id("world", "anyone"))], True),
+        ([Acl(30, Id("world", "anyone"))], False),
+        ([Acl(31, Id("digest", "me:x"))], False),
+        ([Acl(1, Id("world", "me"))], False),
+    ],
+)
+def test_what_not_everybody_may_read_is_told_as_closed(acl: list[Acl], is_told: bool) -> None:
+    assert is_open(acl) is is_told
 
 
 def test_everything_that_was_committed_comes_decoded_and_in_order(

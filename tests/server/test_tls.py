@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import struct
+import time
 import urllib.request
 from pathlib import Path
 
@@ -207,6 +208,8 @@ def test_new_certificates_are_taken_without_a_restart(
     settings = tls_settings(authority, port, False, "none")
     node = start_node({**settings, "client.certReload": "true"})
     location = Path(str(settings["ssl.keyStore.location"]))
+    end = int(node.word("mntr").decode().partition("zk_client_certificate_end\t")[2].split()[0])
+    assert 0 < end - time.time() <= 86_400, "it tells when the certificate is over"
     with handshake(port, authority.context(None)) as connected:
         old = served_serial(port, authority)
         location.write_text("half written")

@@ -80,6 +80,12 @@ def seen(path: str) -> Recipe:
         ("/curator/barrier", "barrier", "Curator", "127.0.0.1 is in"),
         ("/curator/entered", "barrier", "Curator", "127.0.0.1 is in"),
         ("/curator/simple", "queue", "Curator", "one is queued"),
+        (
+            "/curator/services/pay",
+            "service",
+            "Curator ServiceDiscovery",
+            "pay at 10.0.0.7:8443 is in, pay at 10.0.0.8:8443 is in",
+        ),
     ],
 )
 def test_what_the_libraries_make_is_known(path: str, kind: str, made_by: str, states: str) -> None:

@@ -47,16 +47,28 @@ for (const svg of document.querySelectorAll(".timeline svg")) {
 // On a narrow page the list comes first.
 if (matchMedia("(max-width: 1100px)").matches) document.querySelector(".facets details")?.removeAttribute("open");
 
-// The line beside the list: shown when it has come, closed with Escape.
+// The line beside the list: shown when it has come, closed by its button or with Escape.
 const line = document.getElementById("line");
 if (line) {
+  const rows = () => document.querySelectorAll(".events tr.open");
+  const close = () => {
+    const row = rows()[0];
+    for (const each of rows()) each.classList.remove("open");
+    line.replaceChildren();
+    row?.querySelector("a")?.focus();
+  };
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target !== line) return;
-    for (const row of document.querySelectorAll(".events tr.open")) row.classList.remove("open");
+    for (const row of rows()) row.classList.remove("open");
     event.detail.requestConfig.elt.closest("tr")?.classList.add("open");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Close";
+    button.addEventListener("click", close);
+    line.querySelector("header")?.append(button);
     line.scrollIntoView({ block: "nearest" });
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && line.childElementCount) line.replaceChildren();
+    if (event.key === "Escape" && line.childElementCount && !document.querySelector("dialog[open]")) close();
   });
 }

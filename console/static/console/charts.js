@@ -14,10 +14,10 @@ const LABEL_WIDTH = 74;
 const DRAG_MIN_PX = 6;
 
 export class ChartGroup {
-  constructor({ onChoose, onCursor }) {
+  constructor({ onChoose, onMark }) {
     this.charts = [];
     this.onChoose = onChoose;
-    this.onCursor = onCursor;
+    this.onMark = onMark;
     this.place = null; // the bin under the cursor
     this.chosen = null; // [first, last] bins
     this.seen = new IntersectionObserver((entries) => {
@@ -50,12 +50,13 @@ export class ChartGroup {
   point(place) {
     this.place = place;
     for (const chart of this.charts) chart.point(place);
-    this.onCursor?.(place);
   }
 
   mark(chosen) {
+    if (!chosen && !this.chosen) return;
     this.chosen = chosen;
     for (const chart of this.charts) chart.mark(chosen);
+    this.onMark?.();
   }
 
   choose(first, last) {
@@ -171,7 +172,9 @@ export class TimeChart {
           grid: {}, border: { display: false },
         },
         y: {
+          bounds: this.spec.unit.startsWith("bytes") ? "data" : "ticks", // the library rounds by tens
           beginAtZero: true, suggestedMax: isWholeUnit(this.spec.unit) ? 4 : 1, afterFit: (scale) => { scale.width = AXIS_WIDTH; },
+          afterDataLimits: (scale) => { if (this.spec.unit.startsWith("bytes")) scale.max = Math.max(1, Math.ceil(scale.max / sizeStep(scale.max)) * sizeStep(scale.max)); },
           afterBuildTicks: (scale) => { if (this.spec.unit.startsWith("bytes")) scale.ticks = sizesOf(scale.max); },
           ticks: { maxTicksLimit: 5, callback: (value) => inUnit(value, this.spec.unit) },
           grid: {}, border: { display: false },
@@ -434,10 +437,14 @@ function timesOf(min, max, width) {
 }
 
 // Round sizes: 5 KiB rather than 4.88.
-function sizesOf(max) {
+function sizeStep(max) {
   let unit = 1;
   while (max / 4 >= unit * 1024) unit *= 1024;
-  const step = unit * ([1, 2, 5, 10, 20, 50, 100, 200, 500, 1024].find((one) => max / (one * unit) <= 5) || 1024);
+  return unit * ([1, 2, 5, 10, 20, 50, 100, 200, 500, 1024].find((one) => max / (one * unit) <= 5) || 1024);
+}
+
+function sizesOf(max) {
+  const step = sizeStep(max);
   const ticks = [];
   for (let at = 0; at <= max; at += step) ticks.push({ value: at });
   return ticks;

@@ -12,7 +12,7 @@ const state = document.getElementById("dash-state");
 const back = document.getElementById("zoom-out");
 const place = document.getElementById("charts");
 const config = JSON.parse(document.getElementById(place.dataset.config).textContent);
-const group = new ChartGroup({ onChoose: zoom, onCursor: link });
+const group = new ChartGroup({ onChoose: zoom, onMark: link });
 for (const card of place.querySelectorAll("[data-chart]")) {
   const spec = config.charts.find((chart) => chart.key === card.dataset.chart);
   new TimeChart(card, spec, group);
@@ -52,7 +52,7 @@ async function load(background = false) {
   if (!data.at.length || Object.keys(data.values).length === 0) say("nothing is known of this time", "warn");
   else if (shown.range !== "live") say(shown.range ? `up to ${moment(data.at[data.at.length - 1] * 1000)}` : "as it was");
   group.show(data);
-  link(null);
+  link();
   if (shown.range === "live") follow();
   else if (shown.range) timer = setTimeout(again, Math.max(REFRESH_LEAST_S, data.step) * 1000);
 }
@@ -132,7 +132,7 @@ function append(data, told, span) {
 }
 
 function isMeasured(name) {
-  return /\.p\d+$/.test(name) || /^(znodes|bytes|ephemerals|sessions|connections|watches|outstanding|fsync_p99|descriptors)$/.test(name);
+  return /\.p\d+$/.test(name) || /^(znodes|bytes|ephemerals|sessions|connections|watches|outstanding|fsync_p99|latency_avg|descriptors)$/.test(name);
 }
 
 // Closer, and back out
@@ -157,7 +157,17 @@ function show(next) {
     if (one.dataset.range === shown.range) one.setAttribute("aria-current", "true");
     else one.removeAttribute("aria-current");
   }
+  tellTimes();
   load();
+}
+
+// The times that were chosen by dragging stand where others are typed in.
+function tellTimes() {
+  const choice = document.querySelector(".drop");
+  choice.toggleAttribute("data-chosen", !shown.range);
+  choice.querySelector("summary").textContent = shown.range ? "Other times" : `${moment(shown.since * 1000)} to ${moment(shown.until * 1000)}`;
+  if (shown.range) return;
+  for (const name of ["since", "until"]) choice.querySelector(`[name=${name}]`).value = new Date(shown[name] * 1000).toISOString().slice(0, 16);
 }
 
 back.addEventListener("click", () => history.back());
@@ -175,8 +185,12 @@ function link() {
   for (const card of place.querySelectorAll("[data-chart]")) {
     const failed = card.dataset.chart === "errors" ? { failed: "1" } : {};
     set(card.querySelector("[data-under=slow]"), { since, until });
-    set(card.querySelector("[data-under=audit]"), { since_ms: since * 1000, until_ms: until * 1000, ...failed });
+    set(card.querySelector("[data-under=audit]"), { since: iso(since), until: iso(until), ...failed });
   }
+}
+
+function iso(second) {
+  return new Date(second * 1000).toISOString().replace(".000", "");
 }
 
 function set(anchor, values) {
@@ -195,4 +209,5 @@ for (const choice of document.querySelectorAll("[data-compare]")) {
   });
 }
 
+if (!shown.range) tellTimes();
 load();

@@ -70,7 +70,7 @@ def act(request: HttpRequest, pk: int, slug: str = "") -> HttpResponse:
     if form.is_valid():
         with form.refusals():
             if how == "test":
-                outbox.test(row)
+                outbox.ask_for_test(row)
                 messages.success(request, "A test is on its way: its line below says how it went.")
             elif how in ("on", "off"):
                 actions.switch(actor, channel=row, is_on=how == "on")

@@ -22,6 +22,10 @@ from tenants.models import AlertChannel, AlertNote
 
 PAST_A_PAGE: Final = 30
 TOLD_MAX: Final = 50
+DASHBOARD_RULES: Final = (
+    *("budget-burns", "budget-leaks", "noisy-neighbour", "tenant-throttled", "tenant-held"),
+    *("watch-storm", "quota-near", "quota-full"),
+)
 AROUND_MS: Final = 600_000  # of the trail, before an alert began and after it was seen last
 
 
@@ -166,11 +170,15 @@ def links(alert: Alert, place: Place) -> list[Link]:
         found.append(Link(f"Tenant {alert.tenant}", reverse("tenant", args=[alert.tenant])))
         trail = reverse("tenant-audit", args=[alert.tenant])
         found.append(Link("What was done then", f"{trail}?{urlencode(times)}"))
+        if alert.rule in DASHBOARD_RULES:
+            found.append(Link("Its dashboard", reverse("tenant-dashboard", args=[alert.tenant])))
         found.append(Link("What changed", reverse("tenant-history", args=[alert.tenant])))
     if place.tenant is None:
         if alert.ensemble and not alert.tenant:
             there = reverse("ensemble", args=[alert.ensemble])
             found.append(Link(f"Ensemble {alert.ensemble}", there))
+            figures = reverse("ensemble-dashboard", args=[alert.ensemble])
+            found.append(Link("Its dashboard", figures))
         asked = {"node": alert.node} if alert.node else {}
         if alert.rule == "weighty-action":
             asked = {"of": "plane"}

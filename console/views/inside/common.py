@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, ParamSpec
+from typing import Any, Final, Generic, TypeVar
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -19,7 +19,7 @@ from tenants.models import Ensemble, Tenant
 from tenants.reach import BusyError
 from tenants.zk import Bridge, UnreachableError
 
-P = ParamSpec("P")
+T = TypeVar("T")
 PATH_MAX: Final = 4_096
 
 
@@ -87,13 +87,23 @@ def of_tenant(request: HttpRequest, slug: str, right: str) -> Place:
     return Place(tenant.ensemble, tenant)
 
 
-def reached(work: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> tuple[Any, str]:
-    """What the work gives, and an empty text; or nothing, and why the ensemble does not answer."""
+@dataclass(frozen=True, slots=True)
+class Reached(Generic[T]):
+    """What came of asking an ensemble; `found` None: nothing, and why, and the answer's status."""
+
+    found: T | None
+    problem: str = ""
+    status: int = 200
+
+
+def reached(work: Callable[[], T]) -> Reached[T]:
+    """Do the work; what the ensemble refuses becomes words."""
     try:
-        return work(*args, **kwargs), ""
+        return Reached(work())
     except (NoKeyError, BusyError) as error:
-        return None, f"{error}."
+        return Reached(None, f"{error}.", 503)
     except UnreachableError as error:
-        return None, unreachable_text(error)
+        return Reached(None, unreachable_text(error), 503)
     except ClientError as error:
-        return None, advise(error)[2]
+        status, _, text = advise(error)
+        return Reached(None, text, status)

@@ -8,10 +8,10 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
+from console.views.inside import indexed
 from console.views.inside.common import PATH_MAX, Place, of_ensemble, of_tenant, reached
 from console.views.tenants.common import access_to, person_of, query_without
 from tenants import locks, sessions
-from tenants.locks import Scan
 from tenants.recipes import Participant, Recipe
 from tenants.sessions import Listing, Session
 
@@ -77,42 +77,52 @@ def page(request: HttpRequest, place: Place) -> HttpResponse:
         "here": request.get_full_path(),
         "query": query_without(request, "page", "again"),
     }
-    problem = ""
+    status = 200
     if path and not path.startswith("/"):
-        problem = f"The path {path[:100]!r} must begin with a slash."
+        context["problem"] = f"The path {path[:100]!r} must begin with a slash."
     elif path:
-        found, problem = reached(lambda: locks.read_all(place.bridge(request), [path]))
-        context["cards"] = cards_of(request, place, found or [], most=locks.PARTICIPANTS_MAX)
+        read = reached(lambda: locks.read_all(place.bridge(request), [path]))
+        context["cards"] = cards_of(request, place, read.found or [], most=locks.PARTICIPANTS_MAX)
+        context["problem"], status = read.problem, read.status
     else:
-        problem = add_scan(request, place, context)
-    context["problem"] = problem
-    return place.page(request, "locks", context, 503 if problem and not path else 200)
+        status = add_scan(request, place, context)
+    return place.page(request, "locks", context, status)
 
 
-def add_scan(request: HttpRequest, place: Place, context: dict[str, object]) -> str:
-    """The recipes of the tree, a page of them; what is wrong where there are none."""
+def add_scan(request: HttpRequest, place: Place, context: dict[str, object]) -> int:
+    """The recipes of the tree, a page of them, or why there are none; the answer's status."""
     below = str(context["below"]) or "/"
     if not below.startswith("/"):
-        return f"The path {below[:100]!r} must begin with a slash."
+        context["problem"] = f"The path {below[:100]!r} must begin with a slash."
+        return 422
     key = (place.ensemble.pk, place.name, person_of(request).pk)
     again = "again" in request.GET
-    scan: Scan | None
-    scan, problem = reached(
-        lambda: locks.find(place.bridge(request), key, below.rstrip("/") or "/", again=again)
+    top = below.rstrip("/") or "/"
+    scanned = reached(
+        lambda: locks.find(
+            place.bridge(request),
+            key,
+            top,
+            again=again,
+            more=lambda: indexed.paths_of(request, place, top),
+        )
     )
-    if scan is None:
-        return problem
-    paged = Paginator(scan.paths, ROWS_A_PAGE).get_page(request.GET.get("page"))
-    found, problem = reached(lambda: locks.read_all(place.bridge(request), list(paged.object_list)))
-    recipes = sorted(found or [], key=lambda one: (ORDER.get(one.kind, 9), one.path))
+    if scanned.found is None:
+        context["problem"] = scanned.problem
+        return scanned.status
+    paged = Paginator(scanned.found.paths, ROWS_A_PAGE).get_page(request.GET.get("page"))
+    paths = list(paged.object_list)
+    read = reached(lambda: locks.read_all(place.bridge(request), paths))
+    recipes = sorted(read.found or [], key=lambda one: (ORDER.get(one.kind, 9), one.path))
     context |= {
+        "problem": read.problem,
         "cards": cards_of(request, place, recipes),
         "page": paged,
-        "scan": scan,
-        "scanned_at": datetime.fromtimestamp(scan.at, UTC),
+        "scan": scanned.found,
+        "scanned_at": datetime.fromtimestamp(scanned.found.at, UTC),
         "scanned_max": locks.SCANNED_MAX,
     }
-    return problem
+    return read.status
 
 
 def cards_of(

@@ -1,7 +1,8 @@
 """One node: what it is, its disks, its elections, its configuration, and everything it measures."""
 
-import time
+import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -16,7 +17,8 @@ from observability.samples import table
 from tenants import inside, sessions
 from tenants.models import Ensemble, Node
 
-GROWTH_OF_S: Final = 6 * 3_600
+GROWTH_OF_S: Final = 6 * 3_600  # is told from figures as old as that, at most,
+GROWTH_LEAST_S: Final = 3_600  # and at least
 CONNECTED_MAX: Final = 8
 ENVIRONMENT: Final = (
     ("host.name", "Host"),
@@ -56,12 +58,17 @@ def node(request: HttpRequest, ensemble: str, node: str) -> HttpResponse:
         "now": now,
         "problems": problems,
         "disks": disks_of(now),
+        "certificate_end": from_s(now.number("client_certificate_end")),
         "metrics": sorted(now.own.items()),
         "here": request.get_full_path(),
         "nodes": list(place.ensemble.nodes.values_list("name", flat=True)),
         **told(place.ensemble, found),
     }
     return place.page(request, "node", context)
+
+
+def from_s(seconds: int | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
 
 
 def source_of(ensemble: Ensemble, node: Node) -> Source | None:
@@ -128,9 +135,12 @@ def at_before(now: NodeNow) -> tuple[int, dict[str, Any]] | None:
     one = table.series_ids(now.ensemble, "node").get(now.node)
     if one is None:
         return None
-    since = int(time.time()) - GROWTH_OF_S
-    found = table.read(60, one, since, since + GROWTH_OF_S // 2)
-    return (found[0].at, found[0].own) if found else None
+    rows = table.ask(
+        "SELECT at, own FROM observability_sample_60 "
+        "WHERE series = %s AND at > %s AND at <= %s ORDER BY at LIMIT 1",
+        (one, now.at - GROWTH_OF_S, now.at - GROWTH_LEAST_S),
+    )
+    return (int(rows[0][0]), json.loads(rows[0][1])) if rows and rows[0][1] else None
 
 
 def growth_of(before: tuple[int, dict[str, Any]], now: NodeNow, name: str) -> int | None:

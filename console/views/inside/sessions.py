@@ -19,6 +19,7 @@ from console.who import actor_of
 from tenants import locks, sessions
 from tenants.access import Standing
 from tenants.actions import sessions as actions
+from tenants.models import Ensemble
 from tenants.recipes import Recipe
 from tenants.sessions import Detail, Session, Watcher
 
@@ -208,7 +209,7 @@ def one_page(
         "detail": detail,
         "changes": changes,
         "preview_problem": problem,
-        "may_close": may_close(request, place),
+        "may_close": may_close(request, place) and not found.is_inner,
         "close_url": place.url("session-close", id),
         "form": form or CloseForm(session=id),
     }
@@ -218,7 +219,8 @@ def one_page(
 def may_close(request: HttpRequest, place: Place) -> bool:
     if place.tenant is not None:
         return access_to(request, "session.close", place.tenant)
-    return standing_in(request) is Standing.OPERATOR
+    is_ours = place.ensemble.kind == Ensemble.Kind.OURS
+    return is_ours and standing_in(request) is Standing.OPERATOR
 
 
 def changes_of(request: HttpRequest, place: Place, detail: Detail) -> tuple[list[Change], str]:
@@ -231,10 +233,10 @@ def changes_of(request: HttpRequest, place: Place, detail: Detail) -> tuple[list
     if not paths:
         return [], ""
     wanted = sorted(paths)[:AFFECTED_MAX]
-    found, problem = reached(lambda: locks.read_all(place.bridge(request), wanted))
+    read = reached(lambda: locks.read_all(place.bridge(request), wanted))
     owner = signed(detail.session.number)
-    changes = [one for recipe in found or () if (one := change_of(recipe, owner)) is not None]
-    return changes, problem
+    changes = [one for recipe in read.found or () if (one := change_of(recipe, owner)) is not None]
+    return changes, read.problem
 
 
 def signed(number: int) -> int:

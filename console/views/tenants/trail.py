@@ -15,9 +15,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from console import audit_parts
-from console.asked import PATH_MAX, SPANS, WORD_MAX, Asked, asked_of
+from console.asked import PATH_MAX, SPANS, Asked, asked_of
 from console.views.tenants.common import access_to, person_of, query_without, tenant_page
 from observability import health, trail
+from observability.models import Source
 from observability.timeline import timeline
 from observability.trail import Line, Page, Query, QueryError
 from tenants.access import tenant_for
@@ -38,15 +39,7 @@ def of_tenant(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_GET
 def of_plane(request: HttpRequest) -> HttpResponse:
-    found = AuditEvent.objects.all()
-    for name, field in (
-        ("tenant", "tenant"),
-        ("person", "actor"),
-        ("operation", "verb__startswith"),
-    ):
-        if word := word_of(request, name):
-            found = found.filter(**{field: word})
-    context = {**context_of(request, found, None), **chains()}
+    context = {**context_of(request, AuditEvent.objects.all(), None), **chains()}
     return render(
         request, "console/pages/audit.html", context, status=422 if context["problem"] else 200
     )
@@ -87,8 +80,33 @@ def context_of(
             return {
                 **context, **around, "of": "all", "lines": shown, "page": lines, "export": export,
             }  # fmt: skip
-    events, older = page(request, own)
+    try:
+        events, older = page(request, events_of(own, asked.query()))
+    except QueryError as error:
+        return {**context, "of": "plane", "problem": str(error)}
     return {**context, "of": "plane", "events": events, "older": older, "is_alone": whole}
+
+
+def events_of(own: QuerySet[AuditEvent], query: Query) -> QuerySet[AuditEvent]:
+    """The plane's rows that fit; of nodes, sessions and transactions it has none."""
+    if query.node or query.session or query.zxid is not None:
+        return own.none()
+    asked = {
+        "tenant": query.tenant,
+        "ensemble": query.ensemble,
+        "actor": query.person.removeprefix("operator:"),
+        "verb__startswith": query.operation,
+        "target__startswith": query.path,
+        "result__iexact": query.result,
+    }
+    own = own.filter(**{name: value for name, value in asked.items() if value})
+    if query.failed:
+        own = own.exclude(result="ok")
+    if query.since_ms is not None:
+        own = own.filter(at__gte=audit_parts.at_of(query.since_ms))
+    if query.until_ms is not None:
+        own = own.filter(at__lt=audit_parts.at_of(query.until_ms))
+    return own
 
 
 def around_of(query: Query, asked: Asked, tenant: Tenant | None) -> dict[str, Any]:
@@ -201,8 +219,10 @@ def line_context(
         links.append(("All at this path", f"{base}?{urlencode({'path': line.path})}"))
     if of_plane and line.tenant:
         links.append((f"Tenant {line.tenant}", reverse("tenant", args=[line.tenant])))
-    links = [*audit_parts.znode_links(own, tenant), *links]
     diff = audit_parts.diff_of(own, tenant) if tenant is not None and values else None
+    writes = tenant is not None and access_to(request, "znode.write", tenant)
+    may_revert = writes and diff is not None and not diff.why
+    links = [*audit_parts.znode_links(own, tenant, reads=values, may_revert=may_revert), *links]
     return {
         "line": line, "at": audit_parts.at_of(line.at), "stamp": when(line.at),
         "who": who, "did": did, "what": what, "fields": audit_parts.fields_of(line),
@@ -217,7 +237,7 @@ def line_context(
 def chains() -> dict[str, Any]:
     """Whether the journals' lines hold each other, and whether all of them come."""
     verdicts = health.verdicts()
-    late = [one for one in health.follows() if one.problem]
+    late = [one for one in health.follows() if one.problem and one.kind != Source.Kind.INDEX]
     return {
         "verdicts": verdicts,
         "collector": health.collector(),
@@ -225,10 +245,6 @@ def chains() -> dict[str, Any]:
         "is_whole": not late and all(one.is_sound for one in verdicts),
         "broken": sum(not one.is_sound for one in verdicts),
     }
-
-
-def word_of(request: HttpRequest, name: str) -> str:
-    return request.GET.get(name, "").strip()[:WORD_MAX]
 
 
 def when(ms: int) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from console import overview
 from tenants import locks, sessions
 from tests.console.plane.conftest import go, home, nowhere, one, patient, shop, three_plans
 from tests.server.feeds import CONTROL
@@ -17,6 +18,7 @@ def nothing_kept() -> None:
     """What a test before has asked for is asked for again."""
     sessions.listings.clear()
     locks.scans.clear()
+    overview.last.clear()
 
 
 @pytest.fixture

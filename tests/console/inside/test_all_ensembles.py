@@ -10,7 +10,7 @@ from django.test import Client as Browser
 
 from console import overview
 from observability import nodes
-from observability.models import Lease, Source
+from observability.models import Alert, Lease, Segment, Source
 from observability.samples import table
 from observability.samples.totals import Totals
 from observability.store import LEASE
@@ -123,6 +123,21 @@ def test_one_voter_that_is_gone_is_named_with_its_reason_and_what_is_left(
     assert "at zxid 0x500000064" in page
 
 
+def test_what_a_node_that_is_gone_brings_no_more_is_not_told_besides() -> None:
+    make("main")
+    says("main", "node1", server_state="leader")
+    says("main", "node2")
+    says("main", "node3")
+    for kind in ("metrics", "journal"):
+        Source.objects.create(kind=kind, ensemble="main", node="node3", problem="refused")
+    row = only()
+    assert row.nodes[0].role == "down", "the collector knows it before the last sample is old"
+    assert [one.sentence for one in row.problems] == [
+        "node3: does not answer.",
+        "2 of 3 voters serve: if one more fails, writes stop.",
+    ]
+
+
 def test_without_a_majority_or_a_leader_writes_wait() -> None:
     make("main")
     says("main", "node1")
@@ -159,6 +174,8 @@ def test_another_epoch_counts_from_its_beginning() -> None:
         ({"datadir_free_bytes": 5 * GIB}, "warn", "5.0 GiB of disk are left, 5%."),
         ({"logdir_free_bytes": GIB // 2}, "bad", "0.5 GiB of disk are left, 0%."),
         ({"outstanding_requests": 501}, "warn", "501 requests wait."),
+        ({"client_certificate_end": NOW + 86_400 * 9}, "warn", "its certificate ends in 9 days."),
+        ({"client_certificate_end": NOW - 5}, "bad", "its certificate is over."),
         (
             {"open_file_descriptor_count": 900, "max_file_descriptor_count": 1_000},
             "warn",
@@ -187,6 +204,23 @@ def test_a_slow_sync_is_named_and_what_is_the_same_with_several_is_said_once() -
     assert problem.sentence == "node2, node3: 300 ms to sync its log."
 
 
+def test_a_trail_that_does_not_come_and_a_chain_that_is_broken_are_named() -> None:
+    make("main")
+    healthy("main")
+    Source.objects.create(kind="journal", ensemble="main", node="node1", problem="no token")
+    Source.objects.create(kind="changes", ensemble="main", behind=45_000)
+    Segment.objects.create(
+        ensemble="main", node="node2", problems=1, first_problem_seq=7, first_problem="was changed"
+    )
+    row = only()
+    assert [(one.kind, one.sentence) for one in row.problems] == [
+        ("bad", "node2: the chain of its journal is broken: was changed"),
+        ("warn", "node1: nothing comes of the audit trail: no token"),
+        ("warn", "the history of znodes is 45 s behind."),
+    ]
+    assert (row.kind, row.behind_s) == ("bad", 45.0)
+
+
 def test_a_large_disk_with_little_of_it_left_is_no_alarm() -> None:
     make("main")
     healthy("main")
@@ -203,6 +237,7 @@ def test_without_a_collector_nothing_is_called_down(auditor: Browser) -> None:
     assert "box/1" in page
     assert "does not answer" not in page
     Lease.objects.all().delete()
+    overview.last.clear()
     assert "No collector has ever run here" in auditor.get("/").content.decode()
 
 
@@ -231,6 +266,21 @@ def test_ten_ensembles_of_five_nodes_take_a_bounded_number_of_queries(
     with django_assert_max_num_queries(20, connection=None):  # type: ignore[operator]
         page = auditor.get("/").content.decode()
     assert page.count('<tr class="good">') == 50
+
+
+def test_alerts_that_nobody_sees_to_stand_with_their_ensemble(auditor: Browser) -> None:
+    make("main")
+    healthy("main")
+    now_ms = int(time.time() * 1_000)
+    for n, status in enumerate(("firing", "resolved")):
+        Alert.objects.create(
+            rule="node_down", ensemble="main", node=f"node{n}<b>", severity="page", status=status,
+            summary="x", since=now_ms - 90_000, seen_at=now_ms, fired_at=now_ms - 90_000,
+        )  # fmt: skip
+    page = auditor.get("/").content.decode()
+    assert page.count(">1 alert<") == 2
+    assert "node0&lt;b&gt;" in page
+    assert "node1&lt;b&gt;" not in page
 
 
 def test_names_that_deceive_are_written_out(auditor: Browser) -> None:

@@ -11,6 +11,7 @@ from tenants.models import Ensemble, Tenant
 from tests.console.inside.test_sessions_page import id_of, program, token
 from tests.console.plane.conftest import Go, text_of
 from tests.harness import Node as Server
+from tests.observability.index.test_search import fill
 from tests.tenants import operator
 
 __all__ = ["program", "token"]
@@ -55,7 +56,8 @@ def test_E10_a_tenants_page_reaches_no_lock_outside_of_its_root(
         assert "outsider" not in text_of(go("alice", f"{MINE}?path={path}"))
         assert "outsider" not in text_of(go("alice", f"{MINE}?below={path}"))
     assert "outsider" in text_of(go("olga", f"{ALL}?path=/elsewhere"))
-    assert go("ada", MINE).status_code == 403, "auditors see no values"
+    assert go("alice", f"{MINE}?below=/elsewhere").status_code == 404
+    assert go("alice", f"{MINE}?below=elsewhere").status_code == 422
 
 
 SEQUENTIAL = CreateMode.PERSISTENT_SEQUENTIAL
@@ -109,3 +111,22 @@ def test_scans_are_kept_for_each_person_and_so_many_of_them() -> None:
     old = locks.Scan((), 1, 0, True, at=1.0, took_s=1.0)
     kept.put((2,), old)
     assert kept.get((2,)) is None
+
+
+def test_what_is_too_deep_for_a_scan_is_found_by_the_index_and_within_the_wall(
+    go: Go, program: KazooClient, shop: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(
+        (f"/tenants/shop/jobs/{LOCK}0000000000", ""),
+        (f"/tenants/other/concealed/{LOCK}0000000000", ""),
+        ("/tenants/shop/plain/name", ""),
+        ensemble="one",
+    )
+    monkeypatch.setattr(locks, "SCANNED_MAX", 1)
+    monkeypatch.setattr(locks, "SCAN_AT_ONCE", 1)
+    page = text_of(go("bob", f"{MINE}?again=1"))
+    assert "1 more is known from the search" in page
+    assert "worker &lt;1&gt;" in page
+    assert "concealed" not in page
+    beside = text_of(go("bob", f"{MINE}?again=1&below=/watched"))
+    assert "known from the search" not in beside

@@ -216,4 +216,8 @@ def test_a_lister_is_bounded_and_says_that_there_are_more(monkeypatch: pytest.Mo
     found = sessions.ask_all(ensemble, "")
     assert len(found.sessions) == len(asked) == sessions.PAGES_MAX
     assert not found.is_all
+    assert found.is_fresh
+    assert not sessions.Listing((), True, (), found.at - sessions.FRESH_S - 0.1, 0.01).is_fresh
+    assert sessions.Listing((), True, (), found.at - sessions.FRESH_S - 0.1, 1.0).is_fresh
+    assert not sessions.Listing((), True, (), found.at - sessions.FRESH_MAX_S, 99.0).is_fresh
     assert found.sessions[0].id == "0x1"

@@ -135,6 +135,10 @@ def test_viewers_export_and_look_back_but_change_nothing(go: Go, tree: Tenant) -
     assert go("bob", f"{BASE}/export?path=/a").status_code == 200
     page = text_of(go("bob", f"{BASE}/at-time?path=/a&at=2026-11-21 10:00"))
     assert "Nothing has changed since" in page
+    assert "Nothing is known of it at that moment" in page, "it was made later"
+    page = text_of(go("bob", f"{BASE}/at-time?path=/a&at=2100-01-01 00:00"))
+    assert "As it was: 4 znodes" in page
+    assert "&lt;script&gt;alert" in page
     assert "Bring it back" not in page
     for name in ("duplicate", "move", "delete-tree", "import", "restore", "acl-tree"):
         assert go("bob", f"{BASE}/{name}?path=/a").status_code == 403, name

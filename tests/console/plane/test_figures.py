@@ -184,7 +184,7 @@ def test_owners_set_objectives_and_see_their_budget(go: Go, begin: int) -> None:
     assert "99.5 % of requests without an error" in page
     assert "99 % of reads within 20 ms" in page
     assert "<b>100 %</b> of " in page
-    assert "100 % of the error budget is left" in page
+    assert "100 % of the error budget left" in page
 
 
 def test_operators_set_a_plans_objectives(go: Go, begin: int) -> None:

@@ -1,10 +1,12 @@
 """The pages of searches: who finds what, hostile names, and what to do where nothing is found."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from console.plane_metrics import exposition
 from observability.index import write
 from observability.models import Lease, Source
 from observability.store import source_of
@@ -45,7 +47,7 @@ def test_members_find_their_own_and_see_where(go: Go, filled: Tenant) -> None:
     assert f'href="/tenants/{SLUG}/history?path=%2Fneedle"' in page
     for words in ("theirs", "outside", THEIRS, "indexed"):
         assert words not in page.split('id="results"')[1], words
-    assert "The index follows every change" in page
+    assert "follows every change" not in page, "there is no feed here"
     part = text_of(go("bob", f"{PAGE}?q=needle", headers=PART))
     assert "<html" not in part
     assert "<mark>needle</mark>" in part
@@ -68,6 +70,7 @@ def test_auditors_and_operators_search_whole_ensembles(go: Go, filled: Tenant) -
     every = text_of(go("olga", f"{WHOLE}?q=needle"))
     assert 'href="/ensembles/main/znodes/at/outside/needle"' in every
     assert "5 znodes are indexed" in every
+    assert f'href="/tenants/{SLUG}/history?path=%2Fneedle"' in every
     assert "tenant%3Apayments" in every
     assert go("alice", WHOLE).status_code == 403
     assert go("olga", "/ensembles/none/search").status_code == 404
@@ -110,6 +113,19 @@ def test_how_fresh_it_is_and_what_it_does_not_know(go: Go, filled: Tenant) -> No
     page = text_of(go("olga", WHOLE))
     assert "as of <time" in page
     assert "read anew every 15 minutes" in page
+
+
+def test_an_index_that_lacks_its_key_is_neither_a_silent_node_nor_a_gap_in_the_trail(
+    go: Go, filled: Tenant
+) -> None:
+    Source.objects.filter(kind="index").update(
+        problem="no key", looked_at=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    Lease.objects.update(until=1 << 50)
+    assert "no key" not in text_of(go("ada", "/audit"))
+    assert 'kind="index"' not in exposition().decode()
+    assert "no key" in text_of(go("olga", f"{WHOLE}?q=needle"))
+    assert "no key" not in text_of(go("bob", f"{PAGE}?q=needle"))
 
 
 def test_more_than_a_page_goes_on(go: Go, tenant: Tenant) -> None:

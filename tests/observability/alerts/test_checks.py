@@ -7,6 +7,7 @@ import pytest
 from observability.alerts.checks import Subject
 from observability.alerts.picture import Seen
 from observability.models import Fact, Segment, Source
+from observability.neighbours import Neighbour, Victim
 from tenants.audit import PLANE, record
 from tenants.models import Credential, CredentialSecret, Publication
 from tests.observability.alerts.pictures import NOW_S, picture, says, see, seen, silent
@@ -102,6 +103,11 @@ def test_a_sync_is_slow_by_what_was_spent_in_five_minutes_not_since_the_start() 
         ("many-znodes", {"znode_count": 1_000_000}, {"znode_count": 1_000_001}),
         ("much-data", {"approximate_data_size": 5}, {"approximate_data_size": 1 << 31}),
         ("clock-apart", {"clock_ahead_ms": -2_000}, {"clock_ahead_ms": -2_001}),
+        (
+            "certificate-ends",
+            {"client_certificate_end": int(NOW_S) + 14 * 86_400},
+            {"client_certificate_end": int(NOW_S) + 14 * 86_400 - 1},
+        ),
         ("trees-differ", {"digest_mismatches_count": 0}, {"digest_mismatches_count": 1}),
         (
             "files-run-out",
@@ -229,16 +235,18 @@ def test_a_tenants_rate_is_over_its_bound(rule: str, what: str, most: float) -> 
     assert see(rule, picture(tenants=tenants, rates={"main": None})).blind
 
 
-def test_a_neighbour_is_noisy_while_others_work_and_the_nodes_have_much_to_do() -> None:
-    def share(**busy: float) -> list[str]:
-        rates = {name: {"busy_us": 1e6 * each, "requests": 9.0} for name, each in busy.items()}
-        return says("noisy-neighbour", picture(rates={"main": rates}))
-
-    assert share(a=0.5, b=0.2) == ["a takes 71 % of the work in main with 9 requests a second"]
-    assert share(a=0.3, b=0.3) == []
-    assert share(a=0.9) == [], "nobody else is there"
-    assert share(a=0.9, _none=0.01) == []
-    assert share(a=0.09, b=0.01) == [], "nobody is slowed by so little"
+def test_a_neighbour_is_noisy_while_others_become_slow() -> None:
+    victim = Victim("orders", "read", 1_000, 9_000, 500, 0)
+    named = [Neighbour("payments", "main", 0, 0.71, 0.5, 912.0, 0, [victim])]
+    painted = picture(neighbours={"main": named})
+    assert says("noisy-neighbour", painted) == [
+        "payments takes 71 % of the work in main with 912 requests a second, "
+        "while orders became slow"
+    ]
+    (finding,) = see("noisy-neighbour", painted).findings
+    assert finding.evidence["slowed"] == {"orders": "read p99 1 to 9 ms"}
+    assert says("noisy-neighbour", painted, 71.0) == []
+    assert see("noisy-neighbour", picture(neighbours={"main": []}, rates={"main": None})).blind
 
 
 @DB

@@ -27,6 +27,7 @@ from observability.store import LEASE, LeaseLostError
 from tenants.actions import channels
 from tenants.alerts.sealing import unseal
 from tenants.audit import PLANE
+from tenants.errors import LimitError
 from tenants.models import AlertChannel
 from tests.observability.people import make_tenant
 
@@ -115,7 +116,8 @@ def test_an_answer_without_end_is_read_to_its_bound() -> None:
     [
         "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0",
         "100.64.0.1", "224.0.0.1", "::1", "fe80::1%eth0", "fc00::1", "::ffff:127.0.0.1",
-        "::ffff:10.0.0.1", "2002:7f00:1::", "::", "255.255.255.255", "nonsense", "2130706433",
+        "::ffff:10.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1", "::",
+        "255.255.255.255", "nonsense", "2130706433",
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_of_the_internet_are_not_reached(address: str) -> None:
@@ -125,6 +127,7 @@ def test_addresses_that_are_not_of_the_internet_are_not_reached(address: str) ->
 def test_addresses_of_the_internet_and_of_networks_that_were_allowed_are() -> None:
     assert may_reach("93.184.215.14", [])
     assert may_reach("2606:2800:21f::1", [])
+    assert may_reach("64:ff9b::5db8:d70e", [])
     with override_settings(ALERT_NETWORKS=["10.1.0.0/16"]):
         assert may_reach("10.1.2.3", allowed_networks())
         assert not may_reach("10.2.2.3", allowed_networks())
@@ -219,6 +222,18 @@ def test_messages_that_wait_are_bounded_and_the_rest_says_so(
     made = [outbox.test(hook) for _ in range(5)]
     assert [row.status for row in made] == ["waiting"] * 3 + ["given-up"] * 2
     assert made[-1].answer == "3 messages wait already"
+
+
+@DB
+def test_tests_are_bounded_so_that_nobody_sends_through_us(
+    hook: AlertChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(outbox.TESTS_A_MINUTE_MAX):
+        outbox.ask_for_test(hook)
+    with pytest.raises(LimitError, match="in a minute"):
+        outbox.ask_for_test(hook)
+    Delivery.objects.update(made_at=now_ms() - 61_000)
+    outbox.ask_for_test(hook)
 
 
 @DB

@@ -13,7 +13,7 @@ from observability.store import LEASE, LeaseLostError, note, source_of
 from tenants.actions import alerts as actions
 from tenants.actions import channels
 from tenants.audit import PLANE
-from tenants.models import AlertSilence, Ensemble, Node, Tenant
+from tenants.models import AlertSilence, Ensemble, Node, Publication, Tenant
 from tests.observability.alerts.pictures import write_node, write_tenant
 from tests.observability.people import make_tenant
 
@@ -194,12 +194,11 @@ def test_channels_choose_by_severity_and_tenant_and_a_tenants_own_see_no_other(
 def test_a_tenants_channel_is_not_told_what_is_for_operators(payments: Tenant) -> None:
     own = hook(tenant=payments, severity="note")
     everything = hook(name="all", severity="note")
-    write_tenant("payments", {}, busy_us=900_000, requests=10)
-    write_tenant("orders", {}, busy_us=100_000, requests=10)
-    actions.set_rule(PLANE, name="noisy-neighbour", is_on=True, threshold=None, hold_s=0)
+    Publication.objects.create(tenant=payments, status="failed", tries=3)
+    actions.set_rule(PLANE, name="publication-stuck", is_on=True, threshold=None, hold_s=0)
     rounds(0)
-    assert states() == [("noisy-neighbour", "firing")]
-    assert told() == [(everything.pk, "firing noisy-neighbour")]
+    assert states() == [("publication-stuck", "firing")]
+    assert told() == [(everything.pk, "firing publication-stuck")]
     assert own.pk not in dict(told())
 
 

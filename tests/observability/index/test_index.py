@@ -1,6 +1,7 @@
 """What the feed and fills make of the index, in whatever order they come."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -142,6 +143,7 @@ def test_a_gap_asks_for_a_fill_and_another_tree_hides_the_one_before(
     feed(b'{"error": "history is gone", "oldest": "0x0"}')
     assert state().wanted == "history is gone"
     assert state().anew
+    assert rows(fill__gte=state().least) == {}, "nothing of the tree before is shown any more"
     began = write.begin(1, index, state().wanted)
     assert (began.least, began.wanted) == (began.fill, "")
     write.add(1, index, [read("/a", 2, "new")], "/", "a")
@@ -149,6 +151,47 @@ def test_a_gap_asks_for_a_fill_and_another_tree_hides_the_one_before(
     feed(line(3, "delete", "/a"))
     end(index)
     assert rows() == {}
+
+
+def closed() -> dict[str, bool | None]:
+    found = Znode.objects.filter(is_gone=False).order_by("path")
+    return dict(found.values_list("path", "is_closed"))
+
+
+def test_what_acls_close_is_known_from_the_feed(feed: Feed, index: Source) -> None:
+    feed(
+        line(1, "create", "/open", b"1"),
+        line(2, "create", "/closed", b"2", closed=True),
+        line(3, "create", "/later", b"3"),
+        line(4, "setACL", "/later", acl_version=1, closed=True),
+        line(5, "create", "/opened", b"4", closed=True),
+        line(6, "setACL", "/opened", acl_version=1),
+    )
+    assert closed() == {"/closed": True, "/later": True, "/open": False, "/opened": False}
+    feed(line(7, "setData", "/closed", b"5"), line(8, "setData", "/open", b"6"))
+    feed(line(9, "setACL", "/open", acl_version=1, closed=True))
+    feed(line(10, "delete", "/later"), line(11, "create", "/later", b"7"))
+    assert closed() == {"/closed": True, "/later": False, "/open": True, "/opened": False}
+    feed(line(12, "setACL", "/nothing", closed=True))
+    assert "/nothing" not in closed()
+
+
+def test_what_was_closed_behind_a_walks_back_stays_closed(feed: Feed) -> None:
+    source = source_of(Source.Kind.INDEX, "main", "")
+    write.begin(1, source, "test")
+    feed(
+        line(5, "setACL", "/early", acl_version=1, closed=True),
+        line(6, "create", "/seen", b"", closed=True),
+        line(7, "setData", "/unknown", b"newer"),
+    )
+    of_walk = [read(path, 6, "walk", is_closed=False) for path in ("/early", "/seen", "/unknown")]
+    write.add(1, source, [*of_walk, read("/other", 1, is_closed=False)], "/", "x")
+    assert closed() == {"/early": True, "/other": False, "/seen": True, "/unknown": None}
+    assert rows()["/early"] == "walk"
+    end(source)
+    write.begin(1, source, "again")
+    write.add(1, source, [replace(one, zxid=9) for one in of_walk], "/", "x")
+    assert set(closed().values()) == {False}, "the next walk knows better"
 
 
 def test_what_is_secret_now_or_later_has_no_text(feed: Feed, index: Source) -> None:
@@ -188,6 +231,8 @@ def test_zookeepers_own_and_values_that_are_long_or_missing(feed: Feed, index: S
     assert Znode.objects.get(path="/untold").why == "token"
     assert [len(path) for path in found if path.startswith("/pp")] == [600]
     assert len(found) == 3
+    write.put("main", state(), [read("/" + "p" * 700, 3, "1")])
+    assert len(rows()) == 3, "for walk and feed it is the same znode"
     feed(line(5, "delete", "/" + "p" * 700))
     assert len(rows()) == 2
 

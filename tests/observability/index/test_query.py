@@ -137,15 +137,22 @@ def test_trigrams_that_are_asked_for() -> None:
 
 def test_an_expression_finds_rows_and_places() -> None:
     rows = [("/a/B7", ""), ("/x", "see b12 there"), ("/y", "nothing")]
-    assert regexp.fitting("b[0-9]+", rows) == {0: ((3, 5), None), 1: (None, (4, 7))}
+    assert regexp.fitting("b[0-9]+", rows, "me") == {0: ((3, 5), None), 1: (None, (4, 7))}
     with pytest.raises(QueryError, match="is no expression"):
-        regexp.fitting("(", rows)
+        regexp.fitting("(", rows, "me")
 
 
 def test_a_hostile_expression_is_stopped() -> None:
     with pytest.raises(regexp.TooSlowError, match="takes too long"):
-        regexp.fitting(HOSTILE, [("/" + "a" * 60 + "!", "")])
-    assert regexp.fitting("a", [("/a", "")]), "and the next one runs"
+        regexp.fitting(HOSTILE, [("/" + "a" * 60 + "!", "")], "me")
+    assert regexp.fitting("a", [("/a", "")], "me"), "and the next one runs"
+
+
+def test_nobody_takes_more_than_one_of_the_places() -> None:
+    with regexp.place("me"), pytest.raises(regexp.TooSlowError, match="try again"):
+        regexp.fitting("a", [("/a", "")], "me")
+    with regexp.place("me"):
+        assert regexp.fitting("a", [("/a", "")], "you")
 
 
 def test_hits_are_marked_whatever_their_case() -> None:

@@ -57,7 +57,7 @@ def fill(*found: tuple[str, str], ensemble: str = "main", **more: Any) -> None:
     if write.state_of(ensemble) is None or not write.state_of(ensemble).fill:  # type: ignore[union-attr]
         write.begin(1, source, "test")
     rows = [
-        Found(path, at, NOW_MS, size=len(text), text=text, **more)
+        Found(path, at, NOW_MS, size=len(text), text=text, **{"is_closed": False, **more})
         for at, (path, text) in enumerate(found, 1)
     ]
     write.add(1, source, rows, "/", "x")
@@ -175,6 +175,30 @@ def test_a_path_that_was_marked_secret_a_moment_ago_tells_nothing(
     for scope in (of_tenant(cast["bob"], tenant), of_ensemble(cast["olga"], tenant.ensemble)):
         assert paths("hunter2", scope) == []
         assert {hit.why for hit in ask("name:db", scope).hits} == {"secret"}
+
+
+def test_what_an_acl_closes_is_found_by_those_alone_whom_acls_do_not_stop(
+    cast: dict[str, AbstractBaseUser], tenant: Tenant
+) -> None:
+    fill((f"{OURS}/open", "needle"))
+    fill((f"{OURS}/closed", "needle"), is_closed=True)
+    fill((f"{OURS}/unknown", "needle"), is_closed=None)
+    seen = {
+        name: paths("needle", of_tenant(cast[name], tenant))
+        for name in ("alice", "dan", "bob", "ada", "olga")
+    }
+    everything = ["/closed", "/open", "/unknown"]
+    assert seen == {
+        "alice": everything,
+        "olga": everything,
+        "dan": ["/open"],
+        "bob": ["/open"],
+        "ada": ["/open"],
+    }
+    assert len(paths("needle", of_ensemble(cast["olga"], tenant.ensemble))) == 3
+    whole = of_ensemble(cast["ada"], tenant.ensemble)
+    assert paths("needle", whole) == [f"{OURS}/open"]
+    assert ask("name:closed", whole).hits[0].why == "acl", "the path is known"
 
 
 def test_pages_follow_each_other_without_gap_and_twice(whole: Scope) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ensemble.client import NoAuthError, NoNodeError, Stat
+from ensemble.client import OPEN_ACL, Acl, Id, NoAuthError, NoNodeError, Stat
 from observability.changes import Policy
 from observability.collect import walk as walking
 from observability.collect.index import SOON_S, due
@@ -34,8 +34,9 @@ TREE = {
 class Tree:
     """What a walk asks of a client."""
 
-    def __init__(self, tree: dict[str, bytes], denied: str = "") -> None:
+    def __init__(self, tree: dict[str, bytes], denied: str = "", closed: str = "") -> None:
         self.tree = tree
+        self.closed = closed
         self.denied = denied
 
     async def sync(self, path: str) -> str:
@@ -54,6 +55,11 @@ class Tree:
         if path == self.denied:
             raise NoAuthError(path=path)
         return self.tree[path], await self.exists(path)
+
+    async def get_acl(self, path: str) -> tuple[list[Acl], Stat]:
+        if path == self.closed:
+            return [Acl(31, Id("digest", "me:x"))], await self.exists(path)
+        return list(OPEN_ACL), await self.exists(path)
 
     async def exists(self, path: str) -> Stat:
         children = len(await self.children(path))
@@ -107,7 +113,13 @@ def test_what_may_not_be_read_is_there_without_a_value_and_so_is_what_is_secret(
     assert (found["/a"].why, found["/a"].text, found["/a"].version) == ("acl", "", 2)
     assert found["/a/x"].text == "2", "what is below it is read all the same"
     assert (found["/b/two"].why, found["/b/two/last"].text) == ("secret", "")
-    assert found["/b/one"] == Found("/b/one", 7, 6, 2, 1, "7")
+    assert found["/b/one"] == Found("/b/one", 7, 6, 2, 1, "7", is_closed=False)
+
+
+def test_what_an_acl_closes_is_known_as_closed() -> None:
+    found = {one.path: one for page in pages(Tree(TREE, closed="/a")) for one in page.found}
+    assert [path for path, one in found.items() if one.is_closed] == ["/a"]
+    assert found["/a"].text == "1", "for those whom ACLs do not stop"
 
 
 @pytest.mark.parametrize(

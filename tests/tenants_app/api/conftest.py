@@ -18,11 +18,13 @@ from tenants.access import AUDITORS
 from tenants.actions import tokens
 from tenants.api.rates import rates
 from tenants.audit import Actor
+from tenants.bulk import places
 from tenants.models import (
     ApiToken,
     Credential,
     Ensemble,
     Invitation,
+    Job,
     MemberRole,
     Membership,
     Plan,
@@ -140,6 +142,7 @@ class Rows:
     invitation: Invitation
     wish: Request
     token: ApiToken
+    job: Job
 
 
 def one_of_each(tenant: Tenant, person: User, node: str) -> Rows:
@@ -158,7 +161,21 @@ def one_of_each(tenant: Tenant, person: User, node: str) -> Rows:
     )
     token, _ = token_of(person, name="another")
     tenant.ensemble.nodes.create(name="node1", client=node)
-    return Rows(invitation, wish, token)
+    job = Job.objects.create(
+        kind="export",
+        state="done",
+        person=person,
+        via="api:session",
+        where="tenant",
+        tenant=tenant,
+        ensemble=tenant.ensemble.name,
+        path="/",
+        file_name="orders.json",
+        expires_at=soon,
+    )
+    places.folder(job)
+    places.file(job, places.DOWNLOAD).write_bytes(b"{}")
+    return Rows(invitation, wish, token, job)
 
 
 Login = Callable[..., Caller]

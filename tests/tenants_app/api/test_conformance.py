@@ -76,6 +76,7 @@ def places(served: Node, tenant: Tenant, people: dict[str, User]) -> dict[str, A
     return {
         "slug": "orders",
         "prefix": there.token.prefix,
+        "key": there.job.key,
         "username": "bob",
         "plans": "tiny",
         "tenants": "app",
@@ -87,7 +88,9 @@ def places(served: Node, tenant: Tenant, people: dict[str, User]) -> dict[str, A
 def parameters(path: str, places: dict[str, Any]) -> dict[str, Any]:
     resource = path.removeprefix("/api/v1/").split("/")[0]
     found: dict[str, Any] = {
-        name: places[name] for name in ("slug", "prefix", "username") if f"{{{name}}}" in path
+        name: places[name]
+        for name in ("slug", "prefix", "username", "key")
+        if f"{{{name}}}" in path
     }
     if "{name}" in path:
         found["name"] = places[resource]

@@ -176,3 +176,26 @@ def test_whether_something_is_collected_and_sound_is_told(login: Login, tenant: 
     (follow,) = ada.get("ensembles/main/collected")["follows"]
     assert (follow["kind"], follow["node"]) == ("journal", "node1")
     assert ada.get("audit/verdicts") == {"results": []}
+
+
+def test_objectives_are_set_by_owners_and_read_with_their_budgets(login: Login) -> None:
+    alice, bob = login("alice"), login("bob")
+    found = bob.get("tenants/orders/objectives")
+    assert found["own"] == {}
+    assert found["in_force"]["availability"] == 99.9
+    assert [one["kind"] for one in found["budgets"]] == ["availability", "latency"]
+    assert found["budgets"][0]["burn_1h"] is None
+    where = "tenants/orders/objectives"
+    assert bob("PUT", where, {"days": 7}).status_code == 403
+    assert alice("PUT", where, {"days": 0}).status_code == 400
+    assert alice("PUT", where, {"speed": 1}).status_code == 400
+    assert alice("PUT", where, {"days": 7}).json()["in_force"]["days"] == 7
+    olga = login("olga")
+    plan = Tenant.objects.get().plan.name
+    assert olga("PUT", f"plans/{plan}/objectives", {"latency_ms": 50}).json()["own"] == {
+        "latency_ms": 50
+    }
+    assert bob.get(where)["in_force"] == {**found["in_force"], "days": 7, "latency_ms": 50}
+    named = login("ada").get("ensembles/main/neighbours")
+    assert named["results"] == []
+    assert "40%" in named["rule"]

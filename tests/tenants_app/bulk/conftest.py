@@ -8,7 +8,7 @@ import pytest
 from django.test import TestCase
 
 from ensemble.client import Client, CreateMode, walk
-from observability.collect.runner import PLANNERS
+from observability.collect.runner import PLANNERS, Observed
 from tenants.actions import jobs, tenants
 from tenants.audit import PLANE, Actor
 from tenants.bulk.runner import Runner
@@ -73,7 +73,7 @@ def tree(do: Do, shop: Tenant) -> Callable[[], Tree]:
     return lambda: dict(sorted(do(work).items()))
 
 
-class Known:
+class Known(Observed):
     """What the collector would know."""
 
     def used(self, tenant: Tenant) -> dict[str, int]:

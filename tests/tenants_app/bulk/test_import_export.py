@@ -46,6 +46,7 @@ def test_an_import_of_what_was_exported_is_the_same_tree(
     dan.have_done("delete", "/a")
     assert tree() == {}
     job = dan.have_done("import", "/a", sent=io.BytesIO(raw))
+    assert not places.file(job, places.UPLOAD).exists(), "the plan has all of it"
     assert (job.state, job.done, job.refused) == ("done", len(FULL), 0)
     assert tree() == FULL
     acl, _ = do(lambda client: client.get_acl(f"{shop.root}/a/empty"))

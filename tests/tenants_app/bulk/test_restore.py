@@ -18,6 +18,7 @@ from observability.roots import Roots
 from observability.store import LEASE, source_of
 from observability.subtree import Moment
 from tenants import reach
+from tenants.bulk import places
 from tenants.models import Tenant
 from tests.tenants_app.bulk.conftest import Desk, Do, Tree
 
@@ -216,3 +217,51 @@ def test_containers_and_times_to_live_are_known_by_the_history(story: Story, sho
 def test_a_moment_that_is_none_is_refused(dan: Desk, story: Story) -> None:
     story.create("/a", b"")
     assert "either a time or a zxid" in dan.look("restore", "/a").said
+
+
+def test_a_subtree_is_exported_as_it_was(dan: Desk, story: Story, shop: Tenant) -> None:
+    shop.secret_paths = ["/a/key"]
+    shop.save()
+    story.create("/a", b"1")
+    story.create("/a/gone", b"\xff")
+    story.create("/a/key", b"hush")
+    then = story.create("/a/same", b"s")
+    story.set("/a", b"2")
+    story.delete("/a/gone")
+    story.create("/a/new", b"n")
+    job = dan.look("export", "/a", form="json", zxid=then)
+    assert job.state == "done", job.said
+    found = json.loads(places.file(job, places.DOWNLOAD).read_bytes())
+    assert found["zxid"] == then
+    assert [(one["path"], one.get("text", one.get("base64"))) for one in found["znodes"]] == [
+        ("/", "1"),
+        ("/gone", "/w=="),
+        ("/key", None),
+        ("/same", "s"),
+    ]
+    assert found["znodes"][2]["left_out"] == "secret"
+    nothing = dan.look("export", "/a", form="json", zxid=1)
+    assert nothing.state == "failed"
+    assert "nothing is known" in nothing.said
+
+
+def test_what_stood_is_told_from_the_tree_and_the_history(story: Story, shop: Tenant) -> None:
+    story.heard = False
+    story.create("/a", b"unheard")
+    story.heard = True
+    then = story.create("/a/b", b"22")
+    story.set("/a", b"later")
+    story.delete("/a/b")
+    story.create("/a/c", b"")
+    moment = Moment(zxid=then)
+    past = {one.path: one for one in subtree.last_changes("/a", moment, tenant=shop)}
+    bridge = reach.as_plane(shop.ensemble)
+    now = {
+        path[len(shop.root) :]: stat
+        for path in (f"{shop.root}/a", f"{shop.root}/a/c")
+        if (stat := bridge.run(lambda client, path=path: client.exists(path))) is not None
+    }
+    assert [(w.path, w.how, w.size, w.why) for w in subtree.was(now, past, moment)] == [
+        ("/a", "changed", 0, "the history does not reach back so far"),
+        ("/a/b", "gone", 2, ""),
+    ]

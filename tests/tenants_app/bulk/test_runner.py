@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from tenants.actions import jobs
@@ -220,6 +221,30 @@ def test_an_ensemble_that_does_not_answer_interrupts_it_and_it_is_resumed(
     jobs.resume(dan.actor, job=job)
     dan.runner.run_one()
     assert (fresh(job).state, tree()) == ("done", {})
+
+
+def test_a_database_that_fails_on_the_way_costs_nothing(
+    dan: Desk, fill: Fill, tree: Now, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tree has heard of a portion, the row has not: the next look goes on from there."""
+    fill(EIGHT)
+    job = dan.look("delete", "/a")
+    jobs.confirm(dan.actor, job=job)
+    monkeypatch.setattr(execute, "AT_ONCE_ZNODES", 3)
+
+    def locked(*_: Any, **__: Any) -> None:
+        raise OperationalError("database is locked")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Runner, "update", locked)
+        with pytest.raises(OperationalError):
+            dan.runner.run_one()
+    assert (fresh(job).state, fresh(job).done, len(tree())) == ("running", 0, 5)
+    assert dan.runner.run_one()
+    job = fresh(job)
+    assert (job.state, job.done, job.refused) == ("done", 8, 0)
+    assert dan.undo(job).state == "done"
+    assert tree() == EIGHT
 
 
 def test_one_job_a_person_at_a_time_and_the_oldest_first(dan: Desk, alice: Desk) -> None:
