@@ -76,8 +76,9 @@ def scope_of(
     if ensemble:
         return of_ensemble(user, ensemble, may_write)
     assert isinstance(user, AbstractBaseUser)
-    bridge = zk.bridge_as(user, reads=not may_write)
-    is_shared = not zk.knows_persons(zk.main_ensemble())
+    main = zk.main_ensemble()
+    bridge = zk.bridge_as(main, user, reads=not may_write)
+    is_shared = not zk.knows_persons(main)
     return Scope(bridge, may_write, may_write, "", {}, "/live", is_shared=is_shared)
 
 

@@ -26,7 +26,7 @@ def bridge() -> Bridge:
     return reach.pool().bridge(name, credential)
 
 
-def bridge_as(user: AbstractBaseUser, *, reads: bool) -> Bridge:
+def bridge_as(main: Ensemble, user: AbstractBaseUser, *, reads: bool) -> Bridge:
     """In a person's name, with the role of a reader or of an operator; who calls has checked it.
 
     An ensemble that the console has no operator's key for knows no persons: there, and only there,
@@ -35,7 +35,6 @@ def bridge_as(user: AbstractBaseUser, *, reads: bool) -> Bridge:
     Raises:
         BusyError, NoKeyError: with a text for people.
     """
-    main = main_ensemble()
     return reach.as_operator(main, user, reads=reads) if knows_persons(main) else bridge()
 
 

@@ -23,7 +23,7 @@ VALUES = st.recursive(
         ("[" * 100_000, "json", 1, 1, "deeply"),
         ("1" * 5_000, "json", 1, 1, "digits"),
         ("<a>\n  <b></a>", "xml", 2, 8, "Mismatched tag"),
-        ("a: [1,\nb: 2\n", "yaml", 3, 1, "Expected"),
+        ("a: [1,\nb: 2\n", "yaml", 3, 1, "xpected"),
         ("a: 'x\n", "yaml", 2, 1, "end of stream"),
         ("a=1\nb=\\u12", "properties", 2, 3, "four hexadecimal digits"),
         ("00\nzz", "hex", 2, 1, "'z' is not"),
@@ -49,6 +49,7 @@ def test_what_is_wrong_is_said_with_its_place(
         ("---\na: 1\n---\nb: 2\n", "yaml"),
         ("a=\\\\u12\n# \\u\n", "properties"),
         ("whatever \\u", "text"),
+        ("[" * 60_000, "yaml"),  # its parser would take 20 s to find that out
         ("[" * (checks.CHECKED_CHARACTERS_MAX + 1), "json"),  # too long to be looked at
     ],
 )
@@ -86,6 +87,7 @@ def test_xml_in_order_leaves_mixed_content_as_it_is() -> None:
         ("a: 1", "yaml", "json and xml"),
         ("[" * 300 + "]" * 300, "json", "too deep"),
         ("<a>" * 300 + "</a>" * 300, "xml", "too deep"),
+        ("<!DOCTYPE a [<!ENTITY x ']>'>]><a>&x;</a>", "xml", "DOCTYPE"),
         (" " * (checks.CHECKED_CHARACTERS_MAX + 1), "json", "too many"),
     ],
 )

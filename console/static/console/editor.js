@@ -77,6 +77,10 @@ export class Editor {
     this.ace.focus();
   }
 
+  // Long lines are folded instead of running out of sight.
+  set wraps(is) { this.ace.session.setUseWrapMode(is); }
+  get wraps() { return this.ace.session.getUseWrapMode(); }
+
   set locked(is) { this.ace.setReadOnly(is || this.readOnly); }
   focus() { this.ace.focus(); }
   resize() { this.ace.resize(); }

@@ -505,6 +505,19 @@ async function layOut() {
 }
 
 byId("diff").addEventListener("click", look);
+
+// Long lines: folded on a phone, and wherever somebody has chosen it.
+function wrap(is) {
+  editor.wraps = is;
+  byId("wrap").setAttribute("aria-pressed", String(is));
+}
+byId("wrap").addEventListener("click", () => {
+  wrap(!editor.wraps);
+  try { localStorage.setItem("wrap", editor.wraps ? "1" : ""); } catch { /* it holds for this page */ }
+});
+let wraps = null;
+try { wraps = localStorage.getItem("wrap"); } catch { /* nothing was chosen */ }
+wrap(wraps === null ? matchMedia("(max-width: 720px)").matches : wraps === "1");
 byId("help").addEventListener("click", () => byId("help-dialog").showModal());
 byId("format").addEventListener("change", async (event) => {
   if (shown && isDirty()) {
