@@ -27,6 +27,7 @@ ON_POSTGRES := $(if $(ALL),tests/tenants_app tests/observability \
   $(patsubst %,tests/tenants_app/api/test_%.py,policy requests tokens) \
   $(patsubst %,tests/observability/test_%.py,history journal_collected retention samples trail) \
   $(patsubst %,tests/observability/alerts/test_%.py,burning deliver evaluate) \
+  $(patsubst %,tests/observability/index/test_%.py,index search) tests/tenants_app/bulk/test_runner.py \
   $(patsubst %,tests/console/plane/test_%.py,alerts audit_page) \
   $(patsubst %,tests/console/test_%.py,health people second_factor sign_on))
 
