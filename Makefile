@@ -9,7 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
-WORKERS ?= 2
+# Two cores: with two workers they idle a third of the time, as tests wait for nodes.
+WORKERS ?= 3
 PIP := $(PY) -m pip install -q --disable-pip-version-check
 UV := $(VENV)/bin/uv pip install -q --python $(PY) --require-hashes
 PYTEST := $(PY) -m pytest -q
