@@ -149,19 +149,22 @@ class Diff:
     is_cut: bool = False
 
 
-def diff_of(line: Line, tenant: Tenant) -> Diff | None:
+def diff_of(line: Line, tenant: Tenant, *, sees_closed: bool) -> Diff | None:
     """The value that a line wrote, beside the one before; None where a line writes none."""
     if line.zxid is None or line.operation not in CHANGES or line.result != "Ok" or line.is_asked:
         return None
     try:
-        after = history.value_at(line.path, tenant=tenant, zxid=line.zxid)
-        before = history.value_at(line.path, tenant=tenant, zxid=line.zxid - 1)
+        after, before = (
+            history.value_at(line.path, tenant=tenant, zxid=zxid, sees_closed=sees_closed)
+            for zxid in (line.zxid, line.zxid - 1)
+        )
     except HistoryError:
         return None
     if after is None or after.zxid != line.zxid:
         return Diff([], "the collector has no revision of it")
     if after.why or (before is not None and before.why):
-        return Diff([], after.why or (before.why if before is not None else ""))
+        why = after.why or (before.why if before is not None else "")
+        return Diff([], history.words(why))
     old = text_of(None if before is None else before.value)
     new = text_of(after.value)
     compared = difflib.ndiff(old, new)

@@ -2,7 +2,8 @@
 
 A tenant's people ask with their tenant and in its words; the caller has checked `tenant.history`.
 Operators ask without one. Values below secret paths are never answered, also where they were kept
-before the path was marked.
+before the path was marked; nor, but to those whom `tenants.access.sees_closed` names, those of a
+znode whose ACL does not let everybody read it.
 """
 
 import zlib
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from observability.changes import Policy
+from observability.index.closed import closed_of
 from observability.models import Revision
 from observability.roots import inward, outward
 from observability.rows import PATH_MAX
@@ -18,6 +20,15 @@ from observability.trail import born_ms, who_did
 from tenants.models import Tenant
 
 PAGE_MAX: Final = 500
+CLOSED: Final = "acl"  # why there is no value, beside `Revision.Why`
+WORDS: Final[dict[str, str]] = {
+    Revision.Why.SECRET.value: "below a path that the tenant marks as secret: values are not kept",
+    Revision.Why.LARGE.value: "larger than the history keeps",
+    Revision.Why.BUDGET.value: "the tenant's history was full",
+    Revision.Why.TOKEN.value: "the collector has no token that lets it read values",
+    Revision.Why.OWN.value: "ZooKeeper's own znode",
+    CLOSED: "its ACL does not let everybody read it: ask an owner",
+}
 DELETES: Final = ("delete", "deleteContainer")
 CHANGED_ROWS_MAX: Final = 50_000  # that are looked at for the changed paths of a subtree
 COLUMNS: Final = (
@@ -28,6 +39,11 @@ COLUMNS: Final = (
 
 class HistoryError(ValueError):
     """An argument is none. The text is for people."""
+
+
+def words(why: str) -> str:
+    """Why there is no value, for people; empty where there is no reason."""
+    return WORDS.get(why, why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +132,7 @@ def revisions(
     limit: int = 50,
     cursor: str = "",
     values: bool = False,
+    sees_closed: bool = False,
 ) -> Changes:
     """The changes of one znode, newest first.
 
@@ -131,7 +148,7 @@ def revisions(
         zxid, part = read_cursor(cursor)
         where += " AND r.zxid <= %s AND (r.zxid < %s OR r.part < %s)"
         params += [zxid, zxid, part]
-    rows = select(where, (*params, limit), values, tenant, name)
+    rows = select(where, (*params, limit), values, tenant, name, sees_closed)
     changes = [change for change, _ in rows]
     end = f"{changes[-1].zxid}.{rows[-1][1]}" if len(changes) == limit else ""
     return Changes(changes, end)
@@ -144,6 +161,7 @@ def value_at(
     tenant: Tenant | None = None,
     zxid: int | None = None,
     at_ms: int | None = None,
+    sees_closed: bool = False,
 ) -> Change | None:
     """What the znode was at a zxid or a time: the last change of its data until then.
 
@@ -158,7 +176,7 @@ def value_at(
     until = "r.zxid <= %s" if zxid is not None else "r.at <= %s"
     where = "r.ensemble = %s AND r.path = %s AND r.at >= %s AND NOT r.operation = 'setACL'"
     params = (name, whole, born(tenant), zxid if zxid is not None else at_ms, 1)
-    rows = select(f"{where} AND {until}", params, True, tenant, name)
+    rows = select(f"{where} AND {until}", params, True, tenant, name, sees_closed)
     return rows[0][0] if rows else None
 
 
@@ -210,7 +228,12 @@ def read_cursor(cursor: str) -> tuple[int, int]:
 
 
 def select(
-    where: str, params: tuple[Any, ...], values: bool, tenant: Tenant | None, ensemble: str
+    where: str,
+    params: tuple[Any, ...],
+    values: bool,
+    tenant: Tenant | None,
+    ensemble: str,
+    sees_closed: bool,
 ) -> list[tuple[Change, int]]:
     """Revisions newest first, each with its part; the last of `params` is how many."""
     data = "v.data" if values else "v.id"
@@ -223,7 +246,8 @@ def select(
     unknown = sorted({int(row[3]) for row in rows if not row[9]})
     journal = who_did(ensemble, unknown)
     secrets = policies_of(ensemble, {str(row[1]) for row in rows}, tenant)
-    return [(change_of(row, values, tenant, journal, secrets), int(row[4])) for row in rows]
+    closed = set() if sees_closed else closed_of(ensemble, {str(row[2]) for row in rows})
+    return [(change_of(row, values, tenant, journal, secrets, closed), int(row[4])) for row in rows]
 
 
 def policies_of(ensemble: str, slugs: set[str], tenant: Tenant | None) -> dict[str, Policy]:
@@ -239,11 +263,14 @@ def change_of(
     tenant: Tenant | None,
     journal: dict[int, str],
     secrets: dict[str, Policy],
+    closed: set[str],
 ) -> Change:
     ident, slug, path, zxid, _, at, operation, within, version, principal, session, size = row[:12]
     why, data = row[12], row[13]
     if slug in secrets and secrets[slug].is_secret(path) and size is not None:
         why, data = Revision.Why.SECRET.value, None
+    elif path in closed and size is not None:
+        why, data = CLOSED, None
     principal = principal or journal.get(zxid, "")
     shown = path
     if tenant is not None:

@@ -15,7 +15,7 @@ from tenants.bulk.plans import before_of
 from tenants.bulk.preview import Preview
 from tenants.bulk.reading import Found, MissingError
 from tenants.bulk.steps import Kind, Step, is_masked
-from tenants.bulk.work import Work, roots_below
+from tenants.bulk.work import Work, roots_below, sees_closed
 from tenants.errors import InvalidError, LimitError
 
 ACL_NOTE: Final = "ACLs are not in the history: what is made again has that of its parent."
@@ -97,7 +97,9 @@ def past_below(work: Work, moment: Moment) -> dict[str, Past]:
     """
     tenant, ensemble = work.job.tenant, "" if work.job.tenant else work.job.ensemble
     found: dict[str, Past] = {}
-    for past in subtree.last_changes(work.job.path, moment, ensemble=ensemble, tenant=tenant):
+    for past in subtree.last_changes(
+        work.job.path, moment, ensemble=ensemble, tenant=tenant, sees_closed=sees_closed(work.job)
+    ):
         if not reading.is_own(past.path):
             found[past.path] = past
         if len(found) > ZNODES_MAX:

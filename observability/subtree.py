@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ensemble.client import Stat
-from observability.history import DELETES, HistoryError, born, place, policies_of
+from observability.history import CLOSED, DELETES, HistoryError, born, place, policies_of
+from observability.index.closed import closed_of
 from observability.models import Revision
 from observability.roots import inward
 from observability.samples.table import ask
@@ -25,6 +26,7 @@ WHYS: Final = {
     Revision.Why.BUDGET.value: "the tenant's history was full",
     Revision.Why.TOKEN.value: "the collector had no right to read values",
     Revision.Why.OWN.value: "ZooKeeper's own",
+    CLOSED: "its ACL does not let everybody read it",
 }
 NOT_KEPT: Final = "the history does not reach back so far"
 
@@ -67,7 +69,12 @@ class Past:
 
 
 def last_changes(
-    path: str, moment: Moment, *, ensemble: str = "", tenant: Tenant | None = None
+    path: str,
+    moment: Moment,
+    *,
+    ensemble: str = "",
+    tenant: Tenant | None = None,
+    sees_closed: bool = False,
 ) -> Iterator[Past]:
     """Of each znode at and below a path, its last change of data until a moment; by path.
 
@@ -80,6 +87,7 @@ def last_changes(
     first, end = below(whole)
     last: tuple[Any, ...] | None = None
     lives = ""  # as the znode's creation has said
+    closed: set[str] = set()
     position: tuple[Any, ...] = ("", -1, -1)
     while True:
         rows = ask(
@@ -91,12 +99,14 @@ def last_changes(
             "ORDER BY r.path, r.zxid, r.part LIMIT %s",
             (*(name, whole, end), *position, value, born(tenant), ROWS_AT_ONCE),
         )
+        if not sees_closed:
+            closed |= closed_of(name, {str(row[0]) for row in rows})
         for row in rows:
             if row[0] != whole and not row[0].startswith(first):
                 continue  # /a-b lies between /a and /a/b
             if last is None or row[0] != last[0]:
                 if last is not None:
-                    yield from past_of(last, lives, tenant, secrets)
+                    yield from past_of(last, lives, tenant, secrets, closed)
                 lives = ""
             if row[3].startswith("create"):
                 lives = lives_of(row[3], row[8])
@@ -105,7 +115,7 @@ def last_changes(
             break
         position = rows[-1][:3]
     if last is not None:
-        yield from past_of(last, lives, tenant, secrets)
+        yield from past_of(last, lives, tenant, secrets, closed)
 
 
 def lives_of(operation: str, within: str) -> str:
@@ -133,7 +143,11 @@ def slugs_in(ensemble: str, whole: str) -> set[str]:
 
 
 def past_of(
-    row: tuple[Any, ...], lives: str, tenant: Tenant | None, secrets: dict[str, Any]
+    row: tuple[Any, ...],
+    lives: str,
+    tenant: Tenant | None,
+    secrets: dict[str, Any],
+    closed: set[str],
 ) -> Iterator[Past]:
     path, _, _, operation, value_id, size, why, slug, _ = row
     shown = path if tenant is None else inward(tenant.root, path)
@@ -142,6 +156,8 @@ def past_of(
     policy = secrets.get(slug)
     if policy is not None and policy.is_secret(path):
         value_id, why = None, Revision.Why.SECRET.value
+    elif path in closed:
+        value_id, why = None, CLOSED
     there = operation not in DELETES
     words = "" if value_id is not None or not there else WHYS.get(why, NOT_KEPT)
     yield Past(shown, there, operation, lives, value_id, size or 0, words)

@@ -193,6 +193,16 @@ def allows(
     return need.member is not None and role is not None and role >= need.member
 
 
+def sees_closed(user: User, tenant: Tenant | None) -> bool:
+    """Whether somebody is shown kept values that a znode's ACL keeps from some.
+
+    Their node would decide by the ACL; of what was, only who acts as an owner or operator is sure.
+    """
+    if tenant is None:
+        return standing_of(user) >= PLANE["tree.change"]
+    return acting_role(user, tenant) >= OWNER
+
+
 def tenant_for(user: User, slug: str, right: str) -> Tenant:
     """The tenant, for somebody who holds the right.
 

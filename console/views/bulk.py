@@ -23,6 +23,7 @@ from ensemble.client import ClientError
 from observability import history, subtree
 from observability.history import HistoryError
 from observability.subtree import Moment, Past
+from tenants import access
 from tenants.access import tenant_for
 from tenants.actions import jobs
 from tenants.bulk import reading
@@ -187,7 +188,10 @@ def standing(request: HttpRequest, place: Place, path: str, moment: Moment) -> d
     """The subtree as it was, a page of it; what cannot be told says why not."""
     tenant, ensemble = place.tenant, "" if place.tenant is not None else place.ensemble
     past: dict[str, Past] = {}
-    for one in subtree.last_changes(path, moment, ensemble=ensemble, tenant=tenant):
+    sight = access.sees_closed(request.user, tenant)
+    for one in subtree.last_changes(
+        path, moment, ensemble=ensemble, tenant=tenant, sees_closed=sight
+    ):
         past[one.path] = one
         if len(past) > LISTED_MAX:
             return {"too_many": LISTED_MAX}

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from observability import health, history
 from observability.api.views import TIME_MAX, ensemble_for
 from observability.history import Change, HistoryError
+from tenants import access
 from tenants.api.documented import documented
 from tenants.api.views.base import Strict, View
 from tenants.api.znodes import PathField, PathQuery, shown
@@ -120,12 +121,19 @@ class Past(View):
             return {"tenant": self.tenant}
         return {"ensemble": ensemble_for(self.kwargs["name"]).name}
 
+    @property
+    def sees_closed(self) -> bool:
+        tenant = self.tenant if "slug" in self.kwargs else None
+        return access.sees_closed(self.request.user, tenant)
+
 
 class History(Past):
     @documented("The changes of a znode, newest first", query=HistoryQuery, answer=HistoryOut)
     def get(self, request: Request, **_: str) -> Response:
         try:
-            found = history.revisions(**self.asked(HistoryQuery), **self.whose())
+            found = history.revisions(
+                **self.asked(HistoryQuery), **self.whose(), sees_closed=self.sees_closed
+            )
         except HistoryError as error:
             raise InvalidError(str(error)) from None
         rows = [told(change) for change in found.changes]
@@ -139,7 +147,7 @@ class HistoryAt(Past):
         if "zxid" in asked:
             asked["zxid"] = int(asked["zxid"], 16)
         try:
-            found = history.value_at(**asked, **self.whose())
+            found = history.value_at(**asked, **self.whose(), sees_closed=self.sees_closed)
         except HistoryError as error:
             raise InvalidError(str(error)) from None
         if found is None:

@@ -1,7 +1,7 @@
 """Where somebody searches: a tenant from within, or a whole ensemble; and what they see of values.
 
-This is the one place that says who sees values: members of a tenant and operators. Auditors find
-paths alone, as everywhere else: a hit in a value would tell them what is in it.
+Who reads znodes finds their values, too; what an ACL keeps from some is found only by those whom
+`access.sees_closed` names.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ def of_tenant(user: access.User, tenant: Tenant) -> Scope:
         ensemble=tenant.ensemble.name,
         tenant=tenant,
         sees_values=access.may(user, "znode.read", tenant),
-        sees_closed=access.acting_role(user, tenant) >= access.OWNER,
+        sees_closed=access.sees_closed(user, tenant),
         roots=Roots({tenant.root: tenant.slug}),
         policies={tenant.slug: policy},
         least=least_of(tenant.ensemble.name),
@@ -64,7 +64,7 @@ def of_ensemble(user: access.User, ensemble: Ensemble) -> Scope:
         ensemble=ensemble.name,
         tenant=None,
         sees_values=access.standing_of(user) >= access.PLANE["tree.read"],
-        sees_closed=access.standing_of(user) >= access.PLANE["tree.change"],
+        sees_closed=access.sees_closed(user, None),
         roots=Roots(roots),
         policies=policies,
         least=least_of(ensemble.name),

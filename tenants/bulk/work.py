@@ -118,6 +118,14 @@ def reached(job: Job) -> Bridge:
         raise ForbiddenError(f"{user.get_username()} may not do this any more: {error}") from None
 
 
+def sees_closed(job: Job) -> bool:
+    """Whether who asked for it is shown kept values that ACLs keep from some."""
+    user = User.objects.get(pk=job.person_id)
+    if job.token is not None:
+        bound_by_token(user, job)
+    return access.sees_closed(user, job.tenant)
+
+
 def bound_by_token(user: User, job: Job) -> None:
     """A job that a token has asked for reaches no further than the token does now."""
     token = job.token

@@ -11,10 +11,14 @@ from observability import history
 from observability.changes import VALUE_BYTES_MAX, ChangeReader, Policy, Stretch
 from observability.export import iso
 from observability.history import HistoryError
-from observability.models import Lease, Revision, Value
+from observability.models import Lease, Revision, Value, Znode
 from observability.revisions import prune, stored_by_tenant, write
 from observability.roots import Roots
 from observability.store import LEASE, source_of
+from observability.subtree import Moment, last_changes
+from tenants import access
+from tenants.models import MemberRole, Membership
+from tests.console.cast import make_cast
 from tests.observability.people import NOON_MS, add, entry, make_tenant
 
 pytestmark = pytest.mark.django_db(databases=["default", "observed"])
@@ -228,3 +232,51 @@ def test_lines_that_are_none_break_nothing(feed: Feed, raw: bytes) -> None:
 def test_what_is_no_cursor_is_named(cursor: str) -> None:
     with pytest.raises(HistoryError, match="cursor is"):
         history.revisions("/a", ensemble="main", cursor=cursor)
+
+
+def closed(path: str, is_closed: bool | None) -> None:
+    """The index knows of a znode, and whether everybody may read it."""
+    Znode.objects.create(
+        ensemble="main",
+        path=f"{ROOT}{path}",
+        zxid=1,
+        at=NOON_MS,
+        version=0,
+        size=1,
+        owner="",
+        principal="",
+        fill=1,
+        is_closed=is_closed,
+    )
+
+
+def test_what_an_acl_keeps_from_some_is_shown_to_owners_and_operators_only(
+    feed: Feed,
+) -> None:
+    people = make_cast()
+    payments = make_tenant()
+    for name, role in (("alice", MemberRole.OWNER), ("dan", MemberRole.DEVELOPER)):
+        Membership.objects.create(tenant=payments, user=people[name], role=role)
+    for at, path in enumerate(("/open", "/shut", "/unknown", "/gone"), 1):
+        feed(line(at, "create", f"{ROOT}{path}", path.encode(), version=0))
+    closed("/open", False)
+    closed("/shut", True)
+    closed("/unknown", None)
+    sees = {name: access.sees_closed(people[name], payments) for name in ("alice", "dan", "ada")}
+    assert sees == {"alice": True, "dan": False, "ada": False}
+    assert access.sees_closed(people["olga"], payments)
+    assert [access.sees_closed(people[name], None) for name in ("olga", "ada")] == [True, False]
+    for sees_closed, shown in ((True, {"/shut", "/unknown"}), (False, set[str]())):
+        for path in ("/open", "/shut", "/unknown", "/gone"):
+            there = path.encode() if path in {"/open", "/gone", *shown} else None
+            (one,) = history.revisions(
+                path, tenant=payments, values=True, sees_closed=sees_closed
+            ).changes
+            assert (one.value, one.has_value) == (there, there is not None)
+            assert history.words(one.why).startswith("" if there is not None else "its ACL")
+            at = history.value_at(path, tenant=payments, zxid=9, sees_closed=sees_closed)
+            assert at is not None
+            assert at.value == there
+        past = last_changes("/", Moment(zxid=9), tenant=payments, sees_closed=sees_closed)
+        kept = {one.path for one in past if one.value_id is not None}
+        assert kept == {"/open", "/gone", *shown}

@@ -13,6 +13,7 @@ from console.views.tenants.common import query_without, tenant_page
 from console.views.tenants.trail import PATH_MAX, when
 from observability import history
 from observability.history import Change, HistoryError
+from tenants import access
 from tenants.access import tenant_for
 from tenants.models import Tenant
 
@@ -33,6 +34,10 @@ class Entry:
     at: str
     lines: list[tuple[str, str]]
     is_cut: bool
+
+    @property
+    def why(self) -> str:
+        return history.words(self.change.why)
 
 
 @require_GET
@@ -59,6 +64,7 @@ def one_path(request: HttpRequest, tenant: Tenant, path: str) -> dict[str, Any]:
         limit=REVISIONS_A_PAGE,
         cursor=request.GET.get("cursor", ""),
         values=True,
+        sees_closed=access.sees_closed(request.user, tenant),
     )
     return {"entries": entries_of(found.changes), "cursor": found.cursor}
 

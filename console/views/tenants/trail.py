@@ -21,6 +21,7 @@ from observability import health, trail
 from observability.models import Source
 from observability.timeline import timeline
 from observability.trail import Line, Page, Query, QueryError
+from tenants import access
 from tenants.access import tenant_for
 from tenants.models import AuditEvent, SavedSearch, Tenant
 
@@ -219,7 +220,11 @@ def line_context(
         links.append(("All at this path", f"{base}?{urlencode({'path': line.path})}"))
     if of_plane and line.tenant:
         links.append((f"Tenant {line.tenant}", reverse("tenant", args=[line.tenant])))
-    diff = audit_parts.diff_of(own, tenant) if tenant is not None and values else None
+    diff = (
+        audit_parts.diff_of(own, tenant, sees_closed=access.sees_closed(request.user, tenant))
+        if tenant is not None and values
+        else None
+    )
     writes = tenant is not None and access_to(request, "znode.write", tenant)
     may_revert = writes and diff is not None and not diff.why
     links = [*audit_parts.znode_links(own, tenant, reads=values, may_revert=may_revert), *links]

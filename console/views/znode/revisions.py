@@ -11,19 +11,11 @@ from console.http import RequestError, answering, number_of, path_of
 from console.views.znode.changes import ZXID_MAX
 from observability import history
 from observability.history import Change, HistoryError
-from observability.models import Revision
 from observability.trail import where_from
 from tenants import access
 from tenants.models import Ensemble, Tenant
 
 REVISIONS_A_PAGE: Final = 30
-WHY: Final = {
-    Revision.Why.SECRET: "below a path that the tenant marks as secret: values are not kept",
-    Revision.Why.LARGE: "larger than the history keeps",
-    Revision.Why.BUDGET: "the tenant's history was full",
-    Revision.Why.TOKEN: "the collector has no token that lets it read values",
-    Revision.Why.OWN: "ZooKeeper's own znode",
-}
 
 
 @require_GET
@@ -34,7 +26,11 @@ def revisions(request: HttpRequest, slug: str = "", ensemble: str = "") -> HttpR
     place = place_of(request, slug, ensemble)
     try:
         found = history.revisions(
-            path_of(values), limit=REVISIONS_A_PAGE, cursor=values.get("cursor", ""), **place
+            path_of(values),
+            limit=REVISIONS_A_PAGE,
+            cursor=values.get("cursor", ""),
+            **place,
+            sees_closed=access.sees_closed(request.user, place.get("tenant")),
         )
     except HistoryError as error:
         raise RequestError(f"{error}.") from None
@@ -52,7 +48,8 @@ def revision(request: HttpRequest, slug: str = "", ensemble: str = "") -> HttpRe
     place = place_of(request, slug, ensemble)
     zxid = number_of(values, "zxid", None, 0, ZXID_MAX)
     try:
-        found = history.value_at(path_of(values), zxid=zxid, **place)
+        sight = access.sees_closed(request.user, place.get("tenant"))
+        found = history.value_at(path_of(values), zxid=zxid, **place, sees_closed=sight)
     except HistoryError as error:
         raise RequestError(f"{error}.") from None
     if found is None:
@@ -91,5 +88,5 @@ def row_of(change: Change, address: str) -> dict[str, Any]:
         "bytes": change.size,
         "has_value": change.has_value,
         "is_delete": change.is_delete,
-        "why": WHY.get(Revision.Why(change.why), change.why) if change.why else "",
+        "why": history.words(change.why),
     }

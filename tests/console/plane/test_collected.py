@@ -14,7 +14,7 @@ from tenants.models import Tenant
 from tests.console.cast import SLUG
 from tests.console.plane.conftest import Go, text_of
 from tests.observability.people import NOON_MS, add, entry
-from tests.observability.test_history import ROOT, Feed, feed, line
+from tests.observability.test_history import ROOT, Feed, closed, feed, line
 
 __all__ = ["feed"]
 pytestmark = pytest.mark.django_db(databases=["default", "observed"])
@@ -145,6 +145,14 @@ def test_a_znodes_page_has_its_revisions_and_hides_what_became_secret(
     whole = f"/znodes/revisions?path={ROOT}/a"
     assert go("bob", whole).status_code == 403
     assert len(go("ada", whole).json()["rows"]) == 4  # type: ignore[attr-defined]
+    closed("/a", True)
+    for name, shown in (("bob", False), ("ada", False), ("alice", True), ("olga", True)):
+        told = ask(name, "revision?path=/a&zxid=0x2").json()
+        assert ("text" in told, "its ACL" in told["why"]) == (shown, not shown)
+        assert ("b: 2" in text_of(go(name, f"{HISTORY}?path=/a"))) == shown
+    for name, shown in (("ada", False), ("olga", True)):
+        told = go(name, f"/znodes/revision?path={ROOT}/a&zxid=0x2").json()  # type: ignore[attr-defined]
+        assert ("text" in told) == shown
     Tenant.objects.update(secret_paths=["/a"])
     hidden = ask("bob", "revision?path=/a&zxid=0x2").json()
     assert "text" not in hidden
