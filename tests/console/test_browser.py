@@ -124,6 +124,43 @@ def test_what_a_client_writes_appears_by_itself(page: "playwright.Page", running
     playwright.expect(page.locator("#empty")).to_contain_text("No such znode")
 
 
+def test_what_is_deleted_before_the_page_listens_is_told_as_it_is_later(
+    page: "playwright.Page", running: Running
+) -> None:
+    make(running, ("/early", b"one"))
+
+    async def delete(client: Client) -> None:
+        await client.delete("/early")
+
+    page.add_init_script("""
+        const Real = WebSocket;
+        window.WebSocket = function (url) {
+          if (window.listens) return new Real(url);
+          const cut = new EventTarget();
+          setTimeout(() => cut.dispatchEvent(new CloseEvent("close", { code: 1006 })), 50);
+          return cut;
+        };
+        window.WebSocket.OPEN = Real.OPEN;
+    """)
+    page.goto(f"{running.url}/znodes/at/early")
+    playwright.expect(page.locator("#editor")).to_contain_text("one")
+    running.do(delete)
+    page.evaluate("window.listens = true")
+    playwright.expect(page.locator("#empty")).to_contain_text("/early was deleted just now")
+    make(running, ("/early", b"two"))
+    playwright.expect(page.locator("#editor")).to_contain_text("two")
+
+    page.reload()
+    playwright.expect(page.locator("#editor")).to_contain_text("two")
+    write(page, "mine")
+    running.do(delete)
+    page.evaluate("window.listens = true")
+    playwright.expect(page.locator("#notice")).to_contain_text("Your text is still here")
+    page.click("text=Create it again with my text")
+    playwright.expect(page.locator("#notice")).to_be_hidden()
+    assert read(running, "/early") == b"mine"
+
+
 def test_what_comes_is_marked_and_what_is_seen_stays_where_it_is(
     page: "playwright.Page", running: Running
 ) -> None:

@@ -31,6 +31,7 @@ const review = new Review(byId("review"));
 
 let path = first.path;
 let shown = null; // the znode as the server gave it last; null where there is none
+let deleted = null; // the path that was here until it was deleted
 let theirs = null; // what somebody else saved while we were editing
 let problem = null; // what is wrong with the text, as the server says
 let checking = 0;
@@ -124,6 +125,7 @@ function blank(title, text, ...more) {
 
 function show(znode, keepText = false) {
   shown = znode;
+  deleted = null;
   facts();
   const select = byId("format");
   for (const option of select.options) option.disabled = !znode.formats.includes(option.value);
@@ -285,19 +287,16 @@ async function onEvent({ event, path: at }) {
   if (event === "data") tree.touch(at);
   if (at !== path) return;
   if (event === "deleted" && shown !== null) {
-    if (isDirty()) {
-      keep();
-      say("bad", "This znode was deleted by somebody else. Your text is still here.", ["Create it again with my text", again]);
-    } else {
-      showError({ status: 404, message: `${plain(path)} was deleted just now.` });
-    }
+    gone();
     return;
   }
   let znode;
   try {
     znode = await getJson(urls.data, { path: at, format: shown ? byId("format").value : "" }, true);
   } catch (error) {
-    if (!isDirty()) showError(error);
+    if (at !== path) return;
+    if (error.status === 404 && shown !== null) gone(); // before there was a watch: a gap tells of it
+    else if (!isDirty() && !(error.status === 404 && deleted === at)) showError(error);
     return;
   }
   if (at !== path) return;
@@ -314,6 +313,17 @@ async function onEvent({ event, path: at }) {
     requestAnimationFrame(() => byId("stat").classList.add("flash"));
   } else {
     conflict(znode, `Somebody saved version ${znode.version} while you were editing.`);
+  }
+}
+
+// What is shown was deleted by somebody.
+function gone() {
+  deleted = path;
+  if (isDirty()) {
+    keep();
+    say("bad", "This znode was deleted by somebody else. Your text is still here.", ["Create it again with my text", again]);
+  } else {
+    showError({ status: 404, message: `${plain(path)} was deleted just now.` });
   }
 }
 
