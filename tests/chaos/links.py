@@ -96,7 +96,9 @@ class Links:
         self._wake()
         self._thread.join(STOP_TIMEOUT_S)
         assert not self._thread.is_alive(), "the links do not stop"
-        self._wake_out.close()  # not by the thread, which may see the end ahead of the wake-up
+        # Not by the thread: it may see the end before it is woken, and then nobody would listen.
+        self._wake_in.close()
+        self._wake_out.close()
 
     def hold(self, *directions: Direction) -> None:
         """Let nothing through from the one to the other; connections stay open."""
@@ -139,11 +141,7 @@ class Links:
             self._adjust()
         for pair in list(self._pairs):
             self._close(pair)
-        for sock in [
-            *(early.sock for early in self._early),
-            *self._listeners,
-            self._wake_in,
-        ]:
+        for sock in (*(early.sock for early in self._early), *self._listeners):
             sock.close()
         self._selector.close()
 
