@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 
 from console import navigation
 from console.routes import PLANE_ROUTES
@@ -149,10 +150,11 @@ def context(request: HttpRequest) -> dict[str, Any]:
     standing = standing_in(request)
     match = request.resolver_match
     route = "" if match is None else match.view_name or ""
-    sections = sections_in(request, standing)
+    # Made where a template asks for it: parts that a page fetches again have no rail.
+    sections = SimpleLazyObject(lambda: sections_in(request, standing))
     return {
         "sections": sections,
-        "rail_at": navigation.current(sections, route),
+        "rail_at": SimpleLazyObject(lambda: navigation.current(sections, route)),
         "sign_on": settings.SIGN_ON,
         "standing": standing.name.lower(),
         "may_look": standing >= Standing.AUDITOR,

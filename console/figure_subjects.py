@@ -1,12 +1,9 @@
 """Whose figures a word names: `tenant:<slug>`, `ensemble:<name>`, `node:<ensemble>:<name>`."""
 
-from django.http import Http404
-
 from console.routes_figures import SUBJECT_RIGHTS
 from observability import dashboards
 from observability.dashboards import Subject
-from tenants.access import User, require, tenant_for
-from tenants.models import Ensemble
+from tenants.access import User, ensemble_named, require, tenant_for
 
 
 def is_subject(word: str) -> bool:
@@ -27,6 +24,4 @@ def subject_of(user: User, word: str) -> Subject:
     if kind == "tenant":
         return dashboards.of_tenant(tenant_for(user, names[0], right))
     require(user, right)
-    if not Ensemble.objects.filter(name=names[0]).exists():
-        raise Http404(f"there is no ensemble {names[0][:70]}")
-    return Subject(kind, names[0], names[1] if kind == "node" else "")
+    return Subject(kind, ensemble_named(names[0]).name, names[1] if kind == "node" else "")

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from channels.db import DatabaseSyncToAsync
-from django.contrib.auth.models import AnonymousUser
-from django.contrib.sessions.backends.db import SessionStore
 
 from console import socket
+from console.loops import OfLoop
 from console.routes_figures import SUBJECT_RIGHTS
-from console.second_factor import standing_with_factor
-from console.sessions import user_of
+from console.second_factor import person_of_session
 from tenants import access
 from tenants.access import Standing, User
 from tenants.models import Ensemble, MemberRole, Membership, Tenant
@@ -66,7 +64,7 @@ class Guard:
 
 def may_all(asked: Sequence[tuple[str | None, tuple[str, ...]]]) -> list[bool]:
     """For each (session, subjects): whether its person may follow all of these, now."""
-    people = [person_of(key) for key, _ in asked]
+    people = [person_of_session(key) for key, _ in asked]
     slugs = {word.split(":", 1)[1] for _, words in asked for word in words if is_tenants(word)}
     ids = {user.pk for user, _ in people if user.pk is not None}
     tenants = set(
@@ -102,23 +100,5 @@ def is_tenants(word: str) -> bool:
     return word.startswith("tenant:")
 
 
-def person_of(key: str | None) -> tuple[User, Standing]:
-    """Whose session it is, as the database has it now."""
-    if key is None:
-        return AnonymousUser(), Standing.NOBODY
-    user = user_of(key)
-    return user, standing_with_factor(user, SessionStore(key))
-
-
-_guards: dict[asyncio.AbstractEventLoop, Guard] = {}
-
-
-def guard() -> Guard:
-    """This loop's; a process of ours has one."""
-    loop = asyncio.get_running_loop()
-    found = _guards.get(loop)
-    if found is None:
-        for old in [old for old in _guards if old.is_closed()]:
-            del _guards[old]
-        found = _guards[loop] = Guard()
-    return found
+guard: Final = OfLoop(Guard)
+"""This loop's."""

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from channels.db import DatabaseSyncToAsync
 from django.db import DatabaseError
 
+from console.loops import OfLoop
 from observability.dashboards import Newest, Subject
 
 LOOK_EVERY_S: Final = 0.25
@@ -77,15 +78,5 @@ class Hub:
             await asyncio.sleep(LOOK_EVERY_S)
 
 
-_hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
-
-
-def hub() -> Hub:
-    """This loop's; a process of ours has one."""
-    loop = asyncio.get_running_loop()
-    found = _hubs.get(loop)
-    if found is None:
-        for old in [old for old in _hubs if old.is_closed()]:
-            del _hubs[old]
-        found = _hubs[loop] = Hub()
-    return found
+hub: Final = OfLoop(Hub)
+"""This loop's."""

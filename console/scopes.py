@@ -11,7 +11,6 @@ from typing import Final
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.http import Http404
 from django.urls import reverse
 
 from console import zk
@@ -112,9 +111,7 @@ def of_tenant(user: User, slug: str, right: str) -> Scope:
 
 def of_ensemble(user: User, name: str, may_write: bool) -> Scope:
     assert isinstance(user, AbstractBaseUser)
-    ensemble = Ensemble.objects.filter(name=name).first()
-    if ensemble is None:
-        raise Http404(f"there is no ensemble {name[:70]}")
+    ensemble = access.ensemble_named(name)
     return Scope(
         bridge=reach.as_operator(ensemble, user, reads=not may_write),
         may_write=may_write,

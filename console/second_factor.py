@@ -6,10 +6,12 @@ from typing import Any, Final
 from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 
 from console.access import standing_in, wants_json
+from console.sessions import user_of
 from tenants.access import Standing, User, standing_of
 from tenants.api import problems
 
@@ -45,6 +47,12 @@ def standing_with_factor(user: User, session: SessionBase) -> Standing:
     """The standing of who may go on; nobody's for who has to set up a factor first."""
     standing = standing_of(user)
     return Standing.NOBODY if lacks_factor(user, session, standing) else standing
+
+
+def person_of_session(key: str | None) -> tuple[User, Standing]:
+    """Whose session it is, and with what standing, as the database has it now."""
+    user = user_of(key)
+    return user, standing_with_factor(user, SessionStore(key))
 
 
 class SecondFactorMiddleware:

@@ -16,10 +16,8 @@ from typing import Any, ClassVar, Final
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth.models import AnonymousUser
-from django.contrib.sessions.backends.db import SessionStore
 
-from console.second_factor import standing_with_factor
-from console.sessions import user_of
+from console.second_factor import person_of_session
 from tenants.access import Standing, User
 
 MESSAGE_BYTES_MAX: Final = 64 * 1024
@@ -138,9 +136,7 @@ class PageSocket(AsyncWebsocketConsumer):  # type: ignore[misc]  # the library i
     @database_sync_to_async  # type: ignore[untyped-decorator]
     def person(self) -> tuple[User, Standing]:
         """Whose session it is, as the database has it now."""
-        key = self.scope["session"].session_key
-        user = user_of(key)
-        return user, standing_with_factor(user, SessionStore(key))
+        return person_of_session(self.scope["session"].session_key)
 
     # What a kind of page says
 

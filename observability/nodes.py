@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from observability.rows import zxid_of as zxid_in
 from observability.samples import table
 from observability.samples.table import Sample
 from observability.samples.totals import DELIVERY, ClassTotals, Totals
@@ -59,11 +60,9 @@ class NodeNow:
 
 
 def zxid_of(own: dict[str, Any]) -> int | None:
-    text = own.get("last_zxid")
-    try:
-        return int(text, 16) if isinstance(text, str) else None
-    except ValueError:
-        return None
+    """The last transaction that a node has applied; None where it does not say."""
+    said = own.get("last_zxid")
+    return said if isinstance(said, int) else zxid_in(str(said))
 
 
 def now(ensembles: Iterable[str], at: int | None = None) -> dict[tuple[str, str], NodeNow]:

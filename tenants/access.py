@@ -14,7 +14,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
-from tenants.models import MemberRole, Membership, Tenant
+from tenants.models import Ensemble, MemberRole, Membership, Tenant
 from tenants.models.tenants import TenantQuerySet
 
 User = AbstractBaseUser | AnonymousUser
@@ -222,6 +222,18 @@ def tenant_for(user: User, slug: str, right: str) -> Tenant:
     if not may(user, right, tenant):
         raise PermissionDenied(f"Your role in {slug} does not allow this ({right}). Ask an owner.")
     return tenant
+
+
+def ensemble_named(name: str) -> Ensemble:
+    """The ensemble; the caller has asked for the right.
+
+    Raises:
+        Http404: there is none.
+    """
+    found = Ensemble.objects.filter(name=name).first()
+    if found is None:
+        raise Http404(f"there is no ensemble {name[:70]}")
+    return found
 
 
 def require(user: User, right: str) -> None:

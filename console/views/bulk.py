@@ -7,7 +7,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
@@ -31,7 +31,7 @@ from tenants.bulk.bounds import KEPT_FOR
 from tenants.bulk.reading import MissingError
 from tenants.errors import LimitError
 from tenants.keys import NoKeyError
-from tenants.models import Ensemble, Job, Tenant
+from tenants.models import Job, Tenant
 from tenants.reach import BusyError
 from tenants.zk import UnreachableError
 
@@ -127,8 +127,7 @@ def place_of(request: HttpRequest, right: str, slug: str, ensemble: str) -> Plac
         tenant = tenant_for(request.user, slug, right)
         return Place(Job.Where.TENANT, "tenant-", {"slug": slug}, tenant, tenant.ensemble.name)
     if ensemble:
-        if not Ensemble.objects.filter(name=ensemble).exists():
-            raise Http404(f"there is no ensemble {ensemble[:70]}")
+        access.ensemble_named(ensemble)
         return Place(Job.Where.ENSEMBLE, "ensemble-", {"ensemble": ensemble}, None, ensemble)
     return Place(Job.Where.TREE, "", {}, None, settings.MAIN_ENSEMBLE)
 

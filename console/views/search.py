@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
@@ -78,9 +78,7 @@ def of_tenant(request: HttpRequest, slug: str) -> HttpResponse:
 @require_GET
 def of_ensemble(request: HttpRequest, ensemble: str) -> HttpResponse:
     access.require(request.user, "tree.read")
-    found = Ensemble.objects.filter(name=ensemble).first()
-    if found is None:
-        raise Http404(f"there is no ensemble {ensemble[:70]}")
+    found = access.ensemble_named(ensemble)
     scope = scopes.of_ensemble(request.user, found)
     context = {**context_of(request, scope, fresh(found, whole=True)), "ensemble": found}
     if is_part(request):

@@ -1,10 +1,12 @@
 """Looks at ensembles and nodes."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
 from observability.alerts.checks import Found, Subject, check
 from observability.alerts.picture import Picture, Seen
+from observability.nodes import zxid_of
 from tenants.alerts.rule import Rule
 
 LEADS: Final = ("leader", "standalone")
@@ -25,6 +27,16 @@ def majority(nodes: list[Seen]) -> int:
     """By the ensemble's own word, else by those that the plane knows."""
     said = [int(size) for one in nodes if (size := one.number("quorum_size"))]
     return (max(said) if said else len(voters(nodes))) // 2 + 1
+
+
+def that_speak(picture: Picture, found: Found) -> Iterator[tuple[Seen, Subject]]:
+    """Each node that has figures now; of the others nothing can be said."""
+    for node in picture.nodes:
+        subject = Subject(node.ensemble, node.node)
+        if node.own is None:
+            found.blind.add(subject)
+        else:
+            yield node, subject
 
 
 @check("quorum-lost")
@@ -89,12 +101,12 @@ def node_behind(rule: Rule, value: float, picture: Picture) -> Found:
     found = Found()
     for nodes in picture.ensembles.values():
         leader = next((one for one in nodes if one.own and state_of(one) in LEADS), None)
-        head = None if leader is None else zxid_of(leader)
+        head = None if leader is None else zxid_of(leader.own or {})
         for node in nodes:
             subject = Subject(node.ensemble, node.node)
             if node is leader:
                 continue
-            zxid = zxid_of(node)
+            zxid = zxid_of(node.own or {})
             if head is None or zxid is None:
                 found.blind.add(subject)
                 continue
@@ -105,16 +117,6 @@ def node_behind(rule: Rule, value: float, picture: Picture) -> Found:
                 evidence = {"zxid": f"{zxid:#x}", "leader": f"{head:#x}", "behind": behind}
                 found.add(subject, say, None, **evidence)
     return found
-
-
-def zxid_of(node: Seen) -> int | None:
-    said = (node.own or {}).get("last_zxid")
-    if isinstance(said, int):
-        return said
-    try:
-        return int(str(said), 0)
-    except ValueError:
-        return None
 
 
 @check("sync-slow")
@@ -161,11 +163,7 @@ def gauge(name: str, figure: str, words: str) -> None:
     def is_over(rule: Rule, value: float, picture: Picture) -> Found:
         assert rule.bound is not None
         found = Found()
-        for node in picture.nodes:
-            subject = Subject(node.ensemble, node.node)
-            if node.own is None:
-                found.blind.add(subject)
-                continue
+        for node, subject in that_speak(picture, found):
             amount = node.number(figure)
             if amount is not None and rule.bound.is_over(amount, value):
                 say = f"{node.ensemble}/{node.node}: {words.format(amount)}"
@@ -181,13 +179,9 @@ gauge("much-data", "approximate_data_size", "{:,.0f} bytes of data")
 @check("clock-apart")
 def clock_apart(rule: Rule, value: float, picture: Picture) -> Found:
     found = Found()
-    for node in picture.nodes:
-        subject = Subject(node.ensemble, node.node)
+    for node, subject in that_speak(picture, found):
         apart = node.number("clock_ahead_ms")
-        if apart is None:
-            if node.own is None:
-                found.blind.add(subject)
-        elif abs(apart) > value:
+        if apart is not None and abs(apart) > value:
             way = "ahead of" if apart > 0 else "behind"
             say = f"{node.ensemble}/{node.node} is {abs(apart) / 1_000:,.1f} s {way} the plane"
             found.add(subject, say, None, clock_ahead_ms=apart)
@@ -198,12 +192,9 @@ def clock_apart(rule: Rule, value: float, picture: Picture) -> Found:
 def certificate_ends(rule: Rule, value: float, picture: Picture) -> Found:
     """Of the client port, as far as a node says when; what has ended still counts."""
     found = Found()
-    for node in picture.nodes:
-        subject = Subject(node.ensemble, node.node)
+    for node, subject in that_speak(picture, found):
         end = node.number("client_certificate_end")
-        if node.own is None:
-            found.blind.add(subject)
-        elif end is not None and end - picture.now_s < value * DAY_S:
+        if end is not None and end - picture.now_s < value * DAY_S:
             days = (end - picture.now_s) / DAY_S
             when = f"ends in {days:.0f} days" if days > 0 else "has ended"
             until = datetime.fromtimestamp(end, UTC).isoformat()
@@ -215,13 +206,10 @@ def certificate_ends(rule: Rule, value: float, picture: Picture) -> Found:
 @check("files-run-out")
 def files_run_out(rule: Rule, value: float, picture: Picture) -> Found:
     found = Found()
-    for node in picture.nodes:
-        subject = Subject(node.ensemble, node.node)
+    for node, subject in that_speak(picture, found):
         used = node.number("open_file_descriptor_count")
         most = node.number("max_file_descriptor_count")
-        if node.own is None:
-            found.blind.add(subject)
-        elif used is not None and most and 100 * used / most > value:
+        if used is not None and most and 100 * used / most > value:
             say = (
                 f"{node.ensemble}/{node.node}: {100 * used / most:.0f} % of its open files are used"
             )
@@ -233,10 +221,7 @@ def files_run_out(rule: Rule, value: float, picture: Picture) -> Found:
 def disk_full(rule: Rule, value: float, picture: Picture) -> Found:
     """The disk of the snapshots and that of the log, which may be one."""
     found = Found()
-    for node in picture.nodes:
-        if node.own is None:
-            found.blind.add(Subject(node.ensemble, node.node))
-            continue
+    for node, _ in that_speak(picture, found):
         seen: set[tuple[float | None, float | None]] = set()
         for of in ("datadir", "logdir"):
             free, whole = node.number(f"{of}_free_bytes"), node.number(f"{of}_disk_bytes")
@@ -254,12 +239,9 @@ def disk_full(rule: Rule, value: float, picture: Picture) -> Found:
 @check("trees-differ")
 def trees_differ(rule: Rule, value: float, picture: Picture) -> Found:
     found = Found()
-    for node in picture.nodes:
-        subject = Subject(node.ensemble, node.node)
+    for node, subject in that_speak(picture, found):
         count = node.number("digest_mismatches_count")
-        if node.own is None:
-            found.blind.add(subject)
-        elif count:
+        if count:
             say = f"{node.ensemble}/{node.node}: its tree differs from the leader's"
             found.add(subject, say, None, digest_mismatches_count=int(count))
     return found

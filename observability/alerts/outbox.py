@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from observability.export import iso
 from observability.models import Alert, Delivery
 from tenants.alerts.rule import Severity
 from tenants.alerts.table import FOR_MEMBERS, RULES
@@ -148,13 +149,8 @@ def body_of(alert: Alert, event: str) -> dict[str, Any]:
         "times": alert.times,
         "since": iso(alert.since),
         "fired_at": None if alert.fired_at is None else iso(alert.fired_at),
-        "resolved_at": iso(alert.resolved_at) if event == Event.RESOLVED else None,
+        "resolved_at": iso(alert.resolved_at or 0) if event == Event.RESOLVED else None,
         "evidence": alert.evidence.get("now", {}),
         "why": "" if rule is None else rule.why,
         "steps": [] if rule is None else list(rule.steps),
     }
-
-
-def iso(at_ms: int | None) -> str:
-    moment = datetime.fromtimestamp((at_ms or 0) / 1_000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

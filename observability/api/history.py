@@ -10,9 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from observability import health, history
-from observability.api.views import TIME_MAX, ensemble_for
+from observability.api.views import TIME_MAX
 from observability.history import Change, HistoryError
 from tenants import access
+from tenants.access import ensemble_named
 from tenants.api.documented import documented
 from tenants.api.views.base import Strict, View
 from tenants.api.znodes import PathField, PathQuery, shown
@@ -119,7 +120,7 @@ class Past(View):
     def whose(self) -> dict[str, Any]:
         if "slug" in self.kwargs:
             return {"tenant": self.tenant}
-        return {"ensemble": ensemble_for(self.kwargs["name"]).name}
+        return {"ensemble": ensemble_named(self.kwargs["name"]).name}
 
     @property
     def sees_closed(self) -> bool:
@@ -183,7 +184,7 @@ class HistoryChanged(Past):
 class Collected(View):
     @documented("What is collected of an ensemble, and how far behind", answer=CollectedOut)
     def get(self, request: Request, name: str) -> Response:
-        rows = [asdict(follow) for follow in health.follows(ensemble_for(name).name)]
+        rows = [asdict(follow) for follow in health.follows(ensemble_named(name).name)]
         found = {"is_alive": health.collector().is_alive, "follows": rows}
         return Response(CollectedOut(found).data)
 

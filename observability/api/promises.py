@@ -9,8 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from observability import neighbours, objectives
-from observability.api.views import ensemble_for
 from observability.forecast import forecasts
+from tenants.access import ensemble_named
 from tenants.actions import objectives as actions
 from tenants.api.documented import documented
 from tenants.api.views.base import Strict, View
@@ -123,7 +123,7 @@ class PlanObjectives(View):
 class Neighbours(View):
     @documented("Who may be a noisy neighbour, with the evidence", answer=NeighboursOut)
     def get(self, request: Request, name: str) -> Response:
-        found = neighbours.neighbours(ensemble_for(name).name, int(time.time()))
+        found = neighbours.neighbours(ensemble_named(name).name, int(time.time()))
         return Response({"rule": neighbours.RULE, "results": [asdict(one) for one in found]})
 
 

@@ -6,12 +6,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from observability.api.views import ensemble_for
 from observability.index import scope as scopes
 from observability.index.fresh import fresh
 from observability.index.query import QUERY_MAX, QueryError, parse
 from observability.index.scope import Scope
 from observability.index.search import PAGE_MAX, Facet, Hit, search
+from tenants.access import ensemble_named
 from tenants.api.documented import documented
 from tenants.api.views.base import Strict, View
 from tenants.errors import InvalidError
@@ -76,7 +76,7 @@ class TenantSearch(View):
 class EnsembleSearch(View):
     @documented("Search a whole ensemble by path and value", query=SearchQuery, answer=SearchOut)
     def get(self, request: Request, name: str) -> Response:
-        found = ensemble_for(name)
+        found = ensemble_named(name)
         scope = scopes.of_ensemble(request.user, found)
         return Response(answer(self.asked(SearchQuery), scope, found))
 

@@ -12,10 +12,11 @@ from rest_framework.response import Response
 from observability import export, series, trail
 from observability.series import SeriesError
 from observability.trail import Query, QueryError
+from tenants.access import ensemble_named
 from tenants.api.documented import documented
 from tenants.api.views.base import Strict, View
 from tenants.errors import InvalidError
-from tenants.models import Ensemble, Tenant
+from tenants.models import Tenant
 
 HOUR: Final = 3_600
 TIME_MAX: Final = 1 << 40  # seconds since 1970
@@ -198,7 +199,7 @@ class NodeMetrics(View):
     @documented("A node's figures over time", query=SeriesQuery, answer=SeriesOut)
     def get(self, request: Request, name: str, node: str) -> Response:
         since, until, points = times(self.asked(SeriesQuery))
-        ensemble = ensemble_for(name)
+        ensemble = ensemble_named(name)
         if not ensemble.nodes.filter(name=node).exists():
             raise Http404(f"{name} has no node {node[:100]}")
         try:
@@ -212,7 +213,7 @@ class Top(View):
     @documented("Which tenants cost most, now", query=TopQuery, answer=TopOut)
     def get(self, request: Request, name: str) -> Response:
         asked = self.asked(TopQuery)
-        ensemble_for(name)
+        ensemble_named(name)
         found = series.top(name, asked["by"], asked["limit"])
         return Response({"results": [asdict(cost) for cost in found]})
 
@@ -298,10 +299,3 @@ class TrailExport(Searching):
 def times(asked: dict[str, Any]) -> tuple[int, int, int]:
     until = asked.get("until", int(time.time()))
     return asked.get("since", max(0, until - HOUR)), until, asked["points"]
-
-
-def ensemble_for(name: str) -> Ensemble:
-    found = Ensemble.objects.filter(name=name).first()
-    if found is None:
-        raise Http404(f"there is no ensemble {name[:70]}")
-    return found

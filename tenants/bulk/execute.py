@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from ensemble.client import (
     BadVersionError,
@@ -210,7 +210,7 @@ async def write(client: Client, part: Sequence[tuple[int, Step]], outcome: Outco
     if len(part) > 1:
         transaction = client.transaction()
         for _, step in part:
-            note(transaction, step)
+            ask(transaction, step)
         try:
             await transaction.commit()
             return
@@ -218,22 +218,6 @@ async def write(client: Client, part: Sequence[tuple[int, Step]], outcome: Outco
             if is_broken(error):
                 raise
     await one_by_one(client, part, outcome)
-
-
-def note(transaction: Transaction, step: Step) -> None:
-    if step.op == "create":
-        kind = step.kind
-        transaction.create(
-            step.path,
-            step.data or b"",
-            acl=step.acl or (),
-            mode=MODES[kind.mode],
-            ttl_ms=kind.ttl_ms,
-        )
-    elif step.op == "set":
-        transaction.set(step.path, step.data or b"", step.version)
-    else:
-        transaction.delete(step.path, step.version)
 
 
 async def one_by_one(client: Client, part: Sequence[tuple[int, Step]], outcome: Outcome) -> None:
@@ -248,24 +232,23 @@ async def one_by_one(client: Client, part: Sequence[tuple[int, Step]], outcome: 
             raise answer
 
 
-def ask(client: Client, step: Step) -> "asyncio.Future[object]":
-    sent: asyncio.Future[object]
+def ask(to: Client | Transaction, step: Step) -> Any:
+    """Have one step done: a client's future, or what a transaction makes of it."""
     if step.op == "create":
         kind = step.kind
-        sent = client.create(  # type: ignore[assignment]  # whatever its result is
+        return to.create(
             step.path,
             step.data or b"",
             acl=step.acl or (),
             mode=MODES[kind.mode],
             ttl_ms=kind.ttl_ms,
         )
-    elif step.op == "set":
-        sent = client.set(step.path, step.data or b"", step.version)  # type: ignore[assignment]
-    elif step.op == "acl":
-        sent = client.set_acl(step.path, step.acl or (), step.version)  # type: ignore[assignment]
-    else:
-        sent = client.delete(step.path, step.version)  # type: ignore[assignment]
-    return sent
+    if step.op == "set":
+        return to.set(step.path, step.data or b"", step.version)
+    if step.op == "acl":
+        assert isinstance(to, Client), "ZooKeeper has no ACLs in transactions"
+        return to.set_acl(step.path, step.acl or (), step.version)
+    return to.delete(step.path, step.version)
 
 
 def why(step: Step, error: ClientError) -> str:

@@ -107,11 +107,7 @@ def reached(job: Job) -> Bridge:
         ForbiddenError: not any more, with the reason.
         BusyError, NoKeyError: it cannot be reached.
     """
-    user = User.objects.filter(pk=job.person_id).first()
-    if user is None or not user.is_active:
-        raise ForbiddenError("the account of who asked for it is switched off")
-    if job.token is not None:
-        bound_by_token(user, job)
+    user = asker(job)
     try:
         return tenants_tree(user, job) if job.where == Job.Where.TENANT else whole_tree(user, job)
     except (PermissionDenied, Http404) as error:
@@ -120,10 +116,21 @@ def reached(job: Job) -> Bridge:
 
 def sees_closed(job: Job) -> bool:
     """Whether who asked for it is shown kept values that ACLs keep from some."""
-    user = User.objects.get(pk=job.person_id)
+    return access.sees_closed(asker(job), job.tenant)
+
+
+def asker(job: Job) -> User:
+    """Who asked for it, with no more rights than the token by which they came has now.
+
+    Raises:
+        ForbiddenError: not any more, with the reason.
+    """
+    user = User.objects.filter(pk=job.person_id).first()
+    if user is None or not user.is_active:
+        raise ForbiddenError("the account of who asked for it is switched off")
     if job.token is not None:
         bound_by_token(user, job)
-    return access.sees_closed(user, job.tenant)
+    return user
 
 
 def bound_by_token(user: User, job: Job) -> None:

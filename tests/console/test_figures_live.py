@@ -22,6 +22,7 @@ from console.figure_subjects import subject_of
 from console.figures_hub import hub
 from console.figures_live import FiguresConsumer
 from console.routes_figures import FIGURE_ACTIONS
+from console.second_factor import person_of_session
 from observability.samples.table import RESOLUTIONS
 from observability.store import ALIAS
 from tenants.models import Membership, Tenant
@@ -211,7 +212,7 @@ def test_E10_what_holds_for_open_pages_is_what_holds_when_they_open(
     for name in ("olga", "ada", "alice", "dan", "bob", "carol", ""):
         cookie = browsers(name).cookies.get(settings.SESSION_COOKIE_NAME)
         key = None if cookie is None else cookie.value
-        user, _ = figures_guard.person_of(key)
+        user, _ = person_of_session(key)
         for word in (*words, "node:main:node1"):
             try:
                 subject_of(user, word)

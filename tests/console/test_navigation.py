@@ -24,6 +24,7 @@ def test_every_entry_is_a_page_of_the_table_and_each_key_leads_to_one() -> None:
     keys = [entry.key for entry in entries if entry.key]
     assert len(keys) == len(set(keys))
     assert {tab.route for tab in navigation.TABS} <= set(ROUTES)
+    assert {tab.right for tab in navigation.TABS} <= set(RIGHTS)
 
 
 def test_each_sees_what_they_may_open() -> None:

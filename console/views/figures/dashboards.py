@@ -28,7 +28,7 @@ from observability.forecast import forecasts
 from observability.objectives import budgets
 from observability.series import resolution_for
 from tenants import access
-from tenants.access import tenant_for
+from tenants.access import ensemble_named, tenant_for
 from tenants.models import Ensemble, Tenant
 
 PLAIN_ROWS: Final = 24
@@ -69,7 +69,7 @@ def tenant_figures(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_GET
 def of_ensemble(request: HttpRequest, ensemble: str) -> HttpResponse:
-    found = ensemble_of(ensemble)
+    found = ensemble_named(ensemble)
     subject = subject_in(found, request.GET.get("node", ""))
     context, status = context_of(request, page_of_ensemble(found, subject))
     context |= {
@@ -88,7 +88,7 @@ def of_ensemble(request: HttpRequest, ensemble: str) -> HttpResponse:
 
 @require_GET
 def ensemble_figures(request: HttpRequest, ensemble: str) -> HttpResponse:
-    found = ensemble_of(ensemble)
+    found = ensemble_named(ensemble)
     return figures(request, subject_in(found, request.GET.get("node", "")))
 
 
@@ -123,13 +123,6 @@ def page_of_ensemble(found: Ensemble, subject: Subject) -> Page:
         groups=charts.ENSEMBLES,
         others=[(one.key.rstrip(":"), one.name or "all nodes") for one in nodes],
     )
-
-
-def ensemble_of(name: str) -> Ensemble:
-    found = Ensemble.objects.filter(name=name).first()
-    if found is None:
-        raise Http404(f"there is no ensemble {name[:70]}")
-    return found
 
 
 def subject_in(found: Ensemble, node: str) -> Subject:

@@ -16,10 +16,9 @@ from django.views.decorators.http import require_GET
 
 from console.stretch import Stretch, StretchError, stretch_of, text_of
 from console.usage import ASKING_MAX, ask
-from console.views.figures.dashboards import ensemble_of
 from console.views.tenants.common import tenant_page
 from tenants import keys
-from tenants.access import tenant_for
+from tenants.access import ensemble_named, tenant_for
 from tenants.models import Ensemble, Node, Tenant
 
 SHOWN_MAX: Final = 200
@@ -63,7 +62,7 @@ def of_tenant(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_GET
 def of_ensemble(request: HttpRequest, ensemble: str) -> HttpResponse:
-    found = ensemble_of(ensemble)
+    found = ensemble_named(ensemble)
     context, status = context_of(request, found, None)
     context["ensemble"] = found
     response = render(request, "console/pages/ensemble-slow.html", context, status=status)

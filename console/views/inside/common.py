@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
@@ -76,10 +76,7 @@ class Place:
 
 
 def of_ensemble(name: str) -> Place:
-    found = Ensemble.objects.filter(name=name).first()
-    if found is None:
-        raise Http404(f"there is no ensemble {name[:70]}")
-    return Place(found)
+    return Place(access.ensemble_named(name))
 
 
 def of_tenant(request: HttpRequest, slug: str, right: str) -> Place:

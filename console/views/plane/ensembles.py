@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models import Count, Q
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -17,6 +17,7 @@ from console.forms.tenants import ConfirmForm
 from console.health import NodeHealth, ask_all
 from console.who import actor_of
 from tenants import keys, reach, reconcile
+from tenants.access import ensemble_named
 from tenants.actions import ensembles as actions
 from tenants.errors import ActionError
 from tenants.keys import NoKeyError
@@ -63,12 +64,12 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def ensemble(request: HttpRequest, ensemble: str) -> HttpResponse:
-    return page(request, one_of(ensemble))
+    return page(request, ensemble_named(ensemble))
 
 
 @require_POST
 def change(request: HttpRequest, ensemble: str) -> HttpResponse:
-    found = one_of(ensemble)
+    found = ensemble_named(ensemble)
     form = EnsembleForm(request.POST)
     if form.is_valid():
         with form.refusals():
@@ -81,7 +82,7 @@ def change(request: HttpRequest, ensemble: str) -> HttpResponse:
 @require_POST
 def remove(request: HttpRequest, ensemble: str) -> HttpResponse:
     """The plane forgets it; the ensemble itself is left alone."""
-    found = one_of(ensemble)
+    found = ensemble_named(ensemble)
     form = ConfirmForm(request.POST, name=ensemble)
     if form.is_valid():
         with form.refusals():
@@ -94,7 +95,7 @@ def remove(request: HttpRequest, ensemble: str) -> HttpResponse:
 @require_POST
 def repair(request: HttpRequest, ensemble: str) -> HttpResponse:
     """Make registry and database agree on one tenant, in the direction that was chosen."""
-    found = one_of(ensemble)
+    found = ensemble_named(ensemble)
     form = PlaneForm(request.POST)
     slug, direction = request.POST.get("slug", ""), request.POST.get("direction", "")
     if form.is_valid():
@@ -108,13 +109,6 @@ def repair(request: HttpRequest, ensemble: str) -> HttpResponse:
 def specs(values: dict[str, Any]) -> dict[str, Any]:
     """What the form says, as the actions take it."""
     return {**values, "nodes": [actions.NodeSpec(*row) for row in values["nodes"]]}
-
-
-def one_of(name: str) -> Ensemble:
-    found = Ensemble.objects.filter(name=name).first()
-    if found is None:
-        raise Http404(f"there is no ensemble {name[:70]}")
-    return found
 
 
 def page(request: HttpRequest, found: Ensemble, status: int = 200, **forms: Any) -> HttpResponse:

@@ -13,7 +13,7 @@ from observability import history
 from observability.history import Change, HistoryError
 from observability.trail import where_from
 from tenants import access
-from tenants.models import Ensemble, Tenant
+from tenants.models import Tenant
 
 REVISIONS_A_PAGE: Final = 30
 
@@ -66,9 +66,9 @@ def place_of(request: HttpRequest, slug: str, ensemble: str) -> dict[str, Any]:
     if slug:
         return {"tenant": access.tenant_for(request.user, slug, "tenant.history")}
     access.require(request.user, "tree.read")
-    if ensemble and not Ensemble.objects.filter(name=ensemble).exists():
-        raise Http404(f"there is no ensemble {ensemble[:70]}")
-    return {"ensemble": ensemble or settings.MAIN_ENSEMBLE}
+    return {
+        "ensemble": access.ensemble_named(ensemble).name if ensemble else settings.MAIN_ENSEMBLE
+    }
 
 
 def name_of(place: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from django.db import transaction
-from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -97,10 +96,7 @@ class OfEnsemble(Place):
     @property
     def ensemble(self) -> Ensemble:
         if self._ensemble is None:
-            name = self.kwargs["name"]
-            self._ensemble = Ensemble.objects.filter(name=name).first()
-            if self._ensemble is None:
-                raise Http404(f"there is no ensemble {name[:70]}")
+            self._ensemble = access.ensemble_named(self.kwargs["name"])
         return self._ensemble
 
     def bridge(self, *, reads: bool) -> Bridge:
