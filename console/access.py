@@ -19,6 +19,7 @@ from django.utils.functional import SimpleLazyObject
 
 from console import navigation
 from console.routes import PLANE_ROUTES
+from console.routes_parts import PART_HEADER
 from console.routes_znodes import ZNODE_ROUTES
 from tenants.access import PLANE, Standing, require, standing_of, tenant_for
 from tenants.api.access import is_open
@@ -150,6 +151,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
     standing = standing_in(request)
     match = request.resolver_match
     route = "" if match is None else match.view_name or ""
+    is_part = PART_HEADER in request.headers
     # Made where a template asks for it: parts that a page fetches again have no rail.
     sections = SimpleLazyObject(lambda: sections_in(request, standing))
     return {
@@ -159,4 +161,6 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "standing": standing.name.lower(),
         "may_look": standing >= Standing.AUDITOR,
         "may_write": standing >= Standing.OPERATOR,
+        "page_frame": "console/part.html" if is_part else "console/base.html",
+        "is_part": is_part,
     }

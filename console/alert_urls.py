@@ -13,7 +13,6 @@ def both(root: str, prefix: str) -> list[URLPattern]:
     """The addresses that the plane and each tenant have."""
     return [
         path(f"{root}/", listing.alerts, name=f"{prefix}alerts"),
-        path(f"{root}/firing", listing.firing, name=f"{prefix}alerts-firing"),
         path(f"{root}/of/<int:pk>", listing.alert, name=f"{prefix}alert"),
         path(f"{root}/of/<int:pk>/note", listing.note, name=f"{prefix}alert-note"),
         path(f"{root}/silences", quiet.silences, name=f"{prefix}alert-silences"),

@@ -29,6 +29,7 @@ PAGE_THREADS = 4
 from console.figures_live import FiguresConsumer  # these need the applications that wsgi has loaded
 from console.live import LiveConsumer
 from console.origin import SameOriginValidator
+from console.parts_live import PartsConsumer
 
 
 async def not_here(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -46,6 +47,7 @@ router = ProtocolTypeRouter(
                     URLRouter(
                         [
                             path("live/figures", FiguresConsumer.as_asgi()),
+                            path("live/parts", PartsConsumer.as_asgi()),
                             path("live", LiveConsumer.as_asgi()),
                             path("live/tenants/<slug>", LiveConsumer.as_asgi()),
                             path("live/ensembles/<ensemble>", LiveConsumer.as_asgi()),

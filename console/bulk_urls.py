@@ -23,7 +23,6 @@ urlpatterns = [
     *operations("", ""),
     path("jobs", jobs.jobs, name="jobs"),
     path("jobs/<str:key>", jobs.job, name="job"),
-    path("jobs/<str:key>/part", jobs.part, name="job-part"),
     path("jobs/<str:key>/file", jobs.download, name="job-file"),
     path("jobs/<str:key>/confirm", jobs.confirm, name="job-confirm"),
     path("jobs/<str:key>/resume", jobs.resume, name="job-resume"),

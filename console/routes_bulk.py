@@ -30,7 +30,6 @@ BULK_ROUTES: Final[dict[str, Standing | str]] = {
     },
     "jobs": Standing.PERSON,
     "job": Standing.PERSON,
-    "job-part": Standing.PERSON,
     "job-file": Standing.PERSON,
     "job-confirm": Standing.PERSON,
     "job-resume": Standing.PERSON,

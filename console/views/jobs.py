@@ -62,7 +62,6 @@ def jobs(request: HttpRequest) -> HttpResponse:
         "query": query_without(request, "page"),
         "sees_all": sees_all,
         "of_all": of_all,
-        "is_busy": any(row.is_busy for row in page.object_list),
     }
     response = render(request, "console/pages/jobs.html", context)
     response["Cache-Control"] = "no-store"
@@ -74,17 +73,10 @@ def job(request: HttpRequest, key: str) -> HttpResponse:
     return page(request, job_of(request, key))
 
 
-@require_GET
-def part(request: HttpRequest, key: str) -> HttpResponse:
-    """What changes on the page while the job is under way."""
-    return page(request, job_of(request, key), template="parts/job.html")
-
-
 def page(
     request: HttpRequest,
     found: Job,
     status: int = 200,
-    template: str = "pages/job.html",
     **more: Any,
 ) -> HttpResponse:
     word = found.name
@@ -108,7 +100,7 @@ def page(
         "again_url": again_url(found),
         **more,
     }
-    response = render(request, f"console/{template}", context, status=status)
+    response = render(request, "console/pages/job.html", context, status=status)
     response["Cache-Control"] = "no-store"
     return response
 

@@ -1,49 +1,27 @@
-// The websocket of figures: says whose this page shows, hears each second, comes back when cut.
+// The websocket of figures: says whose this page shows, hears each second.
 
-const RETRY_MS_MAX = 15000;
+import { Line } from "./line.js";
 
 export class FigureStream {
   constructor(onFigures, onState) {
     this.onFigures = onFigures;
-    this.onState = onState;
     this.subjects = [];
-    this.retryMs = 500;
-    this.isOver = false;
-    this.wasOpen = false;
-    this.connect();
+    this.line = new Line("/live/figures", {
+      open: (again) => {
+        this.tell();
+        if (again) this.onFigures({}, 1); // what happened while the line was cut was not told
+      },
+      message: (told) => this.hear(told),
+      state: onState,
+    });
   }
 
-  connect() {
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}/live/figures`);
-    this.socket = socket;
-    socket.addEventListener("open", () => {
-      this.retryMs = 500;
-      this.onState("live");
-      this.tell();
-      if (this.wasOpen) this.onFigures({}, 1); // what happened while the line was cut was not told
-      this.wasOpen = true;
-    });
-    socket.addEventListener("message", (message) => {
-      const { figures, missed } = JSON.parse(message.data);
-      try {
-        this.onFigures(figures, missed);
-      } finally {
-        // The next ones come when these are drawn: a slow page is told less often.
-        requestAnimationFrame(() => this.say({ do: "seen" }));
-        if (document.hidden) this.say({ do: "seen" }); // nothing is drawn then
-      }
-    });
-    socket.addEventListener("close", (event) => {
-      if (this.isOver) return;
-      if (event.code === 4401) {
-        this.onState("signed out");
-        return;
-      }
-      this.onState("reconnecting");
-      setTimeout(() => { if (!this.isOver) this.connect(); }, this.retryMs * (0.5 + Math.random()));
-      this.retryMs = Math.min(this.retryMs * 2, RETRY_MS_MAX);
-    });
+  hear({ figures, missed }) {
+    try {
+      this.onFigures(figures, missed);
+    } finally {
+      this.line.seen();
+    }
   }
 
   follow(subjects) {
@@ -52,15 +30,10 @@ export class FigureStream {
   }
 
   tell() {
-    if (this.subjects.length) this.say({ do: "follow", subjects: this.subjects });
-  }
-
-  say(message) {
-    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+    if (this.subjects.length) this.line.say({ do: "follow", subjects: this.subjects });
   }
 
   close() {
-    this.isOver = true;
-    this.socket.close();
+    this.line.close();
   }
 }

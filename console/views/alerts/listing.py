@@ -5,7 +5,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
@@ -41,14 +41,6 @@ class Link:
 def alerts(request: HttpRequest, slug: str = "") -> HttpResponse:
     place = place_of(request, slug, "alert.read", "tenant.alerts")
     return show(request, place, "list", {**now(request, place), **past(request, place)})
-
-
-@require_GET
-def firing(request: HttpRequest, slug: str = "") -> HttpResponse:
-    """The part of the list that is asked for again and again."""
-    place = place_of(request, slug, "alert.read", "tenant.alerts")
-    context = {"place": place, **now(request, place)}
-    return render(request, "console/parts/alerts/firing.html", context)
 
 
 def now(request: HttpRequest, place: Place) -> dict[str, Any]:

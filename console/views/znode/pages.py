@@ -30,7 +30,7 @@ CREDENTIALS_SHOWN_MAX: Final = 200
 
 # What `znodes.js` imports, at any depth: asked for at once, not one after the other.
 MODULES: Final = (
-    *("app", "counts", "drafts", "editor", "files", "http", "lines", "live", "palette"),
+    *("app", "counts", "drafts", "editor", "files", "http", "line", "lines", "live", "palette"),
     *("sides", "times", "tree", "tree-rows", "words", "znode-acl", "znode-bar", "znode-copy"),
     *("znode-dialogs", "znode-past", "znode-review"),
 )
