@@ -14,11 +14,12 @@ from tenants.bulk.entries import Entry
 from tenants.bulk.plans import before_of
 from tenants.bulk.preview import Preview
 from tenants.bulk.reading import Found, MissingError
-from tenants.bulk.steps import Kind, Step, is_masked
+from tenants.bulk.steps import Kind, Step, acl_of, is_masked
 from tenants.bulk.work import Work, roots_below, sees_closed
 from tenants.errors import InvalidError, LimitError
 
-ACL_NOTE: Final = "ACLs are not in the history: what is made again has that of its parent."
+ACL_NOTE: Final = "takes its parent's ACL: the history does not have its own"
+ACLS_STAY: Final = "What is there now keeps its ACL."
 WAS_EPHEMERAL: Final = "it was ephemeral: only a session can make it again"
 EPHEMERAL: Final = "it is ephemeral now: its session holds it"
 
@@ -69,6 +70,7 @@ def entries(work: Work) -> tuple[int, Iterator[Entry]]:
 
 def filled(work: Work, now: dict[str, Found], standing: list[Was]) -> Iterator[Entry]:
     """With their values: from the tree where they are the same, else from the history."""
+    sees = sees_closed(work.job)  # ACLs have hashes of passwords in them
     for start in range(0, len(standing), AT_ONCE_ZNODES):
         part = standing[start : start + AT_ONCE_ZNODES]
         same = [now[one.path] for one in part if one.how == "same"]
@@ -81,7 +83,10 @@ def filled(work: Work, now: dict[str, Found], standing: list[Was]) -> Iterator[E
             if work.secrets.has(one.path) and not work.flag("secrets"):
                 data, why = None, "secret"
             kind = subtree.kind_then(one.lives) if one.lives != "ephemeral" else Kind("ephemeral")
-            acl = None if value is None or not value.acl or is_masked(value.acl) else value.acl
+            if value is None:
+                acl = acl_then(one.acl) if sees else None
+            else:
+                acl = None if not value.acl or is_masked(value.acl) else value.acl
             below = one.path if work.job.path == "/" else one.path[len(work.job.path) :]
             if data is None:
                 why = why or subtree.NOT_KEPT
@@ -174,6 +179,8 @@ class Restore:
         return not self.existed(one) and one.path not in self.lost
 
     def set_back(self, changed: list[Found]) -> None:
+        if changed:
+            self.preview.note(ACLS_STAY)
         if not self.wants("set"):
             for one in changed:
                 self.preview.leave("kept", one.path, "changed since, left out")
@@ -256,8 +263,6 @@ class Restore:
             for one in missing:
                 self.preview.leave("kept", one.path, "deleted since, left out")
             return
-        if missing:
-            self.preview.note(ACL_NOTE)
         made: set[str] = set()
         for start in range(0, len(missing), AT_ONCE_ZNODES):
             part = missing[start : start + AT_ONCE_ZNODES]
@@ -274,7 +279,8 @@ class Restore:
                     self.gone.add(one.path)
                     self.preview.block(one.path, "what was above it cannot be made again")
                 else:
-                    acl = self.acl_of(above)
+                    own = acl_then(one.acl)
+                    acl = own or self.acl_of(above)
                     self.acls[one.path] = acl
                     made.add(one.path)
                     self.preview.step(
@@ -284,7 +290,8 @@ class Restore:
                             kept[one.path],
                             acl=acl,
                             kind=subtree.kind_then(one.lives),
-                        )
+                        ),
+                        "" if own else ACL_NOTE,
                     )
             self.work.tell(start + len(part))
 
@@ -301,6 +308,14 @@ class Restore:
             read = list(reading.values(self.work.bridge, there, quiet, data=False))
             self.acls[path] = (read[0].acl if read else None) or tuple(OPEN_ACL)
         return self.acls[path]
+
+
+def acl_then(entries: tuple[str, ...]) -> tuple[Acl, ...] | None:
+    """An ACL of the history; None where it is not known."""
+    try:
+        return tuple(map(acl_of, entries)) or None
+    except InvalidError:
+        return None
 
 
 def quiet(_: int) -> None:

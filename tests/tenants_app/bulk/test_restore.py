@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ensemble.client import Client, CreateMode, parse_acl
+from ensemble.client import OPEN_ACL, Acl, Client, CreateMode, digest_id, parse_acl
 from observability import subtree
 from observability.changes import ChangeReader, Policy, Stretch
 from observability.export import iso
@@ -19,6 +19,7 @@ from observability.store import LEASE, source_of
 from observability.subtree import Moment
 from tenants import reach
 from tenants.bulk import places
+from tenants.bulk.steps import acl_text
 from tenants.models import Tenant
 from tests.tenants_app.bulk.conftest import Desk, Do, Tree
 
@@ -35,11 +36,17 @@ class Story:
         self.heard = True
         self.zxid = 0
 
-    def create(self, path: str, data: bytes = b"", mode: CreateMode = CreateMode.PERSISTENT) -> int:
+    def create(
+        self,
+        path: str,
+        data: bytes = b"",
+        mode: CreateMode = CreateMode.PERSISTENT,
+        acl: tuple[Acl, ...] = OPEN_ACL,
+    ) -> int:
         whole = self.shop.root + path
-        _, stat = self.do(lambda client: client.create_with_stat(whole, data, mode=mode))
+        _, stat = self.do(lambda client: client.create_with_stat(whole, data, acl=acl, mode=mode))
         operation = "createContainer" if mode is CreateMode.CONTAINER else "create"
-        return self.tell(stat.czxid, operation, path, data)
+        return self.tell(stat.czxid, operation, path, data, acl=[acl_text(one) for one in acl])
 
     def set(self, path: str, data: bytes) -> int:
         stat = self.do(lambda client: client.set(self.shop.root + path, data))
@@ -86,7 +93,8 @@ def test_what_was_deleted_changed_and_made_since_is_brought_back(
 ) -> None:
     story.create("/a", b"1")
     story.create("/a/gone", b"\xff")
-    story.create("/a/gone/deep", b"d")
+    own = (Acl(1, digest_id("ann", "secret")), parse_acl("world:anyone:cdrw"))
+    story.create("/a/gone/deep", b"d", acl=own)
     story.create("/a/same", b"s")
     then = story.create("/a/box", b"x", CreateMode.CONTAINER)
     was = tree()
@@ -103,8 +111,12 @@ def test_what_was_deleted_changed_and_made_since_is_brought_back(
     job = dan.confirm(job)
     assert job.refused == 0
     assert tree() == was
-    acl, _ = do(lambda client: client.get_acl(f"{shop.root}/a/gone/deep"))
-    assert acl == [parse_acl("world:anyone:cdrw")], "its parent's: ACLs are not in the history"
+
+    def acl_of(path: str) -> tuple[Acl, ...]:
+        return tuple(do(lambda client: client.get_acl(f"{shop.root}{path}"))[0])
+
+    assert acl_of("/a") == (parse_acl("world:anyone:cdrw"),), "what is there keeps its ACL"
+    assert acl_of("/a/gone/deep") == own, "what is made again has its own"
     assert dan.undo(job).state == "done"
     assert tree() == broken
     assert last > then
