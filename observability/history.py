@@ -285,5 +285,5 @@ def change_of(
         *(ident, shown, zxid, at, operation, within, version, principal, session, size, why),
         has_value,
         value,
-        acls.hidden(acls.read(row[13])),
+        () if path in closed else acls.hidden(acls.read(row[13])),  # as getACL has it
     )

@@ -279,6 +279,8 @@ def test_what_an_acl_keeps_from_some_is_shown_to_owners_and_operators_only(
     for sees_closed, shown in ((True, hidden), (False, set[str]())):
         for path in ("/open", "/gone", *sorted(hidden)):
             there = path.encode() if path in {"/open", "/gone", *shown} else None
+            newest = history.revisions(path, tenant=payments, sees_closed=sees_closed).changes[0]
+            assert bool(newest.acl) == (there is not None and path not in ("/gone-old", "/lost"))
             one = history.revisions(
                 path, tenant=payments, values=True, sees_closed=sees_closed
             ).changes[-1]
