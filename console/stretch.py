@@ -83,7 +83,7 @@ def shift_of(earlier: str, since: int) -> int:
     shift = since - second_of("earlier", earlier, since)
     if not 0 < shift <= SPAN_MAX_S:
         raise StretchError(
-            f"earlier is {earlier[:40]!r}; use a time before {text_of(since)}, "
+            f"what is compared begins at {earlier[:40]}; use a time before {text_of(since)}, "
             f"by {SPAN_MAX_S // 86_400} days at most"
         )
     return shift
