@@ -5,7 +5,7 @@ from typing import Final
 
 from ensemble.client import OPEN_ACL, Acl
 from ensemble.client.paths import parent_of
-from observability import subtree
+from observability import acls, subtree
 from observability.history import HistoryError
 from observability.subtree import Moment, Past, Was
 from tenants.bulk import reading
@@ -14,12 +14,12 @@ from tenants.bulk.entries import Entry
 from tenants.bulk.plans import before_of
 from tenants.bulk.preview import Preview
 from tenants.bulk.reading import Found, MissingError
-from tenants.bulk.steps import Kind, Step, acl_of, is_masked
-from tenants.bulk.work import Work, roots_below, sees_closed
+from tenants.bulk.steps import Before, Kind, Step, acl_of, acl_text, is_masked
+from tenants.bulk.work import Work, may_set_acls, roots_below, sees_closed
 from tenants.errors import InvalidError, LimitError
 
 ACL_NOTE: Final = "takes its parent's ACL: the history does not have its own"
-ACLS_STAY: Final = "What is there now keeps its ACL."
+ACLS_ARE_OWNERS: Final = "has another ACL now, which an owner may set back"
 WAS_EPHEMERAL: Final = "it was ephemeral: only a session can make it again"
 EPHEMERAL: Final = "it is ephemeral now: its session holds it"
 
@@ -167,6 +167,7 @@ class Restore:
             elif self.existed(one):
                 changed.append(one)
         self.set_back(changed)
+        self.set_acls_back([one for one in order if self.had_another_acl(one)])
         self.delete_later([one for one in order if self.came_later(one)])
 
     def existed(self, one: Found) -> bool:
@@ -179,8 +180,6 @@ class Restore:
         return not self.existed(one) and one.path not in self.lost
 
     def set_back(self, changed: list[Found]) -> None:
-        if changed:
-            self.preview.note(ACLS_STAY)
         if not self.wants("set"):
             for one in changed:
                 self.preview.leave("kept", one.path, "changed since, left out")
@@ -209,6 +208,41 @@ class Restore:
                         )
                     )
             self.work.tell(start + len(part))
+
+    def had_another_acl(self, one: Found) -> bool:
+        """Whether it may have: the history has one, and there is a newer one, or another znode."""
+        past = self.past.get(one.path)
+        if past is None or not past.acl or one.stat.ephemeral_owner:
+            return False
+        return one.stat.aversion > 0 or not subtree.was_there(one.stat, self.moment)
+
+    def set_acls_back(self, there: list[Found]) -> None:
+        """Each ACL that is another one now; data first, which it might forbid."""
+        if not there or not self.wants("acl"):
+            return
+        may = may_set_acls(self.work.job)
+        for start in range(0, len(there), AT_ONCE_ZNODES):
+            part = there[start : start + AT_ONCE_ZNODES]
+            for value in reading.values(self.work.bridge, part, quiet, data=False):
+                one, now = value.found, value.acl
+                wanted = acl_then(self.past[one.path].acl)
+                if wanted is None or (now is not None and is_same(now, wanted)):
+                    continue
+                if now is None:
+                    self.preview.block(one.path, one.blocked or "its ACL cannot be read")
+                elif not may:
+                    self.preview.leave("kept", one.path, ACLS_ARE_OWNERS)
+                else:
+                    self.preview.step(
+                        Step(
+                            "acl",
+                            one.path,
+                            acl=wanted,
+                            version=int(one.stat.aversion),
+                            czxid=int(one.stat.czxid),
+                            before=Before(acl=None if is_masked(now) else now),
+                        )
+                    )
 
     def why(self, path: str) -> str:
         past = self.past.get(path)
@@ -308,6 +342,14 @@ class Restore:
             read = list(reading.values(self.work.bridge, there, quiet, data=False))
             self.acls[path] = (read[0].acl if read else None) or tuple(OPEN_ACL)
         return self.acls[path]
+
+
+def is_same(now: tuple[Acl, ...], then: tuple[Acl, ...]) -> bool:
+    """Whether two ACLs say the same; digests that are hidden in one are hidden in both."""
+    one, other = [acl_text(entry) for entry in now], [acl_text(entry) for entry in then]
+    if is_masked(now):
+        one, other = list(acls.hidden(one)), list(acls.hidden(other))
+    return sorted(one) == sorted(other)
 
 
 def acl_then(entries: tuple[str, ...]) -> tuple[Acl, ...] | None:

@@ -20,7 +20,7 @@ from observability.subtree import Moment
 from tenants import reach
 from tenants.bulk import places
 from tenants.bulk.steps import acl_text
-from tenants.models import Tenant
+from tenants.models import MemberRole, Membership, Tenant
 from tests.tenants_app.bulk.conftest import Desk, Do, Tree
 
 pytestmark = pytest.mark.django_db(databases=["default", "observed"])
@@ -107,7 +107,7 @@ def test_what_was_deleted_changed_and_made_since_is_brought_back(
     last = story.create("/a/new/below", b"")
     broken = tree()
     job = dan.look("restore", "/a", zxid=then)
-    assert job.preview["counts"] == {"same": 1, "set": 1, "delete": 2, "create": 3}, job.said
+    assert job.preview["counts"] == {"same": 1, "set": 1, "delete": 2, "create": 3, "kept": 1}
     job = dan.confirm(job)
     assert job.refused == 0
     assert tree() == was
@@ -115,11 +115,51 @@ def test_what_was_deleted_changed_and_made_since_is_brought_back(
     def acl_of(path: str) -> tuple[Acl, ...]:
         return tuple(do(lambda client: client.get_acl(f"{shop.root}{path}"))[0])
 
-    assert acl_of("/a") == (parse_acl("world:anyone:cdrw"),), "what is there keeps its ACL"
+    assert acl_of("/a") == (parse_acl("world:anyone:cdrw"),), "he may not change ACLs"
     assert acl_of("/a/gone/deep") == own, "what is made again has its own"
     assert dan.undo(job).state == "done"
     assert tree() == broken
     assert last > then
+
+
+def test_acls_are_set_back_by_those_who_may(
+    alice: Desk, story: Story, do: Do, shop: Tenant
+) -> None:
+    def acl_of(path: str) -> tuple[Acl, ...]:
+        return tuple(do(lambda client: client.get_acl(f"{shop.root}{path}"))[0])
+
+    own = (Acl(31, digest_id("ann", "secret")), parse_acl("world:anyone:r"))
+    story.create("/a", b"1", acl=own)
+    story.create("/a/same", b"s")
+    story.create("/a/again", b"s", acl=own)
+    then = story.create("/a/open", b"o")
+    for path in ("/a", "/a/open"):
+        do(lambda client, at=path: client.set_acl(shop.root + at, [parse_acl("world:anyone:r")]))
+    story.delete("/a/again")
+    story.create("/a/again", b"s")
+    assert alice.look("restore", "/a", zxid=then, without=["acl"]).preview["counts"] == {"same": 4}
+    job = alice.have_done("restore", "/a", zxid=then, without=[])
+    assert job.preview["counts"] == {"same": 4, "acl": 3}
+    assert (acl_of("/a"), acl_of("/a/again"), acl_of("/a/open")) == (own, own, OPEN_ACL)
+    assert alice.undo(job).state == "done"
+    assert acl_of("/a") == (parse_acl("world:anyone:r"),)
+    assert acl_of("/a/again") == OPEN_ACL
+
+
+def test_who_may_not_change_acls_any_more_does_not_set_them_back(
+    alice: Desk, story: Story, do: Do, shop: Tenant
+) -> None:
+    story.create("/a", b"1")
+    then = story.create("/a/open", b"o")
+    do(lambda client: client.set_acl(f"{shop.root}/a/open", [parse_acl("world:anyone:r")]))
+    job = alice.look("restore", "/a", zxid=then)
+    assert job.preview["counts"] == {"same": 2, "acl": 1}
+    Membership.objects.filter(user__username="alice").update(role=MemberRole.DEVELOPER)
+    job = alice.confirm(job)
+    assert job.state == "failed"
+    assert "may not" in job.said
+    acl, _ = do(lambda client: client.get_acl(f"{shop.root}/a/open"))
+    assert acl == [parse_acl("world:anyone:r")]
 
 
 def test_each_kind_of_change_can_be_left_out(dan: Desk, story: Story, tree: Now) -> None:
