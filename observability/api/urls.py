@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from observability.api import history, promises, search, views
+from observability.api import alert_urls, history, promises, search, views
 
 TENANT = "tenants/<slug:slug>"
 ENSEMBLE = "ensembles/<slug:name>"
 
 urlpatterns = [
+    *alert_urls.urlpatterns,
     path(f"{TENANT}/usage", views.Usage.as_view(), name="tenant-usage"),
     path(f"{TENANT}/metrics", views.TenantMetrics.as_view(), name="tenant-metrics"),
     path(f"{TENANT}/audit", views.TenantTrail.as_view(), name="tenant-audit"),
