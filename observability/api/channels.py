@@ -133,7 +133,11 @@ class OfChannels(Within):
     def make(self, given: dict[str, Any]) -> Response:
         made, secret = actions.make(self.actor, tenant=self.where, **given)
         told = ChannelOut(made, context={"view": self}).data
-        return Response({**told, "secret": secret or None}, status=201, headers={SECRET: "1"} if secret else None)
+        return Response(
+            {**told, "secret": secret or None},
+            status=201,
+            headers={SECRET: "1"} if secret else None,
+        )
 
 
 class Channels(OfChannels):
