@@ -78,7 +78,7 @@ class WatchOut(serializers.Serializer[Any]):
     child = serializers.ListField(child=serializers.CharField())
 
 
-class ChangeOut(serializers.Serializer[Any]):
+class EffectOut(serializers.Serializer[Any]):
     path = serializers.CharField()
     kind = serializers.CharField(help_text="lock, election, queue ...")
     text = serializers.CharField(help_text="what the session's end does to it")
@@ -86,7 +86,7 @@ class ChangeOut(serializers.Serializer[Any]):
 
 
 class EndOut(serializers.Serializer[Any]):
-    changes = ChangeOut(many=True)
+    changes = EffectOut(many=True)
     problem = serializers.CharField(help_text="why recipes could not be read; empty: they were")
 
 

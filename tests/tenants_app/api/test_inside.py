@@ -234,6 +234,17 @@ def test_a_lock_tells_who_holds_and_who_waits(login: Login, program: KazooClient
         assert (whole["scan"], whole["total"]) == (None, 1)
 
 
+def test_an_auditor_is_told_that_a_scan_ended_at_a_closed_znode(
+    login: Login, program: KazooClient
+) -> None:
+    """The znode above all tenants is closed to readers: what is below is found from there."""
+    ada = login("ada")
+    assert ada.get("ensembles/one/locks")["scan"]["closed"] == 1
+    for query in ({"below": "/tenants/shop"}, {"path": "/tenants/shop/jobs"}):
+        (lock,) = ada.get("ensembles/one/locks", **query)["results"]
+        assert lock["holders"][0]["principal"] == "prog@shop"
+
+
 def test_pages_of_locks_go_on_behind_a_path(login: Login, program: KazooClient) -> None:
     for n in range(3):
         program.create(f"/jobs{n}", b"")
