@@ -49,7 +49,7 @@ finally:
 CURATOR: Final = Program(
     title="Java (Curator)",
     file="HelloCurator.java",
-    needs="org.apache.curator:curator-framework and what it depends on, as jars in lib/",
+    needs="org.apache.curator:curator-framework:5.7.1 and what it depends on, as jars in lib/",
     run="java -cp 'lib/*' HelloCurator.java",
     text="""\
 import static java.nio.charset.StandardCharsets.UTF_8;
@@ -79,7 +79,7 @@ public class HelloCurator {
 JAVA: Final = Program(
     title="Java (ZooKeeper)",
     file="Hello.java",
-    needs="org.apache.zookeeper:zookeeper and what it depends on, as jars in lib/",
+    needs="org.apache.zookeeper:zookeeper:3.9.3 and what it depends on, as jars in lib/",
     run="java -cp 'lib/*' Hello.java",
     text="""\
 import static java.nio.charset.StandardCharsets.UTF_8;

@@ -17,11 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from console.programs import BY_SASL, BY_TOKEN, VARIABLE, programs
+from console.programs import BY_SASL, BY_TOKEN, CURATOR, VARIABLE, programs
+from console.programs import JAVA as JAVA_CLIENT
 from tenants.models import Ensemble, Plan
 from tests.console.plane.conftest import Go, text_of
 from tests.harness import Node
-from tests.java import LIBRARIES, java_classpath
+from tests.java import JAVA, LIBRARIES, java_classpath
 from tests.needs import need
 from tests.tenants import tenant_client
 
@@ -195,8 +196,9 @@ def test_a_program_of_the_page_works_and_ends_where_the_secret_is_wrong(
             assert "SaslAuthenticated" in ended.said
             assert ended.said.splitlines()[-1] == "[zookeeper]"
         else:
-            lines = ended.said.split("world\n", 1)[1]
-            assert set(re.findall(r"\w+", lines)) >= {"hello", "zookeeper"}, ended
+            _, world, names = ended.said.partition("world\n")
+            assert world, ended
+            assert set(re.findall(r"\w+", names)) >= {"hello", "zookeeper"}, ended
             assert asyncio.run(value()) == b"world"
 
     values = {"token": f"orders:{WRONG}", "name": "app"}
@@ -230,6 +232,17 @@ def test_a_credential_without_sasl_is_shown_no_programs_of_it(go: Go, made: str)
     )
     assert "It works" in tried
     assert page_of(tried).files == plain.files
+
+
+def test_the_jars_that_java_is_told_to_take_are_those_that_it_was_run_with() -> None:
+    pom = re.sub(r"\s", "", (JAVA / "pom.xml").read_text())
+    for one in (CURATOR, JAVA_CLIENT):
+        group, artifact, version = one.needs.split()[0].split(":")
+        # Of Curator the tests take the recipes, which bring the framework of the same version.
+        name = artifact.replace("curator-framework", "curator-recipes")
+        assert (
+            f"<groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}<" in pom
+        )
 
 
 def test_servers_stand_in_programs_as_every_client_takes_them() -> None:
