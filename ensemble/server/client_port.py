@@ -407,10 +407,10 @@ class ClientPort(SocketTable):
             client.readable = False
             return
         except OSError as error:
-            self.close_socket(client, error.strerror or str(error))
+            self.close_socket(client, conn.close_reason or error.strerror or str(error))
             return
         if not data:
-            self.close_socket(client, "")
+            self.close_socket(client, conn.close_reason if client.parting_ms != 0 else "")
         else:
             self.turns.queue(client)
 
@@ -518,7 +518,8 @@ class ClientPort(SocketTable):
                 self.close_socket(client, f"{len(client.unsent)} bytes unread by the client")
             return
         if conn.state == DRAINING and conn.pending.count == 0:
-            self.close_socket(client, conn.close_reason)
+            if not conn.is_refused or not self.part(client):
+                self.close_socket(client, conn.close_reason)
         elif client.place == BLOCKED:
             if conn.pending.count == 0 and not self.turns.shared:
                 client.place = NOWHERE
@@ -558,18 +559,3 @@ class ClientPort(SocketTable):
             self.turns.queue(client)
         if client.conn.state != CLOSED:
             self.pipeline.touch_dirty(client.conn)
-
-    # Time
-
-    def close_idle(self, now_ms: i64) -> None:
-        """Close connections that never sent a ConnectRequest in time; called once a tick."""
-        limit_ms = self.limits.sessionless_ms
-        late = [
-            client
-            for client in self.sockets.values()
-            if client.conn.state == NEW and now_ms - client.conn.connected_ms > limit_ms
-        ]
-        for client in late:
-            self.pipeline.stats.sessionless_expired += 1
-            self.close_socket(client, f"no ConnectRequest within {limit_ms} ms")
-        self.resume_accepting()

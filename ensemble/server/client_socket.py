@@ -38,6 +38,7 @@ class ClientSocket:
         "in_blocked",
         "interest",
         "is_gone",
+        "parting_ms",
         "paused_ms",
         "place",
         "readable",
@@ -62,6 +63,7 @@ class ClientSocket:
         self.unsent = b""
         self.readable = False
         self.is_gone = False
+        self.parting_ms: i64 = 0  # since when the other's end is waited for; 0: it is not
         self.paused_ms: i64 = 0
         self.place: i64 = NOWHERE
         self.in_blocked = False

@@ -155,6 +155,7 @@ class Connection:
         "grant",
         "id",
         "ids",
+        "is_refused",
         "out",
         "peer_host",
         "peer_port",
@@ -205,6 +206,7 @@ class Connection:
         self.dirty = False
         self.unsent_bytes: i64 = 0  # what the kernel did not take yet
         self.close_reason = ""
+        self.is_refused = False  # and the last reply says so: it is to arrive
         self.recent = vec[i64]()  # the last operations, packed; see `remember`
         self.recent_at: i64 = 0
         # Who asks, as the audit journal has it, and of whom that was made.

@@ -176,6 +176,7 @@ class ConnectionTable:
     def cut(self, conn: Connection, reason: str) -> None:
         """Close at once, without a reply to what is pending."""
         conn.out.truncate(0)
+        conn.is_refused = False
         self.forget_pending(conn)
         self.drain(conn, reason)
 

@@ -203,6 +203,7 @@ class Pipeline(SessionDesk):
     def drain_after_pending(self, conn: Connection, reason: str) -> None:
         """Close once everything that is pending has been answered."""
         conn.state = DRAINING
+        conn.is_refused = True
         conn.close_reason = reason
         self.touch_dirty(conn)
 

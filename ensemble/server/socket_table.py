@@ -7,6 +7,7 @@ import errno
 import select
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -21,6 +22,7 @@ from ensemble.server.stats import ConnectionStats
 from ensemble.wire.records import Id
 
 RECV_BYTES: Final = 65_536
+PARTING_MS: Final = 1_000  # that who was refused has to read why
 TLS_HANDSHAKE: Final = b"\x16"
 LISTENER_IN: Final = select.EPOLLIN
 
@@ -48,6 +50,7 @@ class SocketTable:
         self.per_host: Final[dict[str, int]] = {}
         self.listeners: Final[dict[int, tuple[socket.socket, ssl.SSLContext | None, bool]]] = {}
         self.extra: Final = self.poll.callbacks
+        self.parting: Final[deque[ClientSocket]] = deque()  # the first was first
         self.next_connection_id: i64 = 1
         self.accepting = True
 
@@ -335,8 +338,32 @@ class SocketTable:
         if reason:
             self.on_refused(conn.peer_host, reason)
 
+    def part(self, client: ClientSocket) -> bool:
+        """Say that nothing more comes, and wait for the other's end. False: there is no need to.
+
+        A socket that is closed with input unread is reset: who was still sending would learn that,
+        and not read the reply that says why.
+        """
+        if client.is_gone or client.conn.secure:
+            return False
+        if client.parting_ms == 0:
+            try:
+                client.sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                return False
+            client.parting_ms = max(self.pipeline.now_ms, 1)
+            self.parting.append(client)
+        return True
+
     def close_idle(self, now_ms: i64) -> None:
-        """Close connections that never sent a ConnectRequest in time; called once a tick."""
+        """Close connections that never sent a ConnectRequest in time, and those that do not part.
+
+        Called once a tick.
+        """
+        parting = self.parting
+        while parting and now_ms - parting[0].parting_ms >= PARTING_MS:
+            client = parting.popleft()
+            self.close_socket(client, client.conn.close_reason)
         limit_ms = self.limits.sessionless_ms
         late = [
             client
