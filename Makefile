@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 ON_POSTGRES := $(if $(ALL),tests/tenants_app tests/observability \
   $(filter-out %test_walk.py %test_who_did_it.py,$(wildcard tests/console/plane/test_*.py)) $(filter-out \
   $(patsubst %,tests/console/test_%.py,browser dashboard_walk figures_live formats live members members_live \
-  overview run znodes), \
+  overview run sign_on_browser znodes), \
   $(wildcard tests/console/test_*.py)), \
   $(patsubst %,tests/tenants_app/test_%.py,actions audit_chain backup people publication reconcile) \
   $(patsubst %,tests/tenants_app/api/test_%.py,policy requests tokens) \
