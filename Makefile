@@ -26,8 +26,8 @@ ON_POSTGRES := $(if $(ALL),tests/tenants_app tests/observability \
   $(wildcard tests/console/test_*.py)), \
   $(patsubst %,tests/tenants_app/test_%.py,actions audit_chain backup people publication reconcile) \
   $(patsubst %,tests/tenants_app/api/test_%.py,policy requests tokens) \
-  $(patsubst %,tests/observability/test_%.py,history journal_collected retention samples trail) \
-  $(patsubst %,tests/observability/alerts/test_%.py,burning deliver evaluate) \
+  $(patsubst %,tests/observability/test_%.py,collected_together history journal_collected retention samples trail) \
+  $(patsubst %,tests/observability/alerts/test_%.py,burning deliver evaluate mail) \
   $(patsubst %,tests/observability/index/test_%.py,index search) tests/tenants_app/bulk/test_runner.py \
   $(patsubst %,tests/console/plane/test_%.py,alerts audit_page) \
   $(patsubst %,tests/console/test_%.py,health lockouts lockouts_shared people second_factor sign_on))

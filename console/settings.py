@@ -267,6 +267,7 @@ SPECTACULAR_SETTINGS = {
 # Where alerts are sent. Networks of one's own that operators' webhooks may reach: "10.1.2.0/24".
 ALERT_NETWORKS = env.networks("ENSEMBLE_ALERT_NETWORKS")
 # Mail goes through a server of one's own; without one channels say that there is none.
+EMAIL_BACKEND = "observability.alerts.smtp.Backend"
 EMAIL_HOST = os.environ.get("ENSEMBLE_MAIL_HOST", "")
 EMAIL_PORT = env.number("ENSEMBLE_MAIL_PORT", default=587, low=1, high=65_535)
 MAIL_TLS = env.choice("ENSEMBLE_MAIL_TLS", "starttls", ("starttls", "tls", "none"))
