@@ -35,28 +35,62 @@ class StretchError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """`name`: of RANGES, ending now; empty between two times. `earlier`: of EARLIER, or empty."""
+    """`name`: of RANGES, ending now; empty between two times.
+
+    `earlier`: what it is compared with, of EARLIER or the first second of as long a time; empty:
+    nothing. `shift`: how long before that is, s.
+    """
 
     name: str
     since: int
     until: int
-    earlier: str
+    earlier: str = ""
+    shift: int = 0
 
     @property
-    def shift(self) -> int:
-        return EARLIER.get(self.earlier, 0)
+    def earlier_words(self) -> str:
+        """For people, where it is compared with another time."""
+        if not self.earlier or self.earlier in EARLIER:
+            return EARLIER_WORDS.get(self.earlier, "")
+        return f"from {text_of(self.since - self.shift).replace('T', ' ')} UTC on"
+
+    @property
+    def earlier_text(self) -> str:
+        """As a form's field has it, where it is no name."""
+        is_named = not self.earlier or self.earlier in EARLIER
+        return "" if is_named else text_of(self.since - self.shift)
 
 
 def stretch_of(query: Mapping[str, str], now: int | None = None) -> Stretch:
-    """Of an address's query: `range`, or `since` and `until`; `earlier`.
+    """Of an address's query: `range`, or `since` and `until`; `earlier`, a name or a time.
 
     Raises:
         StretchError: they are none; names the value and what is wanted.
     """
     now = int(time.time()) if now is None else now
+    name, first, last = ends_of(query, now)
     earlier = query.get("earlier", "")
-    if earlier and earlier not in EARLIER:
-        raise StretchError(f"earlier is {earlier[:40]!r}; use one of {', '.join(EARLIER)}")
+    return Stretch(name, first, last, earlier, shift_of(earlier, first))
+
+
+def shift_of(earlier: str, since: int) -> int:
+    """How long before `since` that is, s; 0 where nothing is asked for."""
+    if not earlier or earlier in EARLIER:
+        return EARLIER.get(earlier, 0)
+    if not earlier[:1].isdigit():
+        names = ", ".join(EARLIER)
+        raise StretchError(f"earlier is {earlier[:40]!r}; use one of {names}, or 2026-11-21T15:04")
+    shift = since - second_of("earlier", earlier, since)
+    if not 0 < shift <= SPAN_MAX_S:
+        raise StretchError(
+            f"what is compared begins at {earlier[:40]}; use a time before {text_of(since)}, "
+            f"by {SPAN_MAX_S // 86_400} days at most"
+        )
+    return shift
+
+
+def ends_of(query: Mapping[str, str], now: int) -> tuple[str, int, int]:
+    """The name, the first second and the last; without an `earlier`."""
     since, until = query.get("since", ""), query.get("until", "")
     if since or until:
         first = second_of("since", since, now - RANGES[DEFAULT])
@@ -66,11 +100,11 @@ def stretch_of(query: Mapping[str, str], now: int | None = None) -> Stretch:
                 f"from {text_of(first)} to {text_of(last)} are {last - first} s; "
                 f"use {SPAN_MIN_S} s to {SPAN_MAX_S // 86_400} days, before now"
             )
-        return Stretch("", first, last, earlier)
+        return "", first, last
     name = query.get("range", DEFAULT)
     if name not in RANGES:
         raise StretchError(f"range is {name[:40]!r}; use one of {', '.join(RANGES)}")
-    return Stretch(name, now - RANGES[name], now, earlier)
+    return name, now - RANGES[name], now
 
 
 def second_of(name: str, text: str, default: int) -> int:

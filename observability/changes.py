@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from observability import acls
 from observability.index.rows import TEXT_BYTES_MAX, is_indexed, text_of
 from observability.models import Revision, Znode
 from observability.roots import QUOTAS, Roots, inward
@@ -77,6 +78,7 @@ class Change:
     text_why: str = ""
     owner: str = ""  # the session, of an ephemeral one
     is_closed: bool = False  # of a creation or an ACL: not everybody may read it
+    acl: str = ""  # of a creation or an ACL, as `acls` keeps it; empty: not known
 
 
 @dataclass(slots=True)
@@ -179,6 +181,7 @@ class ChangeReader:
         if len(path) > PATH_MAX:
             made.whole = clean(path, len(path) + 4 * path.count("\0"))
         made.is_closed = fields.get("closed") is True
+        made.acl = acls.kept(fields.get("acl"))
         if fields.get("ephemeral") is True:
             made.owner = made.session
         size = fields.get("bytes")

@@ -10,6 +10,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, Final
 
+from observability import acls
 from observability.changes import Policy
 from observability.index.closed import closed_of
 from observability.models import Revision
@@ -33,7 +34,7 @@ DELETES: Final = ("delete", "deleteContainer")
 CHANGED_ROWS_MAX: Final = 50_000  # that are looked at for the changed paths of a subtree
 COLUMNS: Final = (
     *("r.id", "r.tenant", "r.path", "r.zxid", "r.part", "r.at", "r.operation", "r.within"),
-    *("r.version", "r.principal", "r.session", "r.size", "r.why"),
+    *("r.version", "r.principal", "r.session", "r.size", "r.why", "r.acl"),
 )
 
 
@@ -67,6 +68,7 @@ class Change:
     why: str
     has_value: bool
     value: bytes | None = None
+    acl: tuple[str, ...] = ()  # that a creation or a setACL gave it, digests hidden
 
     @property
     def is_delete(self) -> bool:
@@ -266,7 +268,7 @@ def change_of(
     closed: set[str],
 ) -> Change:
     ident, slug, path, zxid, _, at, operation, within, version, principal, session, size = row[:12]
-    why, data = row[12], row[13]
+    why, data = row[12], row[14]
     if slug in secrets and secrets[slug].is_secret(path) and size is not None:
         why, data = Revision.Why.SECRET.value, None
     elif path in closed and size is not None:
@@ -283,4 +285,5 @@ def change_of(
         *(ident, shown, zxid, at, operation, within, version, principal, session, size, why),
         has_value,
         value,
+        () if path in closed else acls.hidden(acls.read(row[13])),  # as getACL has it
     )

@@ -5,7 +5,7 @@ from typing import Final
 
 from ensemble.client import OPEN_ACL, Acl
 from ensemble.client.paths import parent_of
-from observability import subtree
+from observability import acls, subtree
 from observability.history import HistoryError
 from observability.subtree import Moment, Past, Was
 from tenants.bulk import reading
@@ -14,11 +14,12 @@ from tenants.bulk.entries import Entry
 from tenants.bulk.plans import before_of
 from tenants.bulk.preview import Preview
 from tenants.bulk.reading import Found, MissingError
-from tenants.bulk.steps import Kind, Step, is_masked
-from tenants.bulk.work import Work, roots_below, sees_closed
+from tenants.bulk.steps import Before, Kind, Step, acl_of, acl_text, is_masked
+from tenants.bulk.work import Work, may_set_acls, roots_below, sees_closed
 from tenants.errors import InvalidError, LimitError
 
-ACL_NOTE: Final = "ACLs are not in the history: what is made again has that of its parent."
+ACL_NOTE: Final = "takes its parent's ACL: the history does not have its own"
+ACLS_ARE_OWNERS: Final = "has another ACL now, which an owner may set back"
 WAS_EPHEMERAL: Final = "it was ephemeral: only a session can make it again"
 EPHEMERAL: Final = "it is ephemeral now: its session holds it"
 
@@ -69,6 +70,7 @@ def entries(work: Work) -> tuple[int, Iterator[Entry]]:
 
 def filled(work: Work, now: dict[str, Found], standing: list[Was]) -> Iterator[Entry]:
     """With their values: from the tree where they are the same, else from the history."""
+    sees = sees_closed(work.job)  # ACLs have hashes of passwords in them
     for start in range(0, len(standing), AT_ONCE_ZNODES):
         part = standing[start : start + AT_ONCE_ZNODES]
         same = [now[one.path] for one in part if one.how == "same"]
@@ -81,7 +83,10 @@ def filled(work: Work, now: dict[str, Found], standing: list[Was]) -> Iterator[E
             if work.secrets.has(one.path) and not work.flag("secrets"):
                 data, why = None, "secret"
             kind = subtree.kind_then(one.lives) if one.lives != "ephemeral" else Kind("ephemeral")
-            acl = None if value is None or not value.acl or is_masked(value.acl) else value.acl
+            if value is None:
+                acl = acl_then(one.acl) if sees else None
+            else:
+                acl = None if not value.acl or is_masked(value.acl) else value.acl
             below = one.path if work.job.path == "/" else one.path[len(work.job.path) :]
             if data is None:
                 why = why or subtree.NOT_KEPT
@@ -162,6 +167,7 @@ class Restore:
             elif self.existed(one):
                 changed.append(one)
         self.set_back(changed)
+        self.set_acls_back([one for one in order if self.had_another_acl(one)])
         self.delete_later([one for one in order if self.came_later(one)])
 
     def existed(self, one: Found) -> bool:
@@ -202,6 +208,41 @@ class Restore:
                         )
                     )
             self.work.tell(start + len(part))
+
+    def had_another_acl(self, one: Found) -> bool:
+        """Whether it may have: the history has one, and there is a newer one, or another znode."""
+        past = self.past.get(one.path)
+        if past is None or not past.acl or one.stat.ephemeral_owner:
+            return False
+        return one.stat.aversion > 0 or not subtree.was_there(one.stat, self.moment)
+
+    def set_acls_back(self, there: list[Found]) -> None:
+        """Each ACL that is another one now; data first, which it might forbid."""
+        if not there or not self.wants("acl"):
+            return
+        may = may_set_acls(self.work.job)
+        for start in range(0, len(there), AT_ONCE_ZNODES):
+            part = there[start : start + AT_ONCE_ZNODES]
+            for value in reading.values(self.work.bridge, part, quiet, data=False):
+                one, now = value.found, value.acl
+                wanted = acl_then(self.past[one.path].acl)
+                if wanted is None or (now is not None and is_same(now, wanted)):
+                    continue
+                if now is None:
+                    self.preview.block(one.path, one.blocked or "its ACL cannot be read")
+                elif not may:
+                    self.preview.leave("kept", one.path, ACLS_ARE_OWNERS)
+                else:
+                    self.preview.step(
+                        Step(
+                            "acl",
+                            one.path,
+                            acl=wanted,
+                            version=int(one.stat.aversion),
+                            czxid=int(one.stat.czxid),
+                            before=Before(acl=None if is_masked(now) else now),
+                        )
+                    )
 
     def why(self, path: str) -> str:
         past = self.past.get(path)
@@ -256,8 +297,6 @@ class Restore:
             for one in missing:
                 self.preview.leave("kept", one.path, "deleted since, left out")
             return
-        if missing:
-            self.preview.note(ACL_NOTE)
         made: set[str] = set()
         for start in range(0, len(missing), AT_ONCE_ZNODES):
             part = missing[start : start + AT_ONCE_ZNODES]
@@ -274,7 +313,8 @@ class Restore:
                     self.gone.add(one.path)
                     self.preview.block(one.path, "what was above it cannot be made again")
                 else:
-                    acl = self.acl_of(above)
+                    own = acl_then(one.acl)
+                    acl = own or self.acl_of(above)
                     self.acls[one.path] = acl
                     made.add(one.path)
                     self.preview.step(
@@ -284,7 +324,8 @@ class Restore:
                             kept[one.path],
                             acl=acl,
                             kind=subtree.kind_then(one.lives),
-                        )
+                        ),
+                        "" if own else ACL_NOTE,
                     )
             self.work.tell(start + len(part))
 
@@ -301,6 +342,22 @@ class Restore:
             read = list(reading.values(self.work.bridge, there, quiet, data=False))
             self.acls[path] = (read[0].acl if read else None) or tuple(OPEN_ACL)
         return self.acls[path]
+
+
+def is_same(now: tuple[Acl, ...], then: tuple[Acl, ...]) -> bool:
+    """Whether two ACLs say the same; digests that are hidden in one are hidden in both."""
+    one, other = [acl_text(entry) for entry in now], [acl_text(entry) for entry in then]
+    if is_masked(now):
+        one, other = list(acls.hidden(one)), list(acls.hidden(other))
+    return sorted(one) == sorted(other)
+
+
+def acl_then(entries: tuple[str, ...]) -> tuple[Acl, ...] | None:
+    """An ACL of the history; None where it is not known."""
+    try:
+        return tuple(map(acl_of, entries)) or None
+    except InvalidError:
+        return None
 
 
 def quiet(_: int) -> None:

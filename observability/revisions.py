@@ -15,7 +15,7 @@ from observability.store import ALIAS, Batch, fence, take
 
 COLUMNS: Final = (
     *("ensemble", "tenant", "path", "zxid", "part", "at", "operation", "within", "version"),
-    *("principal", "session", "size", "why", "value_id"),
+    *("principal", "session", "size", "why", "value_id", "acl"),
 )
 INSERT: Final = (
     f"INSERT INTO observability_revision ({', '.join(COLUMNS)}) "
@@ -67,7 +67,7 @@ def write(term: int, source: Source, stretch: Stretch, stored: dict[str, int]) -
                     (
                         *(source.ensemble, one.tenant, one.path, one.zxid, one.part, one.at),
                         *(one.operation, one.within, one.version, one.principal, one.session),
-                        *(one.size, one.why, value_id),
+                        *(one.size, one.why, value_id, one.acl or None),
                     )
                 )
             cursor.executemany(INSERT, cast("list[tuple[str, ...]]", rows))

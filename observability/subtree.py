@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ensemble.client import Stat
+from observability import acls
 from observability.history import CLOSED, DELETES, HistoryError, born, place, policies_of
 from observability.index.closed import closed_of
 from observability.models import Revision
@@ -66,6 +67,7 @@ class Past:
     value_id: int | None
     size: int
     why: str
+    acl: tuple[str, ...]  # `scheme:id:cdrwa`, digests as they are; empty: not known
 
 
 def last_changes(
@@ -76,7 +78,7 @@ def last_changes(
     tenant: Tenant | None = None,
     sees_closed: bool = False,
 ) -> Iterator[Past]:
-    """Of each znode at and below a path, its last change of data until a moment; by path.
+    """Of each znode at and below a path, what its changes until a moment have left; by path.
 
     Raises:
         HistoryError: the path is none.
@@ -85,17 +87,19 @@ def last_changes(
     until, value = moment.where()
     secrets = policies_of(name, slugs_in(name, whole), tenant)
     first, end = below(whole)
-    last: tuple[Any, ...] | None = None
+    last: tuple[Any, ...] | None = None  # change of data
     lives = ""  # as the znode's creation has said
+    acl: str | None = None  # that its creation gave it, or the last setACL
+    at = ""
     closed: set[str] = set()
     position: tuple[Any, ...] = ("", -1, -1)
     while True:
         rows = ask(
             "SELECT r.path, r.zxid, r.part, r.operation, r.value_id, r.size, r.why, r.tenant, "
-            "r.within "
+            "r.within, r.acl "
             "FROM observability_revision r WHERE r.ensemble = %s "
             "AND r.path >= %s AND r.path < %s AND (r.path, r.zxid, r.part) > (%s, %s, %s) "
-            f"AND {until} AND r.at >= %s AND NOT r.operation = 'setACL' "
+            f"AND {until} AND r.at >= %s "
             "ORDER BY r.path, r.zxid, r.part LIMIT %s",
             (*(name, whole, end), *position, value, born(tenant), ROWS_AT_ONCE),
         )
@@ -104,18 +108,21 @@ def last_changes(
         for row in rows:
             if row[0] != whole and not row[0].startswith(first):
                 continue  # /a-b lies between /a and /a/b
-            if last is None or row[0] != last[0]:
+            if row[0] != at:
                 if last is not None:
-                    yield from past_of(last, lives, tenant, secrets, closed)
-                lives = ""
+                    yield from past_of(last, lives, acl, tenant, secrets, closed)
+                at, last, lives, acl = row[0], None, "", None
+            if row[3] == "setACL":
+                acl = row[9]
+                continue
             if row[3].startswith("create"):
-                lives = lives_of(row[3], row[8])
+                lives, acl = lives_of(row[3], row[8]), row[9]
             last = row
         if len(rows) < ROWS_AT_ONCE:
             break
         position = rows[-1][:3]
     if last is not None:
-        yield from past_of(last, lives, tenant, secrets, closed)
+        yield from past_of(last, lives, acl, tenant, secrets, closed)
 
 
 def lives_of(operation: str, within: str) -> str:
@@ -145,11 +152,12 @@ def slugs_in(ensemble: str, whole: str) -> set[str]:
 def past_of(
     row: tuple[Any, ...],
     lives: str,
+    acl: str | None,
     tenant: Tenant | None,
     secrets: dict[str, Any],
     closed: set[str],
 ) -> Iterator[Past]:
-    path, _, _, operation, value_id, size, why, slug, _ = row
+    path, _, _, operation, value_id, size, why, slug = row[:8]
     shown = path if tenant is None else inward(tenant.root, path)
     if shown is None or (tenant is not None and slug != tenant.slug):
         return
@@ -160,7 +168,8 @@ def past_of(
         value_id, why = None, CLOSED
     there = operation not in DELETES
     words = "" if value_id is not None or not there else WHYS.get(why, NOT_KEPT)
-    yield Past(shown, there, operation, lives, value_id, size or 0, words)
+    entries = acls.read(acl) if there else ()
+    yield Past(shown, there, operation, lives, value_id, size or 0, words, entries)
 
 
 def known_before(
@@ -266,6 +275,7 @@ class Was:
     lives: str
     value_id: int | None
     why: str
+    acl: tuple[str, ...] = ()
 
 
 def was(now: Mapping[str, Stat], past: Mapping[str, Past], moment: Moment) -> list[Was]:
@@ -278,7 +288,7 @@ def was(now: Mapping[str, Stat], past: Mapping[str, Past], moment: Moment) -> li
             found.append(Was(path, int(stat.data_bytes), "same", lives, None, ""))
         elif then is not None and then.there:
             how = "gone" if stat is None else "changed"
-            found.append(Was(path, then.size, how, then.lives, then.value_id, then.why))
+            found.append(Was(path, then.size, how, then.lives, then.value_id, then.why, then.acl))
         elif stat is not None and was_there(stat, moment):
             found.append(Was(path, 0, "changed", "", None, NOT_KEPT))
     return found

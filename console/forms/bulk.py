@@ -22,6 +22,7 @@ WITHOUT: Final = (
     ("create", "Create what is missing"),
     ("set", "Set back what differs"),
     ("delete", "Delete what came later"),
+    ("acl", "Set ACLs back, which owners may"),
 )
 
 

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from typing import Final, final
 
 from ensemble.server.audit_chain import iso
+from ensemble.server.journal import permissions
 from ensemble.tenancy.directory import Directory
 from ensemble.tenancy.namespace import View
 from ensemble.wire import codes
@@ -140,8 +141,11 @@ class Lines:
                 fields["ttl"] = int(txn.ttl)
         elif isinstance(txn, SetAclTxn):
             fields["acl_version"] = int(txn.version)
-        if isinstance(txn, CreateTxn | SetAclTxn) and not is_open(txn.acl):
-            fields["closed"] = True
+        if isinstance(txn, CreateTxn | SetAclTxn):
+            if not is_open(txn.acl):
+                fields["closed"] = True
+            if self.values:  # with hashes of passwords in it
+                fields["acl"] = [entry_text(entry) for entry in txn.acl]
         elif isinstance(txn, SetDataTxn | CheckTxn):
             fields["version"] = int(txn.version)
         if isinstance(txn, CreateTxn | SetDataTxn):
@@ -189,6 +193,11 @@ class Lines:
         self.names.move_to_end(session_id)
         if len(self.names) > NAMES_MAX:
             self.names.popitem(last=False)
+
+
+def entry_text(entry: Acl) -> str:
+    """`scheme:id:cdrwa`, as zkCli writes it."""
+    return f"{entry.id.scheme}:{entry.id.id or ''}:{permissions(int(entry.perms))}"
 
 
 def is_open(acl: list[Acl]) -> bool:

@@ -36,6 +36,10 @@ class ChangeOut(serializers.Serializer[Any]):
     size = serializers.IntegerField(allow_null=True, help_text="bytes of the value")
     has_value = serializers.BooleanField(help_text="whether it is kept")
     why = serializers.CharField(help_text="why it is not kept, where it is not")
+    acl = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="that a creation or a setACL gave it, digests hidden; empty: none, or not known",
+    )
     encoding = serializers.ChoiceField(choices=["text", "base64"], allow_null=True)
     value = serializers.CharField(allow_null=True)
 
@@ -210,6 +214,7 @@ def told(change: Change) -> dict[str, object]:
         "size": change.size,
         "has_value": change.has_value,
         "why": change.why,
+        "acl": list(change.acl),
         "encoding": encoding,
         "value": value,
     }

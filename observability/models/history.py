@@ -51,6 +51,10 @@ class Revision(models.Model):
     size = models.PositiveIntegerField(null=True, help_text="bytes of the value; null: none")
     why = models.CharField(max_length=10, choices=Why.choices, blank=True)
     value = models.ForeignKey(Value, null=True, on_delete=models.SET_NULL, related_name="+")
+    # Null, so that the column is added to a table of millions of rows without copying it.
+    acl = models.TextField(  # noqa: DJ001
+        null=True, help_text="from a creation or a setACL on: JSON; null: not known"
+    )
 
     class Meta:
         indexes = [

@@ -52,6 +52,8 @@ def right_of(kind: str) -> str:
 
 def right_for(job: Job) -> str:
     """The right in its tenant; who undoes something needs what doing it needs."""
+    if "acl" in job.preview.get("counts", {}):
+        return right_of(Job.Kind.ACL)  # which the others' holders need not have
     return right_of(str(job.parameters.get("what", job.kind)))
 
 
@@ -112,6 +114,14 @@ def reached(job: Job) -> Bridge:
         return tenants_tree(user, job) if job.where == Job.Where.TENANT else whole_tree(user, job)
     except (PermissionDenied, Http404) as error:
         raise ForbiddenError(f"{user.get_username()} may not do this any more: {error}") from None
+
+
+def may_set_acls(job: Job) -> bool:
+    """Whether who asked for it may change ACLs there."""
+    user = asker(job)
+    if job.tenant is not None:
+        return access.may(user, right_of(Job.Kind.ACL), job.tenant)
+    return access.standing_of(user) >= access.PLANE["tree.change"]
 
 
 def sees_closed(job: Job) -> bool:

@@ -13,7 +13,7 @@ from tests.harness import ROOT
 from tests.ports import free_port
 from tests.ups import is_open
 
-READY_TIMEOUT_S = 90.0
+READY_TIMEOUT_S = 100.0
 
 
 class Run:

@@ -22,11 +22,28 @@ def test_two_moments_are_utc_or_seconds() -> None:
     assert stretch_of({}, NOW).name == "1h"
 
 
+def test_it_is_compared_with_any_time_before_it() -> None:
+    found = stretch_of({"range": "1h", "earlier": "2026-11-13T10:00"}, NOW)
+    assert found.since - found.shift == 1_794_564_000
+    assert found.earlier_words == "from 2026-11-13 10:00 UTC on"
+    assert found.earlier_text == "2026-11-13T10:00"
+    named = stretch_of({"range": "1h", "earlier": "1w"}, NOW)
+    assert (named.earlier_words, named.earlier_text) == ("a week before", "")
+    none = stretch_of({"range": "1h"}, NOW)
+    assert (none.shift, none.earlier_words, none.earlier_text) == (0, "", "")
+
+
 @pytest.mark.parametrize(
     ("query", "words"),
     [
         ({"range": "2h"}, "range is '2h'; use one of live, 15m"),
-        ({"earlier": "2y"}, "earlier is '2y'"),
+        ({"earlier": "2y"}, "earlier is '2y'; use 2026-11-21T15:04"),
+        ({"earlier": "before"}, "earlier is 'before'; use one of 1h, 1d, 1w, 4w, or 2026-11"),
+        (
+            {"earlier": str(NOW)},
+            "begins at 1795000000; use a time before 2026-11-18T10:06, by 400 days at most",
+        ),
+        ({"earlier": "1"}, "by 400 days at most"),
         ({"since": "yesterday"}, "since is 'yesterday'; use 2026-11-21T15:04"),
         ({"until": "9" * 40}, "until is '9999"),
         ({"since": "999999999999"}, "use 10 s to 400 days"),

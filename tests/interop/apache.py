@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.ports import free_port
 
-READY_TIMEOUT_S = 40.0
+READY_TIMEOUT_S = 90.0
 
 
 class ApacheNode:

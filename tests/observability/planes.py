@@ -18,7 +18,7 @@ import psycopg
 from tests.harness import ROOT, Node
 from tests.server.feeds import CONTROL, READ
 
-WAIT_S = 40.0
+WAIT_S = 90.0
 URL = "database.url"  # beside a plane whose database is PostgreSQL's
 Rows = list[tuple[object, ...]]
 

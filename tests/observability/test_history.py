@@ -35,6 +35,8 @@ def line(
         fields["path"] = path
     if value is not None:
         fields |= {"bytes": len(value), "value": base64.b64encode(value).decode()}
+    if operation.startswith("create"):
+        fields["acl"] = ["world:anyone:cdrwa"]
     return json.dumps({**fields, **more}).encode()
 
 
@@ -66,7 +68,7 @@ def test_revisions_say_what_it_was_who_and_when(feed: Feed) -> None:
     feed(
         line(1, "create", f"{ROOT}/a", b"one", version=0),
         line(2, "setData", f"{ROOT}/a", b"two", version=1, principal=""),
-        line(3, "setACL", f"{ROOT}/a", acl_version=1),
+        line(3, "setACL", f"{ROOT}/a", acl_version=1, acl=["world:anyone:r"]),
         line(4, "delete", f"{ROOT}/a"),
         line(5, "setData", "/tenants/orders/a", b"theirs", version=9),
     )
@@ -259,6 +261,14 @@ def test_what_an_acl_keeps_from_some_is_shown_to_owners_and_operators_only(
         Membership.objects.create(tenant=payments, user=people[name], role=role)
     for at, path in enumerate(("/open", "/shut", "/unknown", "/gone"), 1):
         feed(line(at, "create", f"{ROOT}{path}", path.encode(), version=0))
+    shut = ["digest:ann:aGFzaA==:r", "world:anyone:cdwa"]
+    feed(line(5, "create", f"{ROOT}/gone-shut", b"/gone-shut", version=0, acl=shut))
+    feed(line(6, "create", f"{ROOT}/shut-later", b"/shut-later", version=0))
+    feed(line(7, "setACL", f"{ROOT}/shut-later", acl_version=1, acl=shut))
+    feed(line(8, "create", f"{ROOT}/gone-old", b"/gone-old", version=0, acl=None))
+    feed(line(9, "create", f"{ROOT}/lost", b"/lost", version=0))
+    feed(line(10, "setACL", f"{ROOT}/lost", acl_version=1, acl=["long" * 2_000]))
+    hidden = {"/shut", "/unknown", "/gone-shut", "/shut-later", "/gone-old", "/lost"}
     closed("/open", False)
     closed("/shut", True)
     closed("/unknown", None)
@@ -266,17 +276,40 @@ def test_what_an_acl_keeps_from_some_is_shown_to_owners_and_operators_only(
     assert sees == {"alice": True, "dan": False, "ada": False}
     assert access.sees_closed(people["olga"], payments)
     assert [access.sees_closed(people[name], None) for name in ("olga", "ada")] == [True, False]
-    for sees_closed, shown in ((True, {"/shut", "/unknown"}), (False, set[str]())):
-        for path in ("/open", "/shut", "/unknown", "/gone"):
+    for sees_closed, shown in ((True, hidden), (False, set[str]())):
+        for path in ("/open", "/gone", *sorted(hidden)):
             there = path.encode() if path in {"/open", "/gone", *shown} else None
-            (one,) = history.revisions(
+            newest = history.revisions(path, tenant=payments, sees_closed=sees_closed).changes[0]
+            assert bool(newest.acl) == (there is not None and path not in ("/gone-old", "/lost"))
+            one = history.revisions(
                 path, tenant=payments, values=True, sees_closed=sees_closed
-            ).changes
+            ).changes[-1]
             assert (one.value, one.has_value) == (there, there is not None)
             assert history.words(one.why).startswith("" if there is not None else "its ACL")
-            at = history.value_at(path, tenant=payments, zxid=9, sees_closed=sees_closed)
+            at = history.value_at(path, tenant=payments, zxid=10, sees_closed=sees_closed)
             assert at is not None
             assert at.value == there
-        past = last_changes("/", Moment(zxid=9), tenant=payments, sees_closed=sees_closed)
+        past = last_changes("/", Moment(zxid=10), tenant=payments, sees_closed=sees_closed)
         kept = {one.path for one in past if one.value_id is not None}
         assert kept == {"/open", "/gone", *shown}
+
+
+def test_each_revision_says_which_acl_was_set_and_hides_digests(feed: Feed) -> None:
+    payments = make_tenant()
+    told = ["digest:ann:aGFzaA==:cdrwa", "world:anyone:r"]
+    feed(
+        line(1, "create", f"{ROOT}/a", b"1", version=0),
+        line(2, "setACL", f"{ROOT}/a", acl_version=1, acl=told),
+        line(3, "setData", f"{ROOT}/a", b"2", version=1),
+        line(4, "setACL", f"{ROOT}/a", acl_version=2, acl=["x" * 5_000]),
+        line(5, "create", f"{ROOT}/a/b", b"", version=0, acl="world:anyone:r"),
+    )
+    found = history.revisions("/a", tenant=payments, sees_closed=True).changes
+    shown = ("digest:ann:x:cdrwa", "world:anyone:r")
+    assert [one.acl for one in found] == [(), (), shown, ("world:anyone:cdrwa",)]
+    (below,) = history.revisions("/a/b", tenant=payments, sees_closed=True).changes
+    assert below.acl == (), "it is no list"
+    past = {one.path: one for one in last_changes("/", Moment(zxid=2), tenant=payments)}
+    assert past["/a"].acl == tuple(told), "the newest until then, for a restore"
+    past = {one.path: one for one in last_changes("/", Moment(zxid=9), tenant=payments)}
+    assert (past["/a"].acl, past["/a"].value_id is None) == ((), True), "too long: not known"

@@ -95,13 +95,20 @@ def test_everything_that_was_committed_comes_decoded_and_in_order(
     ]
 
 
-def test_values_come_for_those_alone_who_may_change(node: Node, client: RawClient) -> None:
+def test_values_and_acls_come_for_those_alone_who_may_change(node: Node, client: RawClient) -> None:
     write(client, 1, 1, create_body("/a", b"value"))
+    acl = struct.pack(">ii", 1, 1 | 16) + text("digest") + text("ann:aGFzaA==")
+    write(client, 2, 7, text("/a") + acl + struct.pack(">i", -1))
     status, _ = ask(node.admin_port, "/changes?from=0&values=1")
     assert status == 403
+    status, found = ask(node.admin_port, "/changes?from=0")
+    assert not any("acl" in line or "value" in line for line in found)
+    assert found[2]["closed"] is True
     status, found = ask(node.admin_port, "/changes?from=0&values=1", CONTROL)
     assert status == 200
     assert found[1]["value"] == "dmFsdWU="
+    assert found[1]["acl"] == ["world:anyone:cdrwa"]
+    assert found[2]["acl"] == ["digest:ann:aGFzaA==:ra"]
 
 
 def test_without_a_token_nobody_reads_it(node: Node, start_node: Callable[..., Node]) -> None:

@@ -4,6 +4,7 @@ import { getJson } from "./http.js";
 import { compared } from "./sides.js";
 import { button, el, inBytes, plain, timeOf } from "./words.js";
 
+const OPEN = "world:anyone:cdrwa";
 const WORDS = { create: "created", setData: "changed", delete: "deleted", setACL: "ACL changed", deleteContainer: "deleted, as an empty container", createTTL: "created", createContainer: "created" };
 
 export class Past {
@@ -79,6 +80,7 @@ export class Past {
       el("p", { className: "what" }, el("span", {}, el("b", {}, `${what}${version}`), size), el("code", {}, row.zxid)),
       el("p", {}, el("bdi", {}, plain(row.who || "somebody without a credential")), ", ", timeOf(row.at)),
       where ? el("p", { className: "hint" }, plain(where)) : null,
+      row.acl.length && `${row.acl}` !== OPEN ? el("p", { className: "hint" }, "ACL ", el("code", {}, el("bdi", {}, plain(row.acl.join(", "))))) : null,
       row.why ? el("p", { className: "hint" }, `No value: ${plain(row.why)}.`) : null,
       buttons.length ? el("p", { className: "acts" }, ...buttons) : null));
   }

@@ -137,17 +137,18 @@ def subject_in(found: Ensemble, node: str) -> Subject:
 def context_of(request: HttpRequest, page: Page) -> tuple[dict[str, Any], int]:
     """What the dashboard's template shows, and the answer's status."""
     problem = ""
+    asked = request.GET.dict()
     try:
-        stretch = stretch_of(request.GET.dict())
+        stretch = stretch_of(asked)
     except StretchError as error:
         problem = str(error)
-        stretch = stretch_of({})
+        stretch = nearest(asked)
     other = request.GET.get("with", "")[:WORD_MAX]
     if other and other not in {value for value, _ in page.others}:
         other = ""  # gone meanwhile, or never there
     plain = dashboards.columns(page.subject, stretch.since, stretch.until, PLAIN_ROWS)
     return {
-        "problem": problem,
+        "stretch_problem": problem,
         "page": page,
         "stretch": stretch,
         "other": other,
@@ -160,6 +161,14 @@ def context_of(request: HttpRequest, page: Page) -> tuple[dict[str, Any], int]:
         "plain": plain_rows(plain),
         "config": config_of(page, stretch, other),
     }, 422 if problem else 200
+
+
+def nearest(asked: dict[str, str]) -> Stretch:
+    """The times that were asked for without what they are compared with; else the usual ones."""
+    try:
+        return stretch_of({**asked, "earlier": ""})
+    except StretchError:
+        return stretch_of({})
 
 
 def config_of(page: Page, stretch: Stretch, other: str) -> dict[str, Any]:

@@ -89,4 +89,5 @@ def row_of(change: Change, address: str) -> dict[str, Any]:
         "has_value": change.has_value,
         "is_delete": change.is_delete,
         "why": history.words(change.why),
+        "acl": list(change.acl),
     }

@@ -75,9 +75,9 @@ class JobIn(Strict):
     zxid = serializers.RegexField(r"^0x[0-9a-f]{1,15}$", required=False)
     at_ms = serializers.IntegerField(required=False, min_value=0, max_value=1 << 50)
     without = serializers.ListField(
-        child=serializers.ChoiceField(choices=["create", "set", "delete"]),
+        child=serializers.ChoiceField(choices=["create", "set", "delete", "acl"]),
         required=False,
-        max_length=3,
+        max_length=4,
     )
 
 

@@ -153,6 +153,14 @@ def test_a_znodes_page_has_its_revisions_and_hides_what_became_secret(
     for name, shown in (("ada", False), ("olga", True)):
         told = go(name, f"/znodes/revision?path={ROOT}/a&zxid=0x2").json()  # type: ignore[attr-defined]
         assert ("text" in told) == shown
+    feed(line(5, "create", f"{ROOT}/b", b"", version=0))
+    told = ["digest:ann:aGFzaA==:r", "world:anyone:r"]
+    feed(line(6, "setACL", f"{ROOT}/b", acl_version=1, acl=told))
+    shown_acl = ["digest:ann:x:r", "world:anyone:r"]
+    newest, _ = ask("bob", "revisions?path=/b").json()["rows"]
+    assert newest["acl"] == shown_acl
+    assert ", ".join(shown_acl) in text_of(go("bob", f"{HISTORY}?path=/b"))
+    assert "aGFzaA" not in text_of(go("olga", f"{HISTORY}?path=/b"))
     Tenant.objects.update(secret_paths=["/a"])
     hidden = ask("bob", "revision?path=/a&zxid=0x2").json()
     assert "text" not in hidden

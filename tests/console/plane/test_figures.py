@@ -73,6 +73,17 @@ def test_figures_are_columns_of_a_stretch_and_of_what_they_are_compared_with(
     assert [at - 3_600 for at in earlier["at"]] == earlier["other"]["at"]
     assert set(earlier["other"]["values"]["requests"]) == {3.0}
     assert earlier["step"] == earlier["other"]["step"] == 10, "older samples are coarser"
+    at_a_time = go("alice", f"{where}&earlier={begin - 3_600}").json()
+    assert at_a_time["other"] == earlier["other"]
+    late = go("alice", f"{where}&earlier={begin + 1}")
+    assert late.status_code == 422
+    assert "use a time before" in late.json()["error"]
+    page = text_of(go("alice", f"/tenants/{SLUG}/dashboard?range=1h&earlier=2026-01-02T03:04"))
+    assert "from 2026-01-02 03:04 UTC on" in page
+    where = f"/tenants/{SLUG}/dashboard?since=2026-01-03T00:00&until=2026-01-04T00:00"
+    page = text_of(go("alice", f"{where}&earlier=2026-01-03T01:00"))
+    assert page.count("use a time before 2026-01-03T00:00") == 1
+    assert 'value="2026-01-04T00:00"' in page, "the times that were asked for stay"
     assert go("alice", f"/tenants/{SLUG}/figures?range=2h").status_code == 422
     assert "range is" in text_of(go("alice", f"/tenants/{SLUG}/dashboard?range=2h"))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ensemble.client import Client, CreateMode, parse_acl
+from ensemble.client import OPEN_ACL, Acl, Client, CreateMode, digest_id, parse_acl
 from observability import subtree
 from observability.changes import ChangeReader, Policy, Stretch
 from observability.export import iso
@@ -19,7 +19,8 @@ from observability.store import LEASE, source_of
 from observability.subtree import Moment
 from tenants import reach
 from tenants.bulk import places
-from tenants.models import Tenant
+from tenants.bulk.steps import acl_text
+from tenants.models import MemberRole, Membership, Tenant
 from tests.tenants_app.bulk.conftest import Desk, Do, Tree
 
 pytestmark = pytest.mark.django_db(databases=["default", "observed"])
@@ -35,11 +36,17 @@ class Story:
         self.heard = True
         self.zxid = 0
 
-    def create(self, path: str, data: bytes = b"", mode: CreateMode = CreateMode.PERSISTENT) -> int:
+    def create(
+        self,
+        path: str,
+        data: bytes = b"",
+        mode: CreateMode = CreateMode.PERSISTENT,
+        acl: tuple[Acl, ...] = OPEN_ACL,
+    ) -> int:
         whole = self.shop.root + path
-        _, stat = self.do(lambda client: client.create_with_stat(whole, data, mode=mode))
+        _, stat = self.do(lambda client: client.create_with_stat(whole, data, acl=acl, mode=mode))
         operation = "createContainer" if mode is CreateMode.CONTAINER else "create"
-        return self.tell(stat.czxid, operation, path, data)
+        return self.tell(stat.czxid, operation, path, data, acl=[acl_text(one) for one in acl])
 
     def set(self, path: str, data: bytes) -> int:
         stat = self.do(lambda client: client.set(self.shop.root + path, data))
@@ -86,7 +93,8 @@ def test_what_was_deleted_changed_and_made_since_is_brought_back(
 ) -> None:
     story.create("/a", b"1")
     story.create("/a/gone", b"\xff")
-    story.create("/a/gone/deep", b"d")
+    own = (Acl(1, digest_id("ann", "secret")), parse_acl("world:anyone:cdrw"))
+    story.create("/a/gone/deep", b"d", acl=own)
     story.create("/a/same", b"s")
     then = story.create("/a/box", b"x", CreateMode.CONTAINER)
     was = tree()
@@ -99,15 +107,59 @@ def test_what_was_deleted_changed_and_made_since_is_brought_back(
     last = story.create("/a/new/below", b"")
     broken = tree()
     job = dan.look("restore", "/a", zxid=then)
-    assert job.preview["counts"] == {"same": 1, "set": 1, "delete": 2, "create": 3}, job.said
+    assert job.preview["counts"] == {"same": 1, "set": 1, "delete": 2, "create": 3, "kept": 1}
     job = dan.confirm(job)
     assert job.refused == 0
     assert tree() == was
-    acl, _ = do(lambda client: client.get_acl(f"{shop.root}/a/gone/deep"))
-    assert acl == [parse_acl("world:anyone:cdrw")], "its parent's: ACLs are not in the history"
+
+    def acl_of(path: str) -> tuple[Acl, ...]:
+        return tuple(do(lambda client: client.get_acl(f"{shop.root}{path}"))[0])
+
+    assert acl_of("/a") == (parse_acl("world:anyone:cdrw"),), "he may not change ACLs"
+    assert acl_of("/a/gone/deep") == own, "what is made again has its own"
     assert dan.undo(job).state == "done"
     assert tree() == broken
     assert last > then
+
+
+def test_acls_are_set_back_by_those_who_may(
+    alice: Desk, story: Story, do: Do, shop: Tenant
+) -> None:
+    def acl_of(path: str) -> tuple[Acl, ...]:
+        return tuple(do(lambda client: client.get_acl(f"{shop.root}{path}"))[0])
+
+    own = (Acl(31, digest_id("ann", "secret")), parse_acl("world:anyone:r"))
+    story.create("/a", b"1", acl=own)
+    story.create("/a/same", b"s")
+    story.create("/a/again", b"s", acl=own)
+    then = story.create("/a/open", b"o")
+    for path in ("/a", "/a/open"):
+        do(lambda client, at=path: client.set_acl(shop.root + at, [parse_acl("world:anyone:r")]))
+    story.delete("/a/again")
+    story.create("/a/again", b"s")
+    assert alice.look("restore", "/a", zxid=then, without=["acl"]).preview["counts"] == {"same": 4}
+    job = alice.have_done("restore", "/a", zxid=then, without=[])
+    assert job.preview["counts"] == {"same": 4, "acl": 3}
+    assert (acl_of("/a"), acl_of("/a/again"), acl_of("/a/open")) == (own, own, OPEN_ACL)
+    assert alice.undo(job).state == "done"
+    assert acl_of("/a") == (parse_acl("world:anyone:r"),)
+    assert acl_of("/a/again") == OPEN_ACL
+
+
+def test_who_may_not_change_acls_any_more_does_not_set_them_back(
+    alice: Desk, story: Story, do: Do, shop: Tenant
+) -> None:
+    story.create("/a", b"1")
+    then = story.create("/a/open", b"o")
+    do(lambda client: client.set_acl(f"{shop.root}/a/open", [parse_acl("world:anyone:r")]))
+    job = alice.look("restore", "/a", zxid=then)
+    assert job.preview["counts"] == {"same": 2, "acl": 1}
+    Membership.objects.filter(user__username="alice").update(role=MemberRole.DEVELOPER)
+    job = alice.confirm(job)
+    assert job.state == "failed"
+    assert "may not" in job.said
+    acl, _ = do(lambda client: client.get_acl(f"{shop.root}/a/open"))
+    assert acl == [parse_acl("world:anyone:r")]
 
 
 def test_each_kind_of_change_can_be_left_out(dan: Desk, story: Story, tree: Now) -> None:
