@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 from django.urls import reverse
 
 from console import formats
-from console.asked import Asked, written
 from observability import history
+from observability.asked import Asked, written
 from observability.history import HistoryError
 from observability.timeline import Timeline
 from observability.trail import Facets, Line

@@ -21,6 +21,7 @@ from console.sessions import BACKGROUND_HEADER
 from console.wsgi import application
 
 LOOKS_AT_ONCE: Final = 2  # of all pages of this process: those who click have their turn
+SHARE_MAX: Final = 0.5  # of a thread's time for all looks; with many pages each has them less often
 MARK: Final = b" data-fresh="
 CARRIED: Final = (b"cookie", b"host", b"user-agent", b"x-forwarded-for", b"x-forwarded-proto")
 
@@ -144,19 +145,27 @@ class PartsHub:
 
     async def keep(self, look: Look, part: Part) -> None:
         """Look again and again, until nobody follows it."""
+        clock = asyncio.get_running_loop()
         ask = DatabaseSyncToAsync(lambda: look_at(look), thread_sensitive=False)
         while part.followers:
             async with self.turns:
+                began_s = clock.time()
                 try:
                     seen = await ask()
                 except Exception:
                     log.exception("no look at %s", look.address.partition("?")[0])
                     seen = Seen(500)
+                spent_s = clock.time() - began_s
             if seen != part.seen:
                 part.seen = seen
                 for follower in list(part.followers):
                     follower.offer(seen)
-            await asyncio.sleep(look.every_s)
+            await asyncio.sleep(pause_s(look.every_s, spent_s, len(self.parts)))
+
+
+def pause_s(every_s: float, spent_s: float, parts: int) -> float:
+    """Until the next look, where the last took so long and so many are kept up to date."""
+    return max(every_s, spent_s * parts / SHARE_MAX)
 
 
 hub: Final = OfLoop(PartsHub)

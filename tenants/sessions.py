@@ -275,15 +275,30 @@ def decimal(value: object) -> float:
 
 def find(ensemble: Ensemble, id: str, tenant: Tenant | None = None) -> Session | None:
     """The session of this id, if it is there, and the tenant's where one is named."""
+    return seek(ensemble, id, tenant)[0]
+
+
+def seek(
+    ensemble: Ensemble, id: str, tenant: Tenant | None = None
+) -> tuple[Session | None, list[str]]:
+    """The same; and where there is none because nobody answers, what is wrong."""
     if ensemble.kind == Ensemble.Kind.APACHE:
-        return of_ensemble(ensemble).by_id().get(int(id, 16))
+        listing = of_ensemble(ensemble)
+        problems = [one for one in listing.problems if one != apache_sessions.LIMITS]
+        return listing.by_id().get(int(id, 16)), problems
     params = {"session": id, **({"tenant": tenant.slug} if tenant else {})}
     found: dict[str, dict[str, Any]] = {}
-    for answer in inside.ask_all(ensemble, "sessions", params):
+    answers = inside.ask_all(ensemble, "sessions", params)
+    for answer in answers:
         if not answer.problem:
             add(found, answer)
-    one = found.get(id)
-    return None if one is None else session_of(one)
+    if id in found:
+        return session_of(found[id]), []
+    if not answers:
+        return None, [f"no admin port of {ensemble.name} is registered"]
+    if any(not answer.problem for answer in answers):
+        return None, []
+    return None, [f"{answer.node}: {answer.problem}" for answer in answers]
 
 
 def detail(ensemble: Ensemble, session: Session, tenant: Tenant | None = None) -> Detail:

@@ -3,7 +3,8 @@
 from typing import Final
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import is_valid_path
 
 from console.access import wants_json
 from tenants.api import problems
@@ -30,7 +31,19 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    there = without_slash(request)
+    if there:
+        return redirect(there)
     return page(request, 404, "Not found", "There is no page at this address.")
+
+
+def without_slash(request: HttpRequest) -> str:
+    """The page that is meant where somebody has typed a slash behind its address; else empty."""
+    there = request.path.rstrip("/")
+    if request.method != "GET" or there == request.path or not is_valid_path(there):
+        return ""
+    query = request.META.get("QUERY_STRING", "")
+    return f"{there}?{query}" if query else there
 
 
 def failed(request: HttpRequest) -> HttpResponse:

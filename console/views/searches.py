@@ -6,10 +6,10 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from console.asked import asked_of
 from console.forms.alerts import SearchForm
 from console.views.tenants.common import person_of
 from console.who import actor_of
+from observability.asked import asked_of
 from tenants.access import require, tenant_for
 from tenants.actions import searches as actions
 from tenants.models import SavedSearch

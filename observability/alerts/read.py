@@ -8,21 +8,22 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import QuerySet
 
 from observability.alerts import outbox
 from observability.alerts.evaluate import EVALUATED
-from observability.models import Alert, Fact
+from observability.models import Alert, Delivery, Fact
 from tenants.access import Standing, standing_of, visible_to
 from tenants.alerts.rule import Rule, Severity
 from tenants.alerts.table import FOR_MEMBERS, RULES
-from tenants.models import AlertNote, AlertSilence, Tenant
+from tenants.models import AlertChannel, AlertNote, AlertSilence, Tenant
 
 FIRING_MAX: Final = 500  # shown at once
 TENANTS_MAX: Final = 500  # of one person, looked at for the count
+TOLD_MAX: Final = 50  # messages about one alert
 ASLEEP_S: Final = 30.0  # so long without a round: what is shown may not be so any more
 
 User = AbstractBaseUser | AnonymousUser
@@ -66,6 +67,39 @@ class Shown:
         return self.note is not None or self.silence is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Now:
+    """Those that fire, how many of each severity nobody sees to, and whether that is so still."""
+
+    found: list[Shown]
+    counts: dict[str, int]
+    asleep_s: float | None
+
+    @property
+    def is_asleep(self) -> bool:
+        return self.asleep_s is None or self.asleep_s > ASLEEP_S
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Figures of an alert at one time; `at_ms` None: there are none."""
+
+    at_ms: int | None
+    figures: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A message about an alert; `channel` None: it was removed."""
+
+    message: Delivery
+    channel: AlertChannel | None
+
+    @property
+    def at(self) -> datetime:
+        return moment(self.message.done_at or self.message.made_at)
+
+
 def moment(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1_000, UTC)
 
@@ -105,6 +139,41 @@ def firing(
         found = found.filter(node=node)
     own = standing_of(user) < Standing.AUDITOR
     return sort(shown(found.order_by("-fired_at")[:FIRING_MAX], for_own=own))
+
+
+def now(user: User, tenant: Tenant | None = None) -> Now:
+    found = firing(user, tenant=tenant)
+    loud = [one.alert.severity for one in found if not one.is_quiet]
+    return Now(found, {str(name): loud.count(str(name)) for name in Severity}, asleep_s())
+
+
+def one(user: User, pk: int, tenant: Tenant | None = None) -> Shown | None:
+    """One alert that somebody may see; None: there is none."""
+    found = visible(user, tenant).exclude(status=Alert.Status.PENDING)
+    own = standing_of(user) < Standing.AUDITOR
+    return next(iter(shown(found.filter(pk=pk), for_own=own)), None)
+
+
+def facts(alert: Alert, name: str) -> Facts:
+    """What was seen then; `name`: first, now."""
+    kept = alert.evidence.get(name)
+    if not isinstance(kept, dict):
+        return Facts(None, {})
+    at = kept.get("at")
+    figures = {key: value for key, value in kept.items() if key != "at"}
+    return Facts(at if isinstance(at, int) else None, figures)
+
+
+def told(alert: Alert, tenant: Tenant | None = None) -> list[Told]:
+    """The last messages about an alert. A tenant's people are told where their own channels led,
+    not where operators' did.
+    """
+    sent = list(Delivery.objects.filter(alert=alert.pk).order_by("-pk")[:TOLD_MAX])
+    channels = AlertChannel.objects.in_bulk({one.channel for one in sent})
+    found = [Told(one, channels.get(one.channel)) for one in sent]
+    if tenant is None:
+        return found
+    return [one for one in found if one.channel and one.channel.tenant_id == tenant.pk]
 
 
 def sort(found: Iterable[Shown]) -> list[Shown]:

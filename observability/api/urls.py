@@ -2,12 +2,22 @@
 
 from django.urls import path
 
-from observability.api import history, promises, search, views
+from observability.api import (
+    alert_urls,
+    history,
+    locks,
+    promises,
+    search,
+    searches,
+    sessions,
+    views,
+)
 
 TENANT = "tenants/<slug:slug>"
 ENSEMBLE = "ensembles/<slug:name>"
 
 urlpatterns = [
+    *alert_urls.urlpatterns,
     path(f"{TENANT}/usage", views.Usage.as_view(), name="tenant-usage"),
     path(f"{TENANT}/metrics", views.TenantMetrics.as_view(), name="tenant-metrics"),
     path(f"{TENANT}/audit", views.TenantTrail.as_view(), name="tenant-audit"),
@@ -35,6 +45,18 @@ urlpatterns = [
     path(f"{ENSEMBLE}/collected", history.Collected.as_view(), name="ensemble-collected"),
     path(f"{TENANT}/search", search.TenantSearch.as_view(), name="tenant-search"),
     path(f"{ENSEMBLE}/search", search.EnsembleSearch.as_view(), name="ensemble-search"),
+    path(f"{TENANT}/sessions", sessions.Sessions.as_view(), name="tenant-sessions"),
+    path(f"{TENANT}/sessions/<str:session>", sessions.SessionView.as_view(), name="tenant-session"),
+    path(f"{TENANT}/locks", locks.Locks.as_view(), name="tenant-locks"),
+    path(f"{ENSEMBLE}/sessions", sessions.Sessions.as_view(), name="ensemble-sessions"),
+    path(
+        f"{ENSEMBLE}/sessions/<str:session>",
+        sessions.SessionView.as_view(),
+        name="ensemble-session",
+    ),
+    path(f"{ENSEMBLE}/locks", locks.Locks.as_view(), name="ensemble-locks"),
+    path("searches", searches.Searches.as_view(), name="searches"),
+    path("searches/<int:number>", searches.OneSearch.as_view(), name="search"),
     path("audit/verdicts", history.Verdicts.as_view(), name="audit-verdicts"),
     path("audit", views.Trail.as_view(), name="audit"),
     path("audit/facets", views.TrailFacets.as_view(), name="audit-facets"),

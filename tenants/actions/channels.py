@@ -41,6 +41,8 @@ def make(
         raise LimitError(f"there are {CHANNELS_MAX} channels, no more are kept: remove one first")
     if severity not in list(Severity):
         raise InvalidError(f"severity is {severity[:20]!r}; page, ticket or note", field="severity")
+    if of_tenant and tenant is None and not Tenant.objects.filter(slug=of_tenant).exists():
+        raise InvalidError(f"there is no tenant {of_tenant[:70]}", field="of_tenant")
     secret = ""
     if kind == AlertChannel.Kind.WEBHOOK:
         check_url(url)

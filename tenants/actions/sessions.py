@@ -29,6 +29,8 @@ def close(actor: Actor, *, ensemble: Ensemble, session: str, tenant: Tenant | No
     if ensemble.kind == Ensemble.Kind.APACHE:
         raise InvalidError(f"{ensemble.name} is Apache's: its sessions end with their clients")
     found = sessions.find(ensemble, session, tenant)
+    if found is not None and found.is_inner:
+        raise InvalidError(f"{session} is the server's own: by it the node writes what is its own")
     nodes = inside.nodes_of(ensemble)
     if not nodes:
         raise UnavailableError(

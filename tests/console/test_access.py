@@ -147,6 +147,18 @@ def test_E10_a_route_that_is_not_in_the_table_is_open_to_nobody(operator: Browse
         assert operator.get(reverse(pattern.name)).status_code == 404, pattern.name
 
 
+@pytest.mark.django_db
+def test_a_slash_too_many_leads_to_the_page_and_to_no_other_place(operator: Browser) -> None:
+    answer = operator.get("/jobs/?of=all")
+    assert (answer.status_code, answer["Location"]) == (302, "/jobs?of=all")
+    assert operator.get("/members//")["Location"] == "/members"
+    for path in ("/nothing/", "//evil.example/", "//members/", "/\\evil.example/"):
+        assert operator.get("/", PATH_INFO=path).status_code == 404, path
+    assert operator.post("/jobs/").status_code == 404
+    answer = Browser().get("/members/")
+    assert answer["Location"] == "/members", "its own check comes then"
+
+
 def test_E10_the_table_names_only_routes_that_exist() -> None:
     names = {pattern.name for pattern in routes(get_resolver())}
     assert set(ROUTES) <= names

@@ -240,6 +240,11 @@ async def test_tabs_of_a_browser_share_their_looks_which_end_with_the_last(
     assert len(pages.looks) == count
 
 
+def test_many_pages_have_their_looks_less_often() -> None:
+    assert parts_hub.pause_s(1.0, 0.04, 1) == 1.0
+    assert parts_hub.pause_s(1.0, 0.04, 100) == pytest.approx(8.0), "100 looks in 8 s: half of them"
+
+
 async def test_a_look_that_fails_is_no_end(
     browsers: Callable[[str], Browser], pages: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:

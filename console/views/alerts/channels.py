@@ -1,10 +1,8 @@
 """Where alerts are sent: webhooks and mail, with a test and a log of what went out."""
 
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from django.contrib import messages
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_GET, require_POST
@@ -16,7 +14,8 @@ from console.who import actor_of
 from observability.alerts import outbox, read
 from observability.models import Delivery
 from tenants.actions import channels as actions
-from tenants.models import AlertChannel, Tenant
+from tenants.alerts.places import channels_in, leads_to
+from tenants.models import AlertChannel
 
 LOG_MAX: Final = 100
 RIGHTS: Final = ("alert.change", "tenant.alerts.channels")
@@ -34,22 +33,18 @@ def make(request: HttpRequest, slug: str = "") -> HttpResponse:
     form = ChannelForm(request.POST, of_tenant=place.tenant is not None)
     if form.is_valid():
         values = form.cleaned_data
-        of = values.get("of_tenant", "")
-        if of and not Tenant.objects.filter(slug=of).exists():
-            form.add_error("of_tenant", f"There is no tenant {of}.")
-        else:
-            with form.refusals():
-                made, secret = actions.make(
-                    actor_of(request),
-                    name=values["name"],
-                    kind=values["kind"],
-                    tenant=place.tenant,
-                    of_tenant=of,
-                    url=values["url"],
-                    addresses=lines(values["addresses"]),
-                    severity=values["severity"],
-                )
-                return one(request, place, made, secret=secret)
+        with form.refusals():
+            made, secret = actions.make(
+                actor_of(request),
+                name=values["name"],
+                kind=values["kind"],
+                tenant=place.tenant,
+                of_tenant=values.get("of_tenant", ""),
+                url=values["url"],
+                addresses=lines(values["addresses"]),
+                severity=values["severity"],
+            )
+            return one(request, place, made, secret=secret)
     return page(request, place, form, form.status)
 
 
@@ -87,30 +82,18 @@ def act(request: HttpRequest, pk: int, slug: str = "") -> HttpResponse:
     return one(request, place, row, status=form.status, problem=form.problem)
 
 
-def of_place(place: Place) -> QuerySet[AlertChannel]:
-    rows = AlertChannel.objects.select_related("tenant")
-    return rows.filter(tenant=place.tenant)
-
-
 def channel_in(place: Place, pk: int) -> AlertChannel:
     """Raises Http404."""
-    row = of_place(place).filter(pk=pk).first()
+    row = channels_in(place.tenant).filter(pk=pk).first()
     if row is None:
         raise Http404(f"there is no channel {pk} here")
     return row
 
 
 def page(request: HttpRequest, place: Place, form: ChannelForm, status: int = 200) -> HttpResponse:
-    rows = [(row, leads_to(row, place)) for row in of_place(place)]
+    rows = [(row, leads_to(row, whole=place.may_send)) for row in channels_in(place.tenant)]
     context = {"channels": rows, "form": form}
     return show(request, place, "channels", context, status)
-
-
-def leads_to(row: AlertChannel, place: Place) -> str:
-    """Where a channel leads. An address may be a secret in itself: whole for who may change it."""
-    if row.kind == AlertChannel.Kind.WEBHOOK:
-        return row.url if place.may_send else f"{urlsplit(row.url).hostname}, …"
-    return ", ".join(row.addresses)
 
 
 def one(
@@ -119,7 +102,7 @@ def one(
     log = Delivery.objects.filter(channel=row.pk).order_by("-pk")[:LOG_MAX]
     context = {
         "channel": row,
-        "leads_to": leads_to(row, place),
+        "leads_to": leads_to(row, whole=place.may_send),
         "log": [(entry, read.moment(entry.made_at)) for entry in log],
         **more,
     }

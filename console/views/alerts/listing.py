@@ -14,14 +14,12 @@ from console.views.alerts.place import Place, alert_in, place_of, show
 from console.views.tenants.common import query_without
 from console.who import actor_of
 from observability.alerts import read
-from observability.alerts.read import ASLEEP_S, Shown
-from observability.models import Alert, Delivery
+from observability.alerts.read import Shown
+from observability.models import Alert
 from tenants.actions import alerts as actions
-from tenants.alerts.rule import Severity
-from tenants.models import AlertChannel, AlertNote
+from tenants.models import AlertNote
 
 PAST_A_PAGE: Final = 30
-TOLD_MAX: Final = 50
 DASHBOARD_RULES: Final = (
     *("budget-burns", "budget-leaks", "noisy-neighbour", "tenant-throttled", "tenant-held"),
     *("watch-storm", "quota-near", "quota-full"),
@@ -44,21 +42,16 @@ def alerts(request: HttpRequest, slug: str = "") -> HttpResponse:
 
 
 def now(request: HttpRequest, place: Place) -> dict[str, Any]:
-    found = read.firing(request.user, tenant=place.tenant)
+    found = read.now(request.user, place.tenant)
     asked = request.GET.get("severity", "")
-    shown = [one for one in found if asked in ("", one.alert.severity)]
-    counts = {
-        str(name): sum(one.alert.severity == name and not one.is_quiet for one in found)
-        for name in Severity
-    }
-    asleep = read.asleep_s()
+    shown = [one for one in found.found if asked in ("", one.alert.severity)]
     return {
         "loud": [one for one in shown if not one.is_quiet],
         "quiet": [one for one in shown if one.is_quiet],
-        "counts": counts,
-        "asked": asked if asked in counts else "",
-        "asleep": asleep,
-        "is_asleep": asleep is None or asleep > ASLEEP_S,
+        "counts": found.counts,
+        "asked": asked if asked in found.counts else "",
+        "asleep": found.asleep_s,
+        "is_asleep": found.is_asleep,
     }
 
 
@@ -109,15 +102,6 @@ def page(
     request: HttpRequest, place: Place, shown: Shown, status: int = 200, **forms: Any
 ) -> HttpResponse:
     row = shown.alert
-    told = list(Delivery.objects.filter(alert=row.pk).order_by("-pk")[:TOLD_MAX])
-    names = AlertChannel.objects.in_bulk({one.channel for one in told})
-    channels = [
-        (one, names.get(one.channel), read.moment(one.done_at or one.made_at))
-        for one in told
-        # A tenant's people are told where their own channels led, not where operators' did.
-        if place.tenant is None
-        or getattr(names.get(one.channel), "tenant_id", 0) == place.tenant.pk
-    ]
     start = {"rule": row.rule, "node": row.node, "tenant": row.tenant}
     if not row.tenant:
         start["ensemble"] = row.ensemble
@@ -130,7 +114,7 @@ def page(
         "latest": facts(row, "now"),
         "links": links(row, place),
         "notes": AlertNote.objects.filter(alert=row.pk),
-        "told": channels,
+        "told": [(one.message, one.channel, one.at) for one in read.told(row, place.tenant)],
         "note_form": forms.get("note_form") or NoteForm(auto_id="note-%s"),
         "silence_form": forms.get("silence_form")
         or SilenceForm(of_tenant=of_tenant, initial=start, auto_id="silence-%s"),
@@ -140,12 +124,12 @@ def page(
 
 def facts(alert: Alert, name: str) -> dict[str, Any]:
     """Figures then: name and value, and the time of them."""
-    kept = alert.evidence.get(name)
-    if not isinstance(kept, dict):
+    found = read.facts(alert, name)
+    if not found.figures and found.at_ms is None:
         return {}
-    at = kept.get("at")
-    figures = {words(key): value for key, value in kept.items() if key != "at"}
-    return {"at": read.moment(at) if isinstance(at, int) else None, "figures": figures}
+    figures = {words(key): value for key, value in found.figures.items()}
+    at = None if found.at_ms is None else read.moment(found.at_ms)
+    return {"at": at, "figures": figures}
 
 
 def words(key: str) -> str:

@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Any, Final
 
 from django.contrib import messages
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -15,7 +14,7 @@ from console.views.alerts import listing
 from console.views.alerts.place import Place, alert_in, place_of, show
 from console.who import actor_of
 from tenants.actions import alerts as actions
-from tenants.models import AlertSilence
+from tenants.alerts.places import silences_in
 
 SHOWN_MAX: Final = 200
 
@@ -56,7 +55,7 @@ def silence(request: HttpRequest, slug: str = "") -> HttpResponse:
 @require_POST
 def end(request: HttpRequest, pk: int, slug: str = "") -> HttpResponse:
     place = place_of(request, slug, "alert.act", "tenant.alerts.act")
-    row = of_place(place).filter(pk=pk).first()
+    row = silences_in(place.tenant).filter(pk=pk).first()
     if row is None:
         raise Http404(f"there is no silence {pk} here")
     actions.end_silence(actor_of(request), silence=row)
@@ -64,19 +63,9 @@ def end(request: HttpRequest, pk: int, slug: str = "") -> HttpResponse:
     return redirect(f"{place.base}silences")
 
 
-def of_place(place: Place) -> QuerySet[AlertSilence]:
-    """All of them; within a tenant those of it that its people could have made."""
-    rows = AlertSilence.objects.all()
-    if place.tenant is None:
-        return rows
-    return rows.filter(
-        tenant=place.tenant.slug, ensemble="", node="", made_at__gte=place.tenant.created_at
-    )
-
-
 def page(request: HttpRequest, place: Place, form: SilenceForm, status: int = 200) -> HttpResponse:
     now = timezone.now()
-    rows = of_place(place)
+    rows = silences_in(place.tenant)
     context: dict[str, Any] = {
         "form": form,
         "at_work": rows.filter(ends_at__gt=now)[:SHOWN_MAX],

@@ -1,6 +1,5 @@
 """The rules: what is watched for, from which value on, and what people changed of it."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -11,36 +10,19 @@ from django.views.decorators.http import require_GET, require_http_methods
 from console.forms.alerts import RuleForm
 from console.views.alerts.place import place_of, show
 from console.who import actor_of
-from observability.alerts.evaluate import setting_of, settings_now
-from observability.alerts.machine import Setting
-from observability.models import Alert
+from observability.alerts.evaluate import setting_of
+from observability.alerts.rules import Line, lines
 from tenants.actions import alerts as actions
 from tenants.alerts.table import RULES
 from tenants.models import AlertRule
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A rule in the list."""
-
-    setting: Setting
-    is_changed: bool
-    firing: int
-
-
 @require_GET
 def rules(request: HttpRequest) -> HttpResponse:
     place = place_of(request, "", "alert.read", "")
-    changed = set(AlertRule.objects.values_list("name", flat=True))
-    fire = Alert.objects.filter(status=Alert.Status.FIRING).values_list("rule", flat=True)
-    counts: dict[str, int] = {}
-    for name in fire:
-        counts[name] = counts.get(name, 0) + 1
     groups: dict[str, list[Line]] = {}
-    for setting in settings_now():
-        rule = setting.rule
-        line = Line(setting, rule.name in changed, counts.get(rule.name, 0))
-        groups.setdefault(f"About {GROUPS[rule.scope]}", []).append(line)
+    for line in lines():
+        groups.setdefault(f"About {GROUPS[line.setting.rule.scope]}", []).append(line)
     return show(request, place, "rules", {"groups": groups})
 
 

@@ -1,8 +1,8 @@
 """What these pages share: whose inside is looked at, as whom, and the frame around it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -10,16 +10,11 @@ from django.urls import reverse
 
 from console.access import standing_in
 from console.views.tenants.common import access_to, person_of, tenant_page
-from ensemble.client import ClientError
 from tenants import access, reach
 from tenants.access import Standing
-from tenants.advice import advise, unreachable_text
-from tenants.keys import NoKeyError
 from tenants.models import Ensemble, Tenant
-from tenants.reach import BusyError
-from tenants.zk import Bridge, UnreachableError
+from tenants.zk import Bridge
 
-T = TypeVar("T")
 PATH_MAX: Final = 4_096
 
 
@@ -82,25 +77,3 @@ def of_ensemble(name: str) -> Place:
 def of_tenant(request: HttpRequest, slug: str, right: str) -> Place:
     tenant = access.tenant_for(request.user, slug, right)
     return Place(tenant.ensemble, tenant)
-
-
-@dataclass(frozen=True, slots=True)
-class Reached(Generic[T]):
-    """What came of asking an ensemble; `found` None: nothing, and why, and the answer's status."""
-
-    found: T | None
-    problem: str = ""
-    status: int = 200
-
-
-def reached(work: Callable[[], T]) -> Reached[T]:
-    """Do the work; what the ensemble refuses becomes words."""
-    try:
-        return Reached(work())
-    except (NoKeyError, BusyError) as error:
-        return Reached(None, f"{error}.", 503)
-    except UnreachableError as error:
-        return Reached(None, unreachable_text(error), 503)
-    except ClientError as error:
-        status, _, text = advise(error)
-        return Reached(None, text, status)

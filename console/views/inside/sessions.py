@@ -1,6 +1,5 @@
 """Sessions: who is connected, what each holds and watches, and the end of one after a preview."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,36 +12,18 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console.access import standing_in
 from console.forms.base import PlaneForm
-from console.views.inside.common import PATH_MAX, Place, of_ensemble, of_tenant, reached
+from console.views.inside.common import PATH_MAX, Place, of_ensemble, of_tenant
 from console.views.tenants.common import access_to, query_without
 from console.who import actor_of
-from tenants import locks, sessions
+from tenants import session_end, sessions
 from tenants.access import Standing
 from tenants.actions import sessions as actions
 from tenants.models import Ensemble
-from tenants.recipes import Recipe
+from tenants.session_end import Change
+from tenants.session_order import SORTS, STATES, ordered
 from tenants.sessions import Detail, Session, Watcher
 
 ROWS_A_PAGE: Final = 100
-QUERY_MAX: Final = 100
-AFFECTED_MAX: Final = 50  # recipes that a preview reads
-STATES: Final[dict[str, tuple[str, Callable[[Session], bool]]]] = {
-    "holding": ("hold ephemerals", lambda one: one.ephemerals > 0),
-    "watching": ("watch something", lambda one: one.watches > 0),
-    "waiting": ("have requests that wait", lambda one: one.queue > 0),
-    "gone": ("are connected nowhere", lambda one: not one.node),
-}
-SORTS: Final[dict[str, tuple[str, Callable[[Session], Any], bool]]] = {
-    "id": ("by id", lambda one: one.number, False),
-    "requests": ("most requests first", lambda one: one.requests, True),
-    "queue": ("longest queue first", lambda one: (one.queue, one.queue_oldest_ms), True),
-    "latency": ("slowest first", lambda one: (one.avg_ms, one.max_ms), True),
-    "ephemerals": ("most ephemerals first", lambda one: one.ephemerals, True),
-    "watches": ("most watches first", lambda one: one.watches, True),
-    "age": ("oldest connection first", lambda one: one.age_ms, True),
-    "idle": ("longest idle first", lambda one: one.idle_ms or 0, True),
-    "client": ("by client", lambda one: (one.who, one.address), False),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +32,6 @@ class Row:
 
     session: Session
     watcher: Watcher | None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What the end of a session would do to a lock, election or queue."""
-
-    recipe: Recipe
-    text: str
-    moves: bool
 
 
 class CloseForm(PlaneForm):
@@ -102,7 +74,14 @@ def page(request: HttpRequest, place: Place) -> HttpResponse:
         watching = sessions.watchers(place.ensemble, path, place.tenant)
     elif path:
         problem = f"The path {path[:100]!r} must begin with a slash."
-    rows = filtered(request, list(found.sessions), watching)
+    rows = ordered(
+        found.sessions,
+        text=request.GET.get("q", ""),
+        node=request.GET.get("node", ""),
+        state=request.GET.get("state", ""),
+        sort=request.GET.get("sort", ""),
+        watching=watching,
+    )
     paged = Paginator(rows, ROWS_A_PAGE).get_page(request.GET.get("page"))
     lines = [
         Row(one, None if watching is None else watching.get(one.number))
@@ -127,31 +106,6 @@ def page(request: HttpRequest, place: Place) -> HttpResponse:
         "gone": sum(not one.node for one in found.sessions),
     }
     return place.page(request, "sessions", context)
-
-
-def filtered(
-    request: HttpRequest, found: list[Session], watching: dict[int, Watcher] | None
-) -> list[Session]:
-    """Those that the address's query names, in the order that it wants."""
-    values = request.GET
-    text = values.get("q", "").strip().lower()[:QUERY_MAX]
-    if text:
-        found = [
-            one
-            for one in found
-            if text in f"{one.id} {one.address} {one.who} {one.tenant} {one.last_op}".lower()
-        ]
-    if values.get("node"):
-        found = [one for one in found if one.node == values["node"]]
-    if values.get("state") in STATES:
-        wanted = STATES[values["state"]][1]
-        found = [one for one in found if wanted(one)]
-    if watching is not None:
-        found = [one for one in found if one.number in watching]
-    _, key, backwards = SORTS.get(values.get("sort", ""), SORTS["id"])
-    found.sort(key=lambda one: one.number)
-    found.sort(key=key, reverse=backwards)
-    return found
 
 
 # One session
@@ -227,44 +181,4 @@ def changes_of(request: HttpRequest, place: Place, detail: Detail) -> tuple[list
     """Which locks, elections and queues the session's end would move, and to whom."""
     if place.tenant is not None and not access_to(request, "znode.read", place.tenant):
         return [], ""
-    paths = {one.path for one in detail.held}
-    for held in detail.held:
-        paths.update(locks.wholes_of(held.path.rpartition("/")[0] or "/"))
-    if not paths:
-        return [], ""
-    wanted = sorted(paths)[:AFFECTED_MAX]
-    read = reached(lambda: locks.read_all(place.bridge(request), wanted))
-    owner = signed(detail.session.number)
-    changes = [one for recipe in read.found or () if (one := change_of(recipe, owner)) is not None]
-    return changes, read.problem
-
-
-def signed(number: int) -> int:
-    """A session's number as stats have it."""
-    return number - (1 << 64) if number >= 1 << 63 else number
-
-
-def change_of(recipe: Recipe, owner: int) -> Change | None:
-    mine = [one for one in recipe.participants if one.owner == owner]
-    if not mine:
-        return None
-    after = locks.without(recipe, owner)
-    held = any(one in recipe.holders for one in mine)
-    if recipe.kind in ("lock", "read-write lock", "election"):
-        if not held:
-            return Change(recipe, "It waits here and leaves the line.", moves=False)
-        if not after.holders:
-            return Change(recipe, "It holds this, and nobody waits: it becomes free.", moves=True)
-        before = {one.name for one in recipe.holders}
-        fresh = [one for one in after.holders if one.name not in before]
-        if not fresh:
-            return Change(recipe, "It is one of those that share it; they go on.", moves=False)
-        names = ", ".join(one.says or one.name for one in fresh[:3])
-        return Change(recipe, f"It holds this: the next is {names}.", moves=True)
-    if recipe.kind == "semaphore":
-        if not held:
-            return Change(recipe, "It waits for a lease and leaves the line.", moves=False)
-        return Change(recipe, "It gives its lease back; who waits first gets it.", moves=True)
-    if recipe.kind == "queue":
-        return Change(recipe, "What it works on is free to be taken again.", moves=True)
-    return Change(recipe, f"It is no longer among the {after.count:,} others.", moves=True)
+    return session_end.changes_of(lambda: place.bridge(request), detail)

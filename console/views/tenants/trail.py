@@ -15,9 +15,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from console import audit_parts
-from console.asked import PATH_MAX, SPANS, Asked, asked_of
 from console.views.tenants.common import access_to, person_of, query_without, tenant_page
 from observability import health, trail
+from observability.asked import PATH_MAX, SPANS, Asked, asked_of
 from observability.models import Source
 from observability.timeline import timeline
 from observability.trail import Line, Page, Query, QueryError

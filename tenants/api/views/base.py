@@ -1,5 +1,6 @@
 """What all views of the API share: the table of rights, rates, idempotency, strict input."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from django.contrib.auth.models import User
@@ -198,14 +199,16 @@ class View(APIView):
         rows: QuerySet[M],
         serializer: type[serializers.BaseSerializer[Any]],
         ordering: str | tuple[str, ...],
+        shown: Callable[[list[M]], Sequence[object]] | None = None,
     ) -> Response:
-        """One page of a list."""
+        """One page of a list. `shown`: what is told of its rows, where that is more than a row."""
         pages = Cursor()
         pages.ordering = (ordering,) if isinstance(ordering, str) else ordering
         found = pages.paginate_queryset(rows, self.request, view=self)
         context = {"view": self, "request": self.request}
-        shown: Any = serializer(found, many=True, context=context)
-        return pages.get_paginated_response(shown.data)
+        told: Any = found if shown is None or found is None else shown(found)
+        answer: Any = serializer(told, many=True, context=context)
+        return pages.get_paginated_response(answer.data)
 
     # Idempotency
 

@@ -5,15 +5,13 @@ import time
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import AbstractBaseUser
 
-from console.views.inside import locks as view
-from console.views.inside.common import Place
 from observability.models import Lease
 from observability.samples import table
 from observability.samples.totals import Totals
 from observability.store import LEASE
-from tenants.models import Ensemble, Node, Tenant
+from tenants import holders
+from tenants.models import Ensemble, Node
 from tenants.recipes import Participant
 from tenants.sessions import Session
 from tests.console.inside.test_all_ensembles import GIB, WELL
@@ -97,9 +95,9 @@ def session(**fields: Any) -> Session:
     ("found", "waiting", "words"),
     [
         (session(), 3, ""),
-        (session(idle_ms=view.SILENT_MS - 1), 3, ""),
-        (session(idle_ms=view.SILENT_MS + 60_000), 0, ""),
-        (session(idle_ms=view.SILENT_MS + 60_000), 1, "has asked nothing for 11 min"),
+        (session(idle_ms=holders.SILENT_MS - 1), 3, ""),
+        (session(idle_ms=holders.SILENT_MS + 60_000), 0, ""),
+        (session(idle_ms=holders.SILENT_MS + 60_000), 1, "has asked nothing for 11 min"),
         (session(node="", expires_in_ms=4_400), 0, "ends within 4 s"),
         (session(node=""), 0, "ends within 30 s"),
         (None, 2, "Its session is unknown"),
@@ -109,16 +107,13 @@ def test_a_holder_that_looks_wrong_is_marked(
     found: Session | None, waiting: int, words: str
 ) -> None:
     others = {1: session(id="0x1")} | ({} if found is None else {7: found})
-    place = Place(Ensemble(name="one"))
-    hint = view.hint_of(Participant("a", "holds", 7, 1), found, others, place, waiting)
+    holder = Participant("a", "holds", 7, 1)
+    hint = holders.hint_of(holder, found, others, waiting, of_tenant=False)
     assert (hint == "") == (words == "")
     assert words in hint
 
 
-def test_a_tenant_hears_no_more_of_a_foreign_holder_than_that_it_is_foreign(
-    cast: dict[str, AbstractBaseUser], tenant: Tenant
-) -> None:
-    place = Place(tenant.ensemble, tenant)
+def test_a_tenant_hears_no_more_of_a_foreign_holder_than_that_it_is_foreign() -> None:
     foreign = Participant("a", "holds", 7, 1)
-    hint = view.hint_of(foreign, None, {1: session(id="0x1")}, place, 1)
+    hint = holders.hint_of(foreign, None, {1: session(id="0x1")}, 1, of_tenant=True)
     assert hint == "Its session is none of this tenant's."

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from console.asked import Asked, read_time, written
 from observability import timeline as lines
+from observability.asked import Asked, read_time, written
 from observability.models import Trail
 from observability.timeline import timeline
 from observability.trail import Query

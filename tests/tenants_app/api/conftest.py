@@ -1,9 +1,11 @@
 """Programs that call the API: the usual people, and a token of each."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,17 @@ from django.test import Client as Browser
 from django.utils import timezone
 
 from ensemble.admin.keys import save_key
+from observability.models import Alert
 from tenants import reach
 from tenants.access import AUDITORS
 from tenants.actions import tokens
+from tenants.alerts.sealing import seal
 from tenants.api.rates import rates
 from tenants.audit import Actor
 from tenants.bulk import places
 from tenants.models import (
+    AlertChannel,
+    AlertSilence,
     ApiToken,
     Credential,
     Ensemble,
@@ -30,6 +36,7 @@ from tenants.models import (
     Plan,
     Publication,
     Request,
+    SavedSearch,
     Tenant,
 )
 from tests.harness import Node
@@ -143,6 +150,44 @@ class Rows:
     wish: Request
     token: ApiToken
     job: Job
+    alert: Alert
+    silence: AlertSilence
+    channel: AlertChannel
+    own_channel: AlertChannel
+    search: SavedSearch
+
+    def addresses(self) -> dict[str, Any]:
+        """What stands behind a word in an address: all of it is there."""
+        return {
+            "tokens": self.token.prefix,
+            "plans": "tiny",
+            "tenants": "orders",
+            "members": "bob",
+            "invitations": self.invitation.pk,
+            "credentials": "app",
+            "requests": self.wish.pk,
+            "jobs": self.job.key,
+            "ensembles": "main",
+            "nodes": "node1",
+            "people": "carol",
+            "alerts": self.alert.pk,
+            "silences": self.silence.pk,
+            "channels": self.channel.pk,
+            "own channels": self.own_channel.pk,
+            "rules": "sync-slow",
+            "sessions": "0xab",
+            "searches": self.search.pk,
+        }
+
+
+def values_of(path: str, addresses: dict[str, Any]) -> dict[str, Any]:
+    """The values for an address like `tenants/{slug}/members/{username}`, by the words before."""
+    found: dict[str, Any] = {}
+    for before, part in pairwise(path.split("/")):
+        if part.startswith("{"):
+            own = "own channels" if before == "channels" and "slug" in found else before
+            found[part.strip("{}")] = addresses[own]
+    return found
 
 
 def one_of_each(tenant: Tenant, person: User, node: str) -> Rows:
@@ -175,7 +220,48 @@ def one_of_each(tenant: Tenant, person: User, node: str) -> Rows:
     )
     places.folder(job)
     places.file(job, places.DOWNLOAD).write_bytes(b"{}")
-    return Rows(invitation, wish, token, job)
+    return Rows(
+        invitation,
+        wish,
+        token,
+        job,
+        make_alert(),
+        AlertSilence.objects.create(
+            tenant="orders", reason="a load test", made_by="dan", ends_at=soon
+        ),
+        make_channel(None),
+        make_channel(tenant),
+        SavedSearch.objects.create(user=person, tenant="orders", name="mine", query="path=/a"),
+    )
+
+
+def make_alert(rule: str = "quota-full", **more: Any) -> Alert:
+    """One that fires, of the tenant `orders`."""
+    now = time.time_ns() // 1_000_000
+    fields: dict[str, Any] = {
+        "rule": rule,
+        "ensemble": "main",
+        "tenant": "orders",
+        "severity": "page",
+        "status": "firing",
+        "summary": f"summary of {rule}",
+        "since": now - 60_000,
+        "seen_at": now,
+        "fired_at": now - 30_000,
+        "evidence": {"now": {"used": 990, "limit": 1_000, "at": now}},
+    }
+    return Alert.objects.create(**{**fields, **more})
+
+
+def make_channel(tenant: Tenant | None) -> AlertChannel:
+    return AlertChannel.objects.create(
+        name="hook",
+        kind="webhook",
+        tenant=tenant,
+        url="https://hooks.example.com/in/secret-part",
+        secret=seal("s"),
+        made_by="olga",
+    )
 
 
 Login = Callable[..., Caller]

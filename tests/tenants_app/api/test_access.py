@@ -4,6 +4,7 @@ The second half is the proof: each of them asked by the whole cast, against what
 hand and not computed from the table.
 """
 
+import re
 from typing import Any
 
 import pytest
@@ -15,7 +16,14 @@ from tenants import access
 from tenants.api.access import ROUTES, SIGNED_IN
 from tenants.api.schema import patterns
 from tenants.models import ApiToken, MemberRole, Tenant
-from tests.tenants_app.api.conftest import PEOPLE, Caller, Login, one_of_each, token_of
+from tests.tenants_app.api.conftest import (
+    PEOPLE,
+    Caller,
+    Login,
+    one_of_each,
+    token_of,
+    values_of,
+)
 
 pytestmark = pytest.mark.django_db(databases=["default", "observed"])
 METHODS = ["get", "post", "put", "patch", "delete"]
@@ -162,6 +170,55 @@ EXPECTED = {
     "GET audit": READERS,
     "GET audit-facets": READERS,
     "GET audit-export": READERS,
+    "GET alerts": READERS,
+    "GET alert-counts": READERS,
+    "GET alert": READERS,
+    "POST alert-acknowledge": OPERATORS,
+    "POST alert-take-back": OPERATORS,
+    "GET alert-silences": READERS,
+    "POST alert-silences": OPERATORS,
+    "GET alert-silence": READERS,
+    "DELETE alert-silence": OPERATORS,
+    "GET alert-channels": READERS,
+    "POST alert-channels": OPERATORS,
+    "GET alert-channel": READERS,
+    "PATCH alert-channel": OPERATORS,
+    "DELETE alert-channel": OPERATORS,
+    "POST alert-channel-secret": OPERATORS,
+    "POST alert-channel-test": OPERATORS,
+    "GET alert-channel-log": READERS,
+    "GET alert-rules": READERS,
+    "GET alert-rule": READERS,
+    "PUT alert-rule": OPERATORS,
+    "GET tenant-alerts": MEMBERS,
+    "GET tenant-alert-counts": MEMBERS,
+    "GET tenant-alert": MEMBERS,
+    "POST tenant-alert-acknowledge": SOME_MEMBERS,
+    "POST tenant-alert-take-back": SOME_MEMBERS,
+    "GET tenant-alert-silences": MEMBERS,
+    "POST tenant-alert-silences": SOME_MEMBERS,
+    "GET tenant-alert-silence": MEMBERS,
+    "DELETE tenant-alert-silence": SOME_MEMBERS,
+    "GET tenant-alert-channels": OWNERS,
+    "POST tenant-alert-channels": OWNERS,
+    "GET tenant-alert-channel": OWNERS,
+    "PATCH tenant-alert-channel": OWNERS,
+    "DELETE tenant-alert-channel": OWNERS,
+    "POST tenant-alert-channel-secret": OWNERS,
+    "POST tenant-alert-channel-test": OWNERS,
+    "GET tenant-alert-channel-log": OWNERS,
+    "GET tenant-sessions": MEMBERS,
+    "GET tenant-session": MEMBERS,
+    "DELETE tenant-session": OWNERS,
+    "GET tenant-locks": MEMBERS,
+    "GET ensemble-sessions": READERS,
+    "GET ensemble-session": READERS,
+    "DELETE ensemble-session": OPERATORS,
+    "GET ensemble-locks": READERS,
+    "GET searches": EVERYBODY,
+    "POST searches": EVERYBODY,
+    "GET search": "y444441",
+    "DELETE search": "y444441",
     "GET policy": READERS,
     "POST policy-apply": OPERATORS,
     "GET people": READERS,
@@ -183,20 +240,7 @@ def test_E10_the_proof_leaves_nothing_out() -> None:
 @pytest.fixture
 def addresses(tenant: Tenant, people: dict[str, User]) -> dict[str, Any]:
     """What the names in addresses stand for: all of it is there."""
-    there = one_of_each(tenant, people["alice"], "127.0.0.1:1")
-    return {
-        "token": {"prefix": there.token.prefix},
-        "plan": {"name": "tiny"},
-        "tenant": {"slug": "orders"},
-        "member": {"slug": "orders", "username": "bob"},
-        "invitation": {"slug": "orders", "number": there.invitation.pk},
-        "credential": {"slug": "orders", "name": "app"},
-        "request": {"number": there.wish.pk},
-        "job": {"key": there.job.key},
-        "ensemble": {"name": "main"},
-        "ensemble-metrics": {"name": "main", "node": "node1"},
-        "person": {"username": "carol"},
-    }
+    return one_of_each(tenant, people["alice"], "127.0.0.1:1").addresses()
 
 
 @pytest.fixture
@@ -207,14 +251,8 @@ def everybody(people: dict[str, User]) -> dict[str, Caller]:
 
 def address(name: str, addresses: dict[str, Any]) -> str:
     (route,) = [str(p.pattern) for p in patterns() if p.name == name]
-    if "<slug:slug>" in route:
-        of = {"member": "member", "invitation": "invitation", "credential": "credential"}
-        what = next((of[o] for o in of if name.startswith(o) and "str:" in route), "tenant")
-        what = "invitation" if "<int:" in route else what
-    else:
-        what = name.split("-")[0] if "<" in route else ""
-        what = name if name in addresses else what
-    return reverse(f"api:{name}", kwargs=addresses.get(what, {})).removeprefix("/api/v1/")
+    values = values_of(re.sub(r"<\w+:(\w+)>", r"{\1}", route), addresses)
+    return reverse(f"api:{name}", kwargs=values).removeprefix("/api/v1/")
 
 
 @pytest.mark.parametrize("what", EXPECTED)

@@ -19,9 +19,9 @@ from tenants.api.schema import names
 from tenants.api.views.schema import document
 from tenants.models import Tenant
 from tests.harness import Node
-from tests.tenants_app.api.conftest import one_of_each, token_of
+from tests.tenants_app.api.conftest import one_of_each, token_of, values_of
 
-MADE_UP = ("/znodes", "/children", "/acl", "/history/at")  # a path that nobody has made
+MADE_UP = ("/znodes", "/children", "/acl", "/history/at", "/{session}")  # that nobody has made
 EXAMPLES = 3  # of each kind, for each operation
 MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 CONFIG: dict[str, Any] = {
@@ -72,33 +72,7 @@ def described() -> Any:
 @pytest.fixture
 def places(served: Node, tenant: Tenant, people: dict[str, User]) -> dict[str, Any]:
     """What there is, so that requests get past their address."""
-    there = one_of_each(tenant, people["olga"], served.address)
-    return {
-        "slug": "orders",
-        "prefix": there.token.prefix,
-        "key": there.job.key,
-        "username": "bob",
-        "plans": "tiny",
-        "tenants": "app",
-        "ensembles": "main",
-        "numbers": {"requests": there.wish.pk, "tenants": there.invitation.pk},
-    }
-
-
-def parameters(path: str, places: dict[str, Any]) -> dict[str, Any]:
-    resource = path.removeprefix("/api/v1/").split("/")[0]
-    found: dict[str, Any] = {
-        name: places[name]
-        for name in ("slug", "prefix", "username", "key")
-        if f"{{{name}}}" in path
-    }
-    if "{name}" in path:
-        found["name"] = places[resource]
-    if "{number}" in path:
-        found["number"] = places["numbers"][resource]
-    if "{node}" in path:
-        found["node"] = "node1"
-    return found
+    return one_of_each(tenant, people["olga"], served.address).addresses()
 
 
 @pytest.mark.django_db(databases=["default", "observed"])
@@ -117,7 +91,7 @@ def test_answers_are_as_the_document_says(
     settings.ALLOWED_HOSTS = ["*"]
     headers = {"Authorization": f"Bearer {token_of(people['olga'])[1]}"}
     operation = described[path][method.upper()]
-    cases = operation.as_strategy(mode, path_parameters=parameters(path, places))
+    cases = operation.as_strategy(mode, path_parameters=values_of(path, places))
     found = statuses(cases, headers)
     if method == "get" and mode is GenerationMode.POSITIVE and not path.endswith(MADE_UP):
         assert 200 in found, "each request failed: nothing was looked at"

@@ -6,12 +6,9 @@ It says where to look, nothing more: each path is then read as the person who as
 import time
 from typing import Final
 
-from django.http import HttpRequest
-
-from console.views.inside.common import Place
-from observability.index import scope as scopes
 from observability.index import search
 from observability.index.query import Query, QueryError
+from observability.index.scope import Scope
 from tenants import recipes
 
 WITHIN_S: Final = 1.5  # all words together
@@ -19,12 +16,8 @@ HITS_MAX: Final = 300  # of each word
 SHARE_S: Final = 0.3  # one word
 
 
-def paths_of(request: HttpRequest, place: Place, below: str) -> list[str]:
-    """Where recipes may be, as the place calls the paths."""
-    if place.tenant is not None:
-        scope = scopes.of_tenant(request.user, place.tenant)
-    else:
-        scope = scopes.of_ensemble(request.user, place.ensemble)
+def paths_of(scope: Scope, below: str) -> list[str]:
+    """Where recipes may be, as the scope calls the paths."""
     found: set[str] = set()
     deadline_s = time.monotonic() + WITHIN_S
     for word in recipes.WORDS:
