@@ -51,6 +51,9 @@ LONG: Final = (
     "tests/fuzz/test_frames.py::test_mutated_frames_harm_nobody[2]",
     "tests/faults/test_crashes.py::test_I9_F1_what_is_acknowledged_survives_kill_9_under_load[log",
     "tests/faults/test_crashes.py::test_I9_F1_what_is_acknowledged_survives_kill_9_under_load[server",
+    # Go compiles its own library first, half a minute of a processor; no CI has it by our doing.
+    "tests/console/plane/test_programs.py::test_a_program_of_the_page_works_and_ends_where_the_"
+    "secret_is_wrong[hello.go]",
     # What `tests/test_up.py` does, once more from the console and from the plane.
     "tests/console/test_members_live.py::test_an_operator_adds_and_removes_an_observer",
     "tests/tenants_app/test_plane_of_up.py::test_a_tenant_is_in_force_on_all_nodes",

@@ -36,6 +36,7 @@ test)
     ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || want postgresql
     has promtool || want prometheus
     [ -x /usr/lib/zookeeper/bin/cli_mt ] || want zookeeper-bin
+    [ -f /usr/include/zookeeper/zookeeper.h ] || want libzookeeper-mt-dev
     ;;
 *)
     echo "usage: $0 venv|test" >&2

@@ -10,69 +10,16 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from console.forms.tenants import TryForm
+from console.programs import VARIABLE, programs
 from console.views.tenants.common import tenant_page
 from ensemble.admin.provision import NewSecret
 from ensemble.client import AuthFailedError, Client, ClientError
 from tenants.access import tenant_for
-from tenants.models import Tenant
+from tenants.models import Credential, Tenant
 
 CONNECT_WITHIN_S: Final = 5.0
 TRIES_MAX: Final = 2  # at a time, in one process
 _tries: Final = threading.BoundedSemaphore(TRIES_MAX)
-
-KAZOO: Final = """\
-from kazoo.client import KazooClient
-
-zk = KazooClient("{hosts}", auth_data=[("tenant", "{token}")])
-zk.start()
-zk.ensure_path("/hello")
-print(zk.get_children("/"))
-zk.stop()
-"""
-CURATOR: Final = """\
-CuratorFramework client = CuratorFrameworkFactory.builder()
-    .connectString("{hosts}")
-    .retryPolicy(new ExponentialBackoffRetry(1000, 3))
-    .authorization("tenant", "{token}".getBytes(StandardCharsets.UTF_8))
-    .build();
-client.start();
-client.create().orSetData().forPath("/hello", "world".getBytes(StandardCharsets.UTF_8));
-"""
-JAVA: Final = """\
-ZooKeeper zk = new ZooKeeper("{hosts}", 30_000, event -> {{ }});
-zk.addAuthInfo("tenant", "{token}".getBytes(StandardCharsets.UTF_8));
-System.out.println(zk.getChildren("/", false));
-"""
-CLI: Final = """\
-zkCli.sh -server {hosts}
-addauth tenant {token}
-ls /
-"""
-GO: Final = """\
-conn, _, err := zk.Connect(strings.Split("{hosts}", ","), 30*time.Second)
-if err != nil {{
-\tlog.Fatal(err)
-}}
-if err := conn.AddAuth("tenant", []byte("{token}")); err != nil {{
-\tlog.Fatal(err)
-}}
-names, _, err := conn.Children("/")
-"""
-C: Final = """\
-const char *token = "{token}";
-zhandle_t *zk = zookeeper_init("{hosts}", watcher, 30000, NULL, NULL, 0);
-zoo_add_auth(zk, "tenant", token, strlen(token), on_auth, NULL);
-struct String_vector names;
-zoo_get_children(zk, "/", 0, &names);
-"""
-SNIPPETS: Final = (
-    ("Python (kazoo)", KAZOO),
-    ("Java (Curator)", CURATOR),
-    ("Java (ZooKeeper)", JAVA),
-    ("zkCli.sh", CLI),
-    ("Go (go-zookeeper)", GO),
-    ("C", C),
-)
 
 
 def shown_once(tenant: Tenant, secret: NewSecret) -> dict[str, Any]:
@@ -82,13 +29,17 @@ def shown_once(tenant: Tenant, secret: NewSecret) -> dict[str, Any]:
 
 def shown(tenant: Tenant, name: str, token: str) -> dict[str, Any]:
     hosts = tenant.ensemble.hosts
+    user, secret = f"{name}@{tenant.slug}", token.partition(":")[2]
+    sasl = Credential.objects.filter(tenant=tenant, name=name, revoked_at=None, sasl=True).exists()
     return {
         "credential": name,
         "token": token,
-        "sasl_user": f"{name}@{tenant.slug}",
-        "secret": token.partition(":")[2],
+        "sasl": sasl,
+        "sasl_user": user,
+        "secret": secret,
         "hosts": hosts,
-        "snippets": [(title, text.format(hosts=hosts, token=token)) for title, text in SNIPPETS],
+        "variable": VARIABLE,
+        "programs": programs(hosts, user, secret, sasl=sasl),
     }
 
 
