@@ -22,15 +22,15 @@ unexport PYTHONDONTWRITEBYTECODE
 ON_POSTGRES := $(if $(ALL),tests/tenants_app tests/observability \
   $(filter-out %test_walk.py %test_who_did_it.py,$(wildcard tests/console/plane/test_*.py)) $(filter-out \
   $(patsubst %,tests/console/test_%.py,browser dashboard_walk figures_live formats live members members_live \
-  overview run znodes), \
+  overview run sign_on_browser znodes), \
   $(wildcard tests/console/test_*.py)), \
   $(patsubst %,tests/tenants_app/test_%.py,actions audit_chain backup people publication reconcile) \
   $(patsubst %,tests/tenants_app/api/test_%.py,policy requests tokens) \
-  $(patsubst %,tests/observability/test_%.py,history journal_collected retention samples trail) \
-  $(patsubst %,tests/observability/alerts/test_%.py,burning deliver evaluate) \
+  $(patsubst %,tests/observability/test_%.py,collected_together history journal_collected retention samples trail) \
+  $(patsubst %,tests/observability/alerts/test_%.py,burning deliver evaluate mail) \
   $(patsubst %,tests/observability/index/test_%.py,index search) tests/tenants_app/bulk/test_runner.py \
   $(patsubst %,tests/console/plane/test_%.py,alerts audit_page) \
-  $(patsubst %,tests/console/test_%.py,health people second_factor sign_on))
+  $(patsubst %,tests/console/test_%.py,health lockouts lockouts_shared people second_factor sign_on))
 
 .PHONY: help install run test long format lint types compile unit integration postgres bench failover scale neighbour chaos \
         fuzz sim sim-long sim-bugs kazoo check clean lock

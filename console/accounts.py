@@ -8,10 +8,9 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from cryptography.fernet import Fernet
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from console.trail import note_lockout
+from console import lockouts
 
 
 class ClosedAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # the library is untyped
@@ -20,12 +19,14 @@ class ClosedAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # the 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
 
-    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        try:
-            super().pre_authenticate(request, **credentials)
-        except ValidationError:
-            note_lockout(request, str(credentials.get("username") or "").replace("\0", ""))
-            raise
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
+        """Whose password it is; a wrong one has been counted."""
+        name = str(credentials.get("username") or "").replace("\0", "")
+        counted = lockouts.count(request, lockouts.PASSWORD, lockouts.folded(name), name)
+        user = super().authenticate(request, **credentials)
+        if user is not None:
+            counted.take_back()
+        return user
 
 
 class SecretMfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # the library is untyped

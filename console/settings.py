@@ -119,7 +119,14 @@ ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_ON_GET = False
-ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key", "login": "30/m/ip"}
+# Wrong passwords and codes are counted in the database, for all processes (`console.lockouts`).
+# What the library counts are requests, whatever is in them, in each process.
+ACCOUNT_RATE_LIMITS = {"login_failed": "", "login": "30/m/ip"}
+ACCOUNT_FORMS = {"change_password": "console.forms.account.CountedPasswordForm"}
+MFA_FORMS = {
+    "authenticate": "console.forms.account.CountedCodeForm",
+    "reauthenticate": "console.forms.account.CountedProofForm",
+}
 # Straight from the browser, or behind one proxy that sets X-Forwarded-For.
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if env.flag("ENSEMBLE_CONSOLE_PROXY", default=False) else 0
 MFA_ADAPTER = "console.accounts.SecretMfaAdapter"
@@ -260,6 +267,7 @@ SPECTACULAR_SETTINGS = {
 # Where alerts are sent. Networks of one's own that operators' webhooks may reach: "10.1.2.0/24".
 ALERT_NETWORKS = env.networks("ENSEMBLE_ALERT_NETWORKS")
 # Mail goes through a server of one's own; without one channels say that there is none.
+EMAIL_BACKEND = "observability.alerts.smtp.Backend"
 EMAIL_HOST = os.environ.get("ENSEMBLE_MAIL_HOST", "")
 EMAIL_PORT = env.number("ENSEMBLE_MAIL_PORT", default=587, low=1, high=65_535)
 MAIL_TLS = env.choice("ENSEMBLE_MAIL_TLS", "starttls", ("starttls", "tls", "none"))

@@ -5,6 +5,7 @@ and so is that the two answers of the provider speak of one person.
 """
 
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import jwt
 from allauth.core.exceptions import ImmediateHttpResponse
@@ -20,7 +21,8 @@ from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from requests import RequestException
+from requests import RequestException, Timeout
+from requests.exceptions import ConnectionError as NoConnection
 
 from console.sign_on_settings import PROVIDER_ID, SignOn
 from console.who import address_of
@@ -36,7 +38,7 @@ KEPT_CLAIMS: Final = ("sub", "email", "email_verified", "preferred_username")
 
 
 class Unavailable(Exception):
-    """The provider does not answer, or says what it may not."""
+    """The provider does not answer, or says what it may not: what it does, and what to do."""
 
 
 class VerifyingAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # the library is untyped
@@ -51,12 +53,12 @@ class VerifyingAdapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]  # the
             return dict(kept)
         try:
             config = dict(super().openid_config)
-            if str(config["issuer"]).rstrip("/") != configured().issuer:
-                raise Unavailable(f"its issuer is {config['issuer']!r}")
+            check(config, configured())
             cache.set(CONFIG_KEY, config, CONFIG_KEPT_S)
         except (RequestException, ValueError, KeyError, TypeError, Unavailable) as error:
-            cache.set(CONFIG_KEY, {"problem": str(error)}, DOWN_KEPT_S)
-            raise Unavailable(str(error)) from error
+            problem = problem_of(error)
+            cache.set(CONFIG_KEY, {"problem": problem}, DOWN_KEPT_S)
+            raise Unavailable(problem) from error
         return config
 
     def complete_login(self, request: HttpRequest, app: Any, token: Any, **kwargs: Any) -> Any:
@@ -158,6 +160,37 @@ def configured() -> SignOn:
     return found
 
 
+def check(config: dict[str, Any], sign_on: SignOn) -> None:
+    """What a provider says of itself.
+
+    Raises:
+        Unavailable: it is another one, or browsers would not follow to its page.
+    """
+    issuer = str(config["issuer"])
+    if issuer.rstrip("/") != sign_on.issuer:
+        raise Unavailable(
+            f"is another one than ENSEMBLE_OIDC_ISSUER says: its issuer is {issuer[:200]!r}"
+        )
+    page = urlsplit(str(config["authorization_endpoint"]))
+    origin = f"{page.scheme}://{page.netloc}"
+    if origin not in sign_on.origins:  # the page's policy: the browser would stop without a word
+        raise Unavailable(
+            f"has its sign-in page at {origin[:200]}, where this console may not lead: an operator "
+            "has to name that in ENSEMBLE_OIDC_ORIGINS"
+        )
+
+
+def problem_of(error: Exception) -> str:
+    """What is wrong with the provider, behind its name."""
+    if isinstance(error, Unavailable):
+        return str(error)
+    if isinstance(error, Timeout):
+        return "does not answer in time"
+    if isinstance(error, NoConnection):
+        return f"does not answer: there is no connection to {configured().issuer}"
+    return f"does not answer as it should: {str(error)[:200]}"
+
+
 def refused(request: HttpRequest, text: str, status: int) -> HttpResponse:
     context = {"title": "Not signed in", "text": text}
     return render(request, "console/pages/error.html", context, status=status)
@@ -169,8 +202,8 @@ def through(request: HttpRequest, view: Any) -> HttpResponse:
     try:
         answer: HttpResponse = view.adapter_view(VerifyingAdapter(request, PROVIDER_ID))(request)
     except (Unavailable, RequestException) as error:
-        name = configured().name
-        return refused(request, f"{name} does not answer: {str(error)[:200]}. Try again soon.", 503)
+        text = f"{configured().name} {problem_of(error)}."
+        return refused(request, f"{text} Try again soon, or sign in with a password.", 503)
     except (KeyError, ValueError, TypeError, jwt.PyJWTError):  # what a provider may send
         return refused(request, f"{configured().name} gave an answer that makes no sense.", 502)
     return answer

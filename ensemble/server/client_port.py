@@ -407,10 +407,10 @@ class ClientPort(SocketTable):
             client.readable = False
             return
         except OSError as error:
-            self.close_socket(client, conn.close_reason or error.strerror or str(error))
+            self.close_socket(client, client.conn.close_reason or error.strerror or str(error))
             return
         if not data:
-            self.close_socket(client, conn.close_reason if client.parting_ms != 0 else "")
+            self.close_socket(client, client.conn.close_reason if client.parting_ms != 0 else "")
         else:
             self.turns.queue(client)
 

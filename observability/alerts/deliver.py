@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
 from django.db import transaction
 
+from observability.alerts.smtp import Backend, refusals, words_of
 from observability.alerts.webhook import Network, RefusedError, allowed_networks, post
 from observability.collect.db import Db
 from observability.models import Delivery
@@ -116,15 +117,18 @@ def mail(channel: AlertChannel, messages: tuple[Delivery, ...]) -> str:
         "\n\n".join(text_of(body) for body in bodies),
         to=channel.addresses,
         headers={"Auto-Submitted": "auto-generated", "Ensemble-Message": str(first["id"])},
-        connection=get_connection(timeout=MAIL_TIMEOUT_S),
     )
+    link = get_connection(timeout=MAIL_TIMEOUT_S)
     try:
-        letter.send()
+        refused = (
+            link.deliver(letter) if isinstance(link, Backend) else link.send_messages([letter])
+        )
     except Exception as error:  # smtplib's, the socket's, the backend's own
-        raise RefusedError(
-            f"the mail was not taken: {str(error) or type(error).__name__}"
-        ) from None
-    return f"handed over to {len(channel.addresses)} addresses"
+        raise RefusedError(f"the mail was not taken: {words_of(error)}") from None
+    count = len(channel.addresses)
+    if isinstance(refused, dict) and refused:  # not again: the others would get it twice
+        return f"handed over to {count - len(refused)} of {count} addresses; {refusals(refused)}"
+    return f"handed over to {count} addresses"
 
 
 def text_of(body: dict[str, object]) -> str:

@@ -13,7 +13,7 @@ from tenants.models.bookmarks import Bookmark
 from tenants.models.credentials import Credential, CredentialRole, CredentialSecret
 from tenants.models.ensembles import Ensemble, Node
 from tenants.models.jobs import Job
-from tenants.models.people import ApiToken, Invitation, MemberRole, Membership
+from tenants.models.people import ApiToken, Invitation, MemberRole, Membership, SignInTries
 from tenants.models.plans import Plan
 from tenants.models.publication import Publication
 from tenants.models.requests import Request
@@ -42,5 +42,6 @@ __all__ = [
     "Publication",
     "Request",
     "SavedSearch",
+    "SignInTries",
     "Tenant",
 ]

@@ -69,6 +69,17 @@ class Invitation(models.Model):
         return f"invitation {self.pk} to {self.tenant.slug}"
 
 
+class SignInTries(models.Model):
+    """Wrong passwords and codes that count: a row for each address and account (`lockouts`)."""
+
+    place = models.CharField(max_length=12, primary_key=True, help_text="kind and keyed hash")
+    times = models.JSONField(help_text="seconds of the wall clock, at most as many as are allowed")
+    until = models.FloatField(db_index=True, help_text="when none of them counts any more")
+
+    def __str__(self) -> str:
+        return f"{self.place}: {len(self.times)}"
+
+
 class ApiToken(models.Model):
     """A program's key to the REST API. It can do what its person can, and never more.
 

@@ -41,6 +41,7 @@ def chromium() -> "Iterator[Chromium]":
     """Of a module only: its driver has an event loop on the tests' own thread."""
     from tests.console import browsing
 
+    need("chromium")
     with browsing.chromium() as browser:
         yield browser
 

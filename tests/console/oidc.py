@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import json
 import secrets
 import threading
@@ -16,10 +17,19 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 CLIENT, SECRET = "ensemble", "client-secret"
 
 
-class Provider:
-    """Signs everybody in as `person`, whoever it is; what it does wrong can be set."""
+PAGE = """<!doctype html><title>Example ID</title><h1>Example ID</h1>
+<form method="post" action="/decided?{query}">
+<button name="answer" value="yes">Go on as {name}</button>
+<button name="answer" value="no">Refuse</button></form>"""
 
-    def __init__(self) -> None:
+
+class Provider:
+    """Signs everybody in as `person`, whoever it is; what it does wrong can be set.
+
+    `host`: its name. A browser takes `localhost` and `127.0.0.1` for two sites.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.signs_with = self.key
         self.person: dict[str, Any] = {}
@@ -27,6 +37,7 @@ class Provider:
         self.algorithm = "RS256"
         self.told: dict[str, Any] = {}  # by userinfo, in the place of what is right
         self.issuer_said = ""
+        self.page_said = ""
         self.codes: dict[str, dict[str, str]] = {}
         self.asked: list[str] = []
         provider = self
@@ -42,8 +53,8 @@ class Provider:
             def log_message(self, *args: Any) -> None:
                 """Says nothing."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.issuer = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.issuer = f"http://{host}:{self.server.server_address[1]}"
         self.thread = threading.Thread(target=self.server.serve_forever, args=[0.02])
         self.thread.start()
 
@@ -55,6 +66,12 @@ class Provider:
     def answer(self, handler: BaseHTTPRequestHandler, form: dict[str, str]) -> None:
         path = urlsplit(handler.path).path
         self.asked.append(path)
+        if path in ("/authorize", "/decided"):
+            self.talk(handler, form)
+            return
+        if path == "/favicon.ico":
+            handler.send_error(404)
+            return
         said = {
             "/.well-known/openid-configuration": self.discovery,
             "/jwks": self.jwks,
@@ -68,10 +85,33 @@ class Provider:
         handler.end_headers()
         handler.wfile.write(body)
 
+    def talk(self, handler: BaseHTTPRequestHandler, form: dict[str, str]) -> None:
+        """With a browser: a page with two buttons, and where each leads."""
+        query = urlsplit(handler.path).query
+        body = b""
+        if not form:
+            page = PAGE.format(query=html.escape(query), name=self.person["preferred_username"])
+            body = page.encode()
+            handler.send_response(200)
+            handler.send_header("Content-Type", "text/html; charset=utf-8")
+        else:
+            handler.send_response(302)
+            handler.send_header("Location", self.led_to(query, form["answer"] == "yes"))
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    def led_to(self, query: str, agreed: bool) -> str:
+        if agreed:
+            return self.authorize(f"{self.issuer}/authorize?{query}")
+        asked = {key: values[0] for key, values in parse_qs(query).items()}
+        refusal = urlencode({"error": "access_denied", "state": asked["state"]})
+        return f"{asked['redirect_uri']}?{refusal}"
+
     def discovery(self) -> dict[str, Any]:
         return {
             "issuer": self.issuer_said or self.issuer,
-            "authorization_endpoint": f"{self.issuer}/authorize",
+            "authorization_endpoint": f"{self.page_said or self.issuer}/authorize",
             "token_endpoint": f"{self.issuer}/token",
             "userinfo_endpoint": f"{self.issuer}/userinfo",
             "jwks_uri": f"{self.issuer}/jwks",

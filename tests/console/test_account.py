@@ -29,7 +29,7 @@ def sign_in(name: str) -> Browser:
 
 @pytest.fixture
 def person(db: None) -> Browser:
-    cache.clear()  # it counts wrong passwords, those of other tests, too
+    cache.clear()  # it counts requests to sign in, those of other tests, too
     User.objects.create_user("victor", password=PASSWORD)
     return sign_in("victor")
 

@@ -44,7 +44,7 @@ def running() -> Iterator[Provider]:
 def provider(running: Provider, settings: Any) -> Provider:
     cache.clear()
     running.person = dict(ERIN)
-    running.claims, running.told, running.issuer_said = {}, {}, ""
+    running.claims, running.told, running.issuer_said, running.page_said = {}, {}, "", ""
     running.algorithm, running.signs_with = "RS256", running.key
     configure(settings, running.issuer, "everybody")
     return running
@@ -270,6 +270,19 @@ def test_a_provider_that_lies_about_its_name_or_is_down_is_said_so(
     configure(settings, "http://127.0.0.1:1", "everybody")
     answer = Browser().post("/account/sign-on")
     assert (answer.status_code, b"does not answer" in answer.content) == (503, True)
+    assert b"or sign in with a password" in answer.content
+    assert b"object at 0x" not in answer.content
+
+
+def test_a_page_where_the_browser_may_not_go_is_named_before_it_is_tried(
+    provider: Provider,
+) -> None:
+    """The policy of the page has the origins of the settings; a browser stops without a word."""
+    provider.page_said = "https://login.example"
+    answer = Browser().post("/account/sign-on")
+    assert answer.status_code == 503
+    assert b"sign-in page at https://login.example, where" in answer.content
+    assert b"ENSEMBLE_OIDC_ORIGINS" in answer.content
 
 
 def test_a_get_alone_leads_nowhere(provider: Provider) -> None:
