@@ -30,7 +30,7 @@ ON_POSTGRES := $(if $(ALL),tests/tenants_app tests/observability \
   $(patsubst %,tests/observability/alerts/test_%.py,burning deliver evaluate mail) \
   $(patsubst %,tests/observability/index/test_%.py,index search) tests/tenants_app/bulk/test_runner.py \
   $(patsubst %,tests/console/plane/test_%.py,alerts audit_page) \
-  $(patsubst %,tests/console/test_%.py,health lockouts lockouts_shared people second_factor sign_on))
+  $(patsubst %,tests/console/test_%.py,health lockouts people second_factor sign_on))
 
 .PHONY: help install run test long format lint types compile unit integration postgres bench failover scale neighbour chaos \
         fuzz sim sim-long sim-bugs kazoo check clean lock

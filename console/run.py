@@ -77,8 +77,8 @@ def serve(bind: str, port: int) -> None:
     os.execv(sys.executable, command)  # noqa: S606 no shell is wanted
 
 
-def prepare(var: Path) -> str:
-    """Database, static files, first rows and account; the account's password if it is new."""
+def lay_out(var: Path) -> None:
+    """Tables and static files."""
     import django
     from django.conf import settings
     from django.core.management import call_command
@@ -87,6 +87,11 @@ def prepare(var: Path) -> str:
     for database in settings.DATABASES:
         call_command("migrate", database=database, verbosity=0, interactive=False)
     collect_static(var)
+
+
+def prepare(var: Path) -> str:
+    """All that, first rows and account; the account's password if it is new."""
+    lay_out(var)
     from tenants.actions import ensembles, plans
 
     plans.create_defaults()

@@ -54,6 +54,17 @@ LONG: Final = (
     # Go compiles its own library first, half a minute of a processor; no CI has it by our doing.
     "tests/console/plane/test_programs.py::test_a_program_of_the_page_works_and_ends_where_the_"
     "secret_is_wrong[hello.go]",
+    # Curator speaks to the server in `tests/interop`, and its program is nearly Java's.
+    "tests/console/plane/test_programs.py::test_a_program_of_the_page_works_and_ends_where_the_"
+    "secret_is_wrong[HelloCurator.java]",
+    # The other theme, and pages that are made of the same parts as those that are looked at.
+    "tests/console/test_shell.py::test_axe_finds_nothing_serious[light]",
+    "tests/console/test_accessibility.py::test_the_operators_pages",
+    "tests/console/test_accessibility.py::test_what_is_made_and_done",
+    # On PostgreSQL these run with `make test`.
+    "tests/observability/test_collected_together.py",
+    # A held database refuses to count, as `test_lockouts.py` shows without two processes.
+    "tests/console/test_lockouts_shared.py::test_a_database_that_is_held",
     # What `tests/test_up.py` does, once more from the console and from the plane.
     "tests/console/test_members_live.py::test_an_operator_adds_and_removes_an_observer",
     "tests/tenants_app/test_plane_of_up.py::test_a_tenant_is_in_force_on_all_nodes",

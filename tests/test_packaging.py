@@ -281,7 +281,7 @@ def test_a_compilation_that_fails_is_an_error_with_its_words(
 def test_the_wheel_brings_the_pages(tmp_path: Path) -> None:
     """Templates and static files are no Python: setuptools leaves them out unless told."""
     for name in ("ensemble", "console"):
-        ignore = shutil.ignore_patterns("*.so", "__pycache__")
+        ignore = shutil.ignore_patterns("*.so", "__pycache__", ".*_cache")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
     for name in ("setup.py", "pyproject.toml", "README.md", "requirements.lock"):
         shutil.copy(ROOT / name, tmp_path)

@@ -1,7 +1,14 @@
 """A real browser for tests, and a page of somebody who is signed in."""
 
+import atexit
+import functools
+import os
 import re
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import ROOT
 from tests.ups import Up
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -23,10 +31,30 @@ class Running:
     password: str
 
 
+LAY_OUT = "from pathlib import Path; from console.run import lay_out; lay_out(Path({!r}))"
+
+
+@functools.cache
+def laid_out() -> Path:
+    """What each first start makes anew: tables and static files; once for a worker's tests."""
+    folder = Path(tempfile.mkdtemp(prefix="ensemble-laid-out-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    own = {"ENSEMBLE_VAR": str(folder), "DJANGO_SETTINGS_MODULE": "console.settings"}
+    subprocess.run(
+        [sys.executable, "-c", LAY_OUT.format(str(folder))],
+        cwd=ROOT,
+        env={**os.environ, **own},
+        check=True,
+        timeout=100,
+    )
+    return folder
+
+
 @contextmanager
 def product(folder: Path, *flags: str) -> Iterator[Running]:
-    """The whole product in an empty folder; it ends in order, and no log has a traceback."""
+    """The whole product in a folder of its own; it ends in order, and no log has a traceback."""
     up = Up(folder / "var")
+    shutil.copytree(laid_out(), up.folder)
     try:
         up.start(*flags).wait_ready()
         password = re.search(r"Sign in as admin with (\S+)", up.said)
