@@ -78,11 +78,32 @@ def test_the_palette_leads_to_pages_and_paths_from_the_keyboard(
         page.wait_for_url("**/tenants/")
         page.keyboard.press("Control+k")
         page.keyboard.type("no such page")
-        assert page.locator("#palette .none").is_visible()
+        playwright.expect(page.locator("#palette .none")).to_be_visible()
         page.keyboard.press("Escape")
-        assert not page.locator("#palette").is_visible()
+        playwright.expect(page.locator("#palette")).to_be_hidden()
         page.keyboard.press("?")
-        assert page.locator("#keys-dialog").is_visible()
+        playwright.expect(page.locator("#keys-dialog")).to_be_visible()
+
+
+def test_what_comes_late_for_an_older_text_is_not_shown(
+    running: Running, chromium: "playwright.Browser"
+) -> None:
+    with browsing.signed_in(chromium, running.url, running.password) as page:
+        held: list[playwright.Route] = []
+        page.route("**/search/suggest*", lambda route: held.append(route))
+        page.keyboard.press("Control+k")
+        page.keyboard.type("zookeeper")
+        while not held:
+            page.wait_for_timeout(20)
+        page.keyboard.type(" of nothing")
+        row = {"kind": "znode", "label": "/late", "hint": "", "url": "/late"}
+        held[0].fulfill(json={"rows": [row]})
+        while len(held) < 2:
+            page.wait_for_timeout(20)
+        assert page.locator("#palette li", has_text="/late").count() == 0
+        playwright.expect(page.locator("#palette .none")).to_be_visible()
+        held[-1].fulfill(json={"rows": []})
+        playwright.expect(page.locator("#palette .none")).to_be_visible()
 
 
 def test_on_a_phone_the_menu_opens_without_script(
@@ -92,11 +113,11 @@ def test_on_a_phone_the_menu_opens_without_script(
         chromium, running.url, running.password, viewport=PHONE, java_script_enabled=False
     ) as page:
         rail = page.get_by_role("navigation", name="Main", exact=True)
-        assert not rail.is_visible()
+        playwright.expect(rail).to_be_hidden()
         page.get_by_label("Menu", exact=True).click()
         rail.get_by_role("link", name="Tenants", exact=True).click()
         page.wait_for_url("**/tenants/")
-        assert not rail.is_visible()
+        playwright.expect(rail).to_be_hidden()
 
 
 def test_nothing_is_wider_than_a_phone(running: Running, chromium: "playwright.Browser") -> None:

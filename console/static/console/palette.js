@@ -80,11 +80,12 @@ function refresh() {
   choose(0);
   none.hidden = shown().length > 0;
   clearTimeout(timer);
+  asked += 1; // what the server still finds for the text before is not wanted any more
   if (dialog.dataset.suggest && words.length) timer = setTimeout(suggest, SUGGEST_AFTER_MS);
 }
 
 async function suggest() {
-  const number = ++asked;
+  const number = asked;
   const url = `${dialog.dataset.suggest}?q=${encodeURIComponent(input.value.trim())}`;
   const answer = await fetch(url, { headers: { Accept: "application/json", "X-Background": "1" } }).catch(() => null);
   if (!answer?.ok || number !== asked || !dialog.open) return;
