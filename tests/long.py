@@ -63,8 +63,8 @@ LONG: Final = (
     "tests/console/test_accessibility.py::test_what_is_made_and_done",
     # On PostgreSQL these run with `make test`.
     "tests/observability/test_collected_together.py",
-    # A held database refuses to count, as `test_lockouts.py` shows without two processes.
-    "tests/console/test_lockouts_shared.py::test_a_database_that_is_held",
+    # Two consoles at once, for what `test_lockouts.py` shows in one process.
+    "tests/console/test_lockouts_shared.py",
     # What `tests/test_up.py` does, once more from the console and from the plane.
     "tests/console/test_members_live.py::test_an_operator_adds_and_removes_an_observer",
     "tests/tenants_app/test_plane_of_up.py::test_a_tenant_is_in_force_on_all_nodes",

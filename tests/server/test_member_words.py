@@ -122,8 +122,6 @@ def test_mntr_counts_what_a_role_has_done(four: Ensemble) -> None:
         "commit_count",
         "learner_proposal_received_count",
         "learner_commit_received_count",
-        "looking_count",
-        "cnt_election_time",
         "cnt_unavailable_time",
         "cnt_leader_unavailable_time",
         "cnt_follower_sync_time",
@@ -131,10 +129,13 @@ def test_mntr_counts_what_a_role_has_done(four: Ensemble) -> None:
     )
     found = [[number(member, name) for name in counted] for member in roles(four)]
     assert found == [
-        [12, 12, 0, 0, 1, 1, 1, 1, 0, 0],
-        [0, 0, 12, 12, 1, 1, 1, 0, 1, 0],
-        [0, 0, 0, 12, 1, 1, 1, 0, 0, 1],
+        [12, 12, 0, 0, 1, 1, 0, 0],
+        [0, 0, 12, 12, 1, 0, 1, 0],
+        [0, 0, 0, 12, 1, 0, 0, 1],
     ]
+    for member in roles(four):  # who was slow to begin has looked more than once
+        looked = number(member, "looking_count")
+        assert looked == number(member, "cnt_election_time") >= 1
     leader, _, _ = roles(four)
     assert number(leader, "diff_count") + number(leader, "snap_count") == 3
     assert [number(member, "global_sessions") for member in four.all] == [4] * 4
